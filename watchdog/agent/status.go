@@ -1,0 +1,90 @@
+package agent
+
+// The snapshot of one node that the status page, the command line, the role
+// checks and the metrics are made from. It is a copy: nobody holds a lock on
+// the decision loop to read it.
+
+import (
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// Severity of a Fault.
+type Severity string
+
+const (
+	SeverityError   Severity = "error"   // a promise is not kept; a person must act
+	SeverityWarning Severity = "warning" // the margin is smaller than it should be
+)
+
+// Fault is something that keeps a promise from being kept, until it is gone.
+type Fault struct {
+	ID       string    `json:"id"` // stable, snake_case: "fence_rights", "timing", "conflict", "coordinator", ...
+	Severity Severity  `json:"severity"`
+	Text     string    `json:"text"`   // one sentence, with the values
+	Remedy   string    `json:"remedy"` // what to do, pasteable where it can be
+	Since    time.Time `json:"since"`
+}
+
+// Status is what one node knows and does. Durations are seconds. Wall-clock
+// times are for people; no decision rests on them.
+type Status struct {
+	Group   string `json:"group"`   // the Sentinel master name
+	Node    string `json:"node"`    // the name of this Redis in the configuration
+	Address string `json:"address"` // how the Sentinels call it; empty: not known yet
+	RunID   string `json:"run_id"`
+
+	Phase  string    `json:"phase"`  // serve, hold, lock, refuse, follow, leave: what is seen, not what is wanted
+	Wanted string    `json:"wanted"` // the same words: what the decision wants
+	Row    int       `json:"row"`    // of the decision table (docs/decision.md)
+	Reason string    `json:"reason"` // stable, snake_case
+	Since  time.Time `json:"since"`  // of phase
+
+	Role       string  `json:"role"`   // master, replica, nowhere (fenced), unknown
+	Answer     string  `json:"answer"` // up, silent, absent, loading, busy
+	Following  string  `json:"following,omitempty"`
+	LinkUp     bool    `json:"link_up"`
+	LagSeconds float64 `json:"lag_seconds"` // replica: seconds since its master was last heard (master_last_io_seconds_ago); -1: unknown
+	Guarded    bool    `json:"guarded"`     // protection is in force (false after an orderly stop, or with faults that void it)
+
+	Master             string  `json:"master"`        // of the truth: the newer of agreement and majority; empty: nobody, or a conflict
+	Generation         uint64  `json:"generation"`    // of the agreement in etcd
+	Epoch              uint64  `json:"epoch"`         // likewise
+	AgreedMaster       string  `json:"agreed_master"` // likewise
+	GrantHolder        string  `json:"grant_holder"`
+	GrantOurs          bool    `json:"grant_ours"`
+	GrantRemaining     float64 `json:"grant_remaining_seconds"`    // until L; 0: none in force
+	Deadline           float64 `json:"fence_deadline_seconds"`     // until the armed fence fires; -1: none stands
+	EarliestPromotion  float64 `json:"earliest_promotion_seconds"` // until E; -1: never
+	CoordinatorAge     float64 `json:"coordinator_age_seconds"`    // since the start of the last good round; -1: never
+	SentinelsKnown     int     `json:"sentinels_known"`
+	SentinelsAnswering int     `json:"sentinels_answering"`
+	SentinelsAgreeing  int     `json:"sentinels_agreeing"`
+	Quorum             int     `json:"quorum"`
+	DownAfter          float64 `json:"down_after_seconds"`
+	Maintenance        float64 `json:"maintenance_remaining_seconds"`
+	FencedByHand       bool    `json:"fenced_by_hand"`
+	Enrolled           bool    `json:"enrolled"`
+	Veto               bool    `json:"veto"`
+
+	Faults    []Fault          `json:"faults"`
+	Sentinels []SentinelStatus `json:"sentinels"`
+
+	Redis       watchdog.Redis       `json:"-"`
+	Coordinator watchdog.Coordinator `json:"-"`
+	Want        watchdog.Want        `json:"-"`
+}
+
+// SentinelStatus is one Sentinel's word.
+type SentinelStatus struct {
+	Address    string  `json:"address"`
+	RunID      string  `json:"run_id"`
+	Answering  bool    `json:"answering"`
+	Master     string  `json:"master"`
+	Epoch      uint64  `json:"epoch"`
+	Tilt       bool    `json:"tilt"`
+	Down       bool    `json:"down"`        // holds the local Redis s_down
+	AgeSeconds float64 `json:"age_seconds"` // since its last answer; -1: never
+	Error      string  `json:"error,omitempty"`
+}

@@ -1,0 +1,140 @@
+package watchdog
+
+// The facts the adapters bring in. Each is a whole, comparable value: a newer
+// one replaces the older. Instants in a fact are send times: taken before the
+// request left, because a reply may be late but what it proves is not.
+
+import "time"
+
+// Answer is how the local Redis answered when last asked.
+type Answer uint8
+
+const (
+	Silent  Answer = iota // no answer in time: hung, stopped, or the link to it is gone
+	Absent                // nothing listens there
+	Loading               // -LOADING: alive, answers no client
+	Busy                  // -BUSY: a script or module blocks it; answers no client
+	Up                    // answers
+)
+
+// Role is what the local Redis says it is.
+type Role uint8
+
+const (
+	RoleUnknown Role = iota
+	Master
+	Replica // of somebody
+	Nowhere // a replica of 127.0.0.1 port 0: the mark of our fence
+)
+
+// Redis is what the local Redis showed.
+type Redis struct {
+	SentAt Instant // of the newest question that was answered (Up, Loading or Busy); stays when Answer is Silent or Absent
+	SeenAt Instant // of the newest question, answered or not
+	Answer Answer
+	Role   Role   // of the last answer that told it; kept while Silent, Absent, Loading, Busy
+	RunID  string // likewise. Redis makes a new one at every start
+
+	Following Address // Role Replica: whom it follows
+	LinkUp    bool    // Role Replica: master_link_status is up
+
+	Locked   bool    // min-replicas-to-write is our lock
+	Held     bool    // a CLIENT PAUSE WRITE of ours stands
+	ArmedFor Instant // when the armed fence that was seen to stand will fire, at the latest; zero: none stands
+	Refusing bool    // seen to refuse: role Nowhere, a probing read and write were refused. A Redis nothing listens for, or one LOADING, refuses too
+	Gated    bool    // it was started shut by the start gate and has not been opened since
+
+	// Behind says that its data is empty, or behind that of a reachable
+	// replica: only looked at while it is shut, before it is opened again.
+	Behind bool
+}
+
+// Sentinels is the tally of what the Sentinels of the group say, from the
+// point of view of one local Redis ("us"). Package sentinel makes it.
+type Sentinels struct {
+	Self      Address       // how the Sentinels call us (found by run id, then by announced address); empty: they list no such Redis
+	SentAt    Instant       // of the newest answer of any of them
+	Known     int           // the denominator: see design.md, "Hearing the Sentinels"
+	Answering int           // of them, those whose last poll was answered
+	Quorum    int           // the smallest any of them reports; zero: none ever answered
+	DownAfter time.Duration // D, the smallest down-after-milliseconds any of them reports; zero: none ever answered
+
+	// The majority. Zero Master: no more than half of Known, answering now,
+	// say the same (address, epoch).
+	Master     Address
+	Epoch      uint64
+	Votes      int     // how many say so, or the largest number that says anything alike
+	NamedSince Instant // since when, without a break, that majority has named Master at Epoch (send time of the youngest of the answers that made it a majority)
+
+	// E is the earliest instant at which the Sentinels could promote another
+	// than us by themselves; EFrom is the send time of the oldest answer that
+	// E rests on ("the Sentinels are fresh while it is young").
+	E     Instant
+	EFrom Instant
+	// RoleTerm is the smallest role term that any Sentinel adds to its e_i
+	// (role-reported slave although it names us); Never when none does.
+	RoleTerm Instant
+
+	Failover    bool    // an answering Sentinel shows a failover of this group that is not past wait_promotion
+	Promoting   bool    // an answering Sentinel shows us as promoted, in a failover it has not ended
+	Unanimous   bool    // every known Sentinel answers, names Master and shows no failover
+	MaxEpoch    uint64  // the highest config epoch any answering Sentinel shows
+	Accused     bool    // an answering Sentinel holds us s_down or o_down with a stale PONG or a reported role of master (a fence alone does not accuse: a fenced master is s_down for being a replica)
+	OtherMaster Address // a known replica other than us says it is a master (SENTINEL REPLICAS role-reported); empty: none
+
+	// Former and DownVotes: the master that was named before Master, and how
+	// many Sentinels were last seen, before they stopped naming it, to hold
+	// it s_down. A grant of Former's that lapsed is only opened by another
+	// once DownVotes reaches Quorum, or D after NamedSince.
+	Former    Address
+	DownVotes int
+
+	Replicas int // known replicas that could be promoted (priority not 0)
+}
+
+// Announcement is a Sentinel's +switch-master, or a newer epoch in an answer,
+// that has not been checked against the others: a hint.
+type Announcement struct {
+	Sentinel string // its run id, or its address while that is not known
+	Epoch    uint64 // as that Sentinel's own answer gave it; zero: not known
+	Master   Address
+}
+
+// Grant is the right to accept writes as the coordinator last showed it.
+type Grant struct {
+	Ours      bool    // the key is ours, by compare-and-swap; stays true when it lapses in silence (see Until)
+	RenewedAt Instant // start of the last round in which the keep-alive succeeded and a transaction found the key ours and the agreement unchanged
+	Until     Instant // L: RenewedAt + lease TTL - margin
+
+	Holder  Address // who holds it now; empty: nobody
+	Last    Address // who held it last, also after it is gone; empty: nobody ever
+	GivenUp bool    // Last gave it up after having been seen to refuse (it did not lapse)
+}
+
+// Membership is whether the coordinator's group is the group of our Sentinels.
+type Membership uint8
+
+const (
+	MembershipUnknown Membership = iota
+	Member
+	Stranger // another group of the same name: write nothing, follow nobody, fence nobody
+)
+
+// Coordinator is what etcd showed when last it answered. What it holds is kept
+// while etcd is away, so that RoundAt alone tells how old it is.
+type Coordinator struct {
+	RoundAt    Instant // start of the last round that etcd's quorum answered in full; zero: never, or lost (another cluster id, a lower revision)
+	Membership Membership
+	Agreement  Agreement
+	Behind     bool // the record is older than what we know was agreed (restored etcd)
+	Grant      Grant
+	Orders     Orders
+}
+
+// Orders are the operator's, from etcd or from their local copy.
+type Orders struct {
+	Fence       bool    // this node is fenced by hand
+	Unfence     bool    // this node may be opened although its data is empty or behind (unfence --force)
+	Maintenance Instant // change nothing until then; zero: no maintenance
+	Released    bool    // undo everything and leave the node alone (release)
+}
