@@ -1,0 +1,134 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// Load reads and checks the file. An error of type Faults names everything
+// that is wrong; another one says that the file could not be read at all.
+// env is os.Getenv, or a test's.
+func Load(path string, env func(string) string) (*Config, error) {
+	source, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return parse(path, source, env, true)
+}
+
+// parse checks the files the configuration names only when files is set: the
+// shipped reference names some that are nowhere.
+func parse(path string, source []byte, env func(string) string, files bool) (*Config, error) {
+	config := &Config{File: path}
+	setInitial(reflect.ValueOf(config).Elem())
+	d := &decoder{file: path, lines: map[string]int{}, values: map[string]string{}, anchors: map[string]ast.Node{}}
+
+	tree, err := parser.ParseBytes(source, 0, parser.AllowDuplicateMapKey())
+	if err != nil {
+		return nil, Faults{syntaxFault(path, err)}
+	}
+	for i, document := range tree.Docs {
+		if i > 0 && document.Body != nil {
+			d.faults = append(d.faults, Fault{File: path, Line: document.Body.GetToken().Position.Line,
+				Problem: "a second document", Remedy: `take out the line "---"`})
+			break
+		}
+		d.decode("", document.Body, reflect.ValueOf(config).Elem())
+	}
+	config.fill(env)
+
+	c := &checker{decoder: d, dir: filepath.Dir(path), credentials: env("CREDENTIALS_DIRECTORY"), files: files}
+	c.check(config)
+	if len(d.faults) > 0 {
+		slices.SortStableFunc(d.faults, func(a, b Fault) int { return cmp.Compare(a.Line, b.Line) })
+		return nil, d.faults
+	}
+	return config, nil
+}
+
+// fill puts in what depends on the surroundings or on another key.
+func (c *Config) fill(env func(string) string) {
+	if c.StateDir == "" {
+		c.StateDir = firstDir(env("STATE_DIRECTORY"), "/var/lib/redis-watchdog")
+	}
+	if c.RuntimeDir == "" {
+		c.RuntimeDir = firstDir(env("RUNTIME_DIRECTORY"), "/run/redis-watchdog")
+	}
+	if c.Etcd.Prefix != "" && !strings.HasSuffix(c.Etcd.Prefix, "/") {
+		c.Etcd.Prefix += "/"
+	}
+	for i := range c.Groups {
+		nodes := c.Groups[i].Nodes
+		if len(nodes) == 1 && nodes[0].Name == "" {
+			nodes[0].Name = "default"
+		}
+	}
+}
+
+// firstDir of what systemd hands over: several are separated by colons.
+func firstDir(list, otherwise string) string {
+	first, _, _ := strings.Cut(list, ":")
+	if first == "" {
+		return otherwise
+	}
+	return first
+}
+
+var syntaxPlace = regexp.MustCompile(`^\[(\d+):\d+\] (.*)`)
+
+// syntaxFault finds the line in what the parser says.
+func syntaxFault(path string, err error) Fault {
+	fault := Fault{File: path, Remedy: "see redis-watchdog.yaml, the shipped reference, for the form"}
+	first, _, _ := strings.Cut(err.Error(), "\n")
+	fault.Problem = "is not YAML: " + first
+	if m := syntaxPlace.FindStringSubmatch(first); m != nil {
+		fault.Line, _ = strconv.Atoi(m[1])
+		fault.Problem = "is not YAML: " + m[2]
+	}
+	return fault
+}
+
+// readSecret reads a password; an empty problem is none.
+func readSecret(path string) (secret Secret, problem, remedy string) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", "cannot be read: " + reason(err), "create the file with nothing but the password in it"
+	}
+	if info.IsDir() {
+		return "", "is a directory", "name the file with the password in it"
+	}
+	if mode := info.Mode().Perm(); mode&0o007 != 0 {
+		return "", fmt.Sprintf("is open to everyone on this host (mode %04o)", mode), "chmod o= " + path
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", "cannot be read: " + reason(err), "make it readable for the user the service runs as"
+	}
+	secret = Secret(strings.TrimRight(string(content), "\r\n"))
+	switch {
+	case secret == "":
+		return "", "is empty", "put the password into it, or leave the key out where there is none"
+	case strings.ContainsAny(string(secret), "\r\n"):
+		return "", "has more than one line", "put nothing but the password into it"
+	}
+	return secret, "", ""
+}
+
+// reason is the error without the path, which the fault has already.
+func reason(err error) string {
+	if e, ok := errors.AsType[*os.PathError](err); ok {
+		return e.Err.Error()
+	}
+	return err.Error()
+}
