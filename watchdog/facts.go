@@ -44,6 +44,7 @@ type Redis struct {
 	Refusing bool    // seen to refuse: role Nowhere, a probing read and write were refused. A Redis nothing listens for, or one LOADING, refuses too
 	Gated    bool    // it was started shut by the start gate and has not been opened since
 
+	Offset int64 // master_repl_offset: how far its data goes
 	// Behind says that its data is empty, or behind that of a reachable
 	// replica: only looked at while it is shut, before it is opened again.
 	Behind bool
@@ -89,7 +90,8 @@ type Sentinels struct {
 	Former    Address
 	DownVotes int
 
-	Replicas int // known replicas that could be promoted (priority not 0)
+	Replicas      int   // known replicas that could be promoted (priority not 0)
+	ReplicaOffset int64 // the largest slave-repl-offset of those that are not down; zero: none known
 }
 
 // Announcement is a Sentinel's +switch-master, or a newer epoch in an answer,
@@ -126,6 +128,7 @@ type Coordinator struct {
 	RoundAt    Instant // start of the last round that etcd's quorum answered in full; zero: never, or lost (another cluster id, a lower revision)
 	Membership Membership
 	Agreement  Agreement
+	Listed     bool // the agreement's master is a Redis that our own Sentinels list (only such a one is ever followed)
 	Behind     bool // the record is older than what we know was agreed (restored etcd)
 	Grant      Grant
 	Orders     Orders

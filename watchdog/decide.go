@@ -1,0 +1,336 @@
+package watchdog
+
+// The decision. Read it top to bottom: the first row that matches wins, and
+// the rows are those of docs/decision.md. What it must never break:
+//
+//  I1. Clients may write only in rows 8, 9 and 11. Each needs that the last
+//      grant was ours (9: that it is in force), and none is reached by a Redis
+//      that was promoted and not yet granted. Whoever holds no grant is locked
+//      or refuses; whoever was promoted was born locked.
+//  I2. Wherever clients may write, an armed fence is wanted at or before E - A
+//      and, as long as nothing certifies beyond it, L - A. Redis fires it
+//      whether or not anybody is awake.
+//  I3. Nobody refuses because of silence alone while the other witness stands:
+//      a lone lost coordinator is row 11, a lone lost Sentinel majority row 10
+//      only once E - A has passed.
+//  I4. A Redis that just turned master by Sentinel's hand is neither paused
+//      nor fenced until its promotion has been heard of or refuted (row 6).
+//  I5. A fence is opened only by the grant (row 5), never by a restart, a
+//      timeout or a lone voice.
+//  I6. A grant is given up only when the refusal was seen; else it lapses.
+//
+// FuzzNext holds these against arbitrary histories.
+
+import "time"
+
+// Row is a row of the decision table.
+type Row int
+
+const (
+	RowStart         Row = iota // at start, silence is not yet evidence; also: released
+	RowManual                   // 1
+	RowMaintenance              // 2
+	RowReplica                  // 3
+	RowSilentReplica            // 4
+	RowFenced                   // 5
+	RowPromoted                 // 6
+	RowDeposed                  // 7
+	RowHint                     // 8
+	RowServe                    // 9
+	RowUncertified              // 10
+	RowCertified                // 11
+	RowIsolated                 // 12
+	RowClaim                    // 13
+	RowElse                     // 14
+)
+
+// Verdict is a decision and its reason (stable, snake_case).
+type Verdict struct {
+	Row    Row
+	Reason string
+	Want   Want
+}
+
+// view is what the table asks, computed once.
+type view struct {
+	Timing
+	truth    Agreement // zero Master: nobody is named
+	conflict bool
+	self     Address
+
+	e         Instant // E, or what an earlier life of this watchdog knew of it
+	act       Instant // E - A
+	lapse     Instant // L - A
+	fresh     bool    // the coordinator's last good renewal is young
+	absent    bool    // the coordinator answers and says the grant is not ours
+	inForce   bool    // the grant is ours and L has not passed
+	lastOurs  bool    // the last grant was ours and this Redis' (it may have lapsed)
+	certified bool    // a majority of fresh Sentinels names us and none can have promoted another
+	truthUs   bool    // the truth names us, or nobody is named and a majority names us
+	other     bool    // the truth names another
+	starting  bool
+}
+
+func look(p Policy, s State, now Instant) view {
+	v := view{Timing: p.Timing(s.Sentinels.DownAfter), self: s.Memory.Self}
+	g := s.Coordinator.Grant
+	v.truth, v.conflict = s.truth()
+	v.e = s.earliest(v.Act)
+	v.act, v.lapse = v.e.Add(-v.Act), g.Until.Add(-v.Act)
+	v.inForce = g.Ours && now < g.Until
+	v.fresh = g.Ours && g.RenewedAt != 0 && now.Sub(g.RenewedAt) <= v.SuspectAfter
+	v.absent = !g.Ours && s.Coordinator.RoundAt != 0 && now.Sub(s.Coordinator.RoundAt) <= v.SuspectAfter
+	v.lastOurs = s.Memory.Granted != "" && s.Memory.Granted == s.Redis.RunID
+	v.certified = v.self != "" && s.Sentinels.Master == v.self &&
+		now.Sub(s.Sentinels.EFrom) <= v.Uncertified && now < v.act
+	named := v.self != "" && s.Sentinels.Master == v.self
+	v.truthUs = v.self != "" && v.truth.Master == v.self || v.truth.Master == "" && named
+	v.other = v.truth.Master != "" && v.truth.Master != v.self && v.self != ""
+	heardAll := s.Sentinels.Known > 0 && s.Sentinels.Answering == s.Sentinels.Known && s.Coordinator.RoundAt != 0
+	v.starting = now.Sub(s.StartedAt) < startGrace && !heardAll
+	return v
+}
+
+func decide(p Policy, s State, now Instant) Verdict {
+	v := look(p, s, now)
+	o, r := s.Coordinator.Orders, s.Redis
+	verdict := func(row Row, reason string, g Gate, grant GrantWant) Verdict {
+		g.Unlocked = !p.BornLocked
+		g.Veto = s.Vetoed
+		w := Want{Gate: g, Grant: grant, PollNow: now < s.hintUntil || !v.fresh && v.lastOurs}
+		if !o.Released {
+			w.Propose = s.propose(now)
+		}
+		return Verdict{Row: row, Reason: reason, Want: w}
+	}
+	// refuse keeps the armed fence that stands: it is the same fence.
+	refuse := func(stopBy Instant) Gate { return Gate{Access: Refuse, StopBy: stopBy} }
+	since := s.RefuseSince
+	if since == 0 {
+		since = now
+	}
+
+	switch {
+	case o.Released:
+		return verdict(RowStart, "released", Gate{Access: Leave, Release: true}, GrantLeave)
+
+	// 1. Fenced by hand.
+	case o.Fence:
+		return verdict(RowManual, "fenced_by_hand", refuse(Never), s.afterFence(p, v, now))
+
+	// 2. Maintenance: no fence, no lock, no arm; the grant is kept.
+	case now < o.Maintenance:
+		return verdict(RowMaintenance, "maintenance", Gate{Access: Leave}, s.keepGrant(p, v, now))
+
+	// 4 (first half). A Redis never seen, or a silent replica: wait.
+	case r.Role == RoleUnknown:
+		return verdict(RowSilentReplica, "redis_never_seen", Gate{Access: Leave}, GrantLeave)
+	case r.Role == Replica && r.Answer != Up:
+		return verdict(RowSilentReplica, "replica_silent", Gate{Access: Follow}, s.giveUp())
+
+	// 3. A replica of somebody serves as one, always locked, and gives any
+	// grant up. One that missed a failover is re-pointed: Sentinel repairs
+	// that only after failover-timeout.
+	case r.Role == Replica:
+		to, reason := s.repoint(v, now)
+		return verdict(RowReplica, reason, Gate{Access: Follow, Master: to}, s.giveUp())
+
+	// 4 (second half). A master that does not answer goes by the rows below:
+	// whatever they want stays queued.
+
+	// 5. Fenced. It follows the true master; it is opened by the grant and
+	// nothing else; or it stays.
+	case r.Role == Nowhere:
+		return s.fenced(p, v, now, verdict)
+
+	// 6. Just promoted, not by us, and the truth does not know it yet: locked,
+	// reads as before. A pause or a fence here makes Sentinel abort its own
+	// failover and lose a whole failover-timeout.
+	case s.justPromoted(v, now):
+		return verdict(RowPromoted, "just_promoted", Gate{Access: Lock}, GrantLeave)
+
+	// 7. Deposed: the truth names another. The grant goes when the refusal is
+	// seen, not before.
+	case v.other:
+		return verdict(RowDeposed, "deposed", refuse(since.Add(v.Act)), s.giveUpIfRefusing())
+
+	// 8. An unchecked announcement holds writers for a moment, where they
+	// would be served otherwise.
+	case now < s.hintUntil && v.inForce && v.fresh && now < v.act:
+		return verdict(RowHint, "unchecked_announcement", Gate{Access: Hold, Arm: v.act.Min(v.lapse)}, GrantRenew)
+	case now < s.hintUntil && v.certifiedServes(p, now):
+		return verdict(RowHint, "unchecked_announcement", Gate{Access: Hold, Arm: v.certifiedUntil(p)}, s.keepGrant(p, v, now))
+
+	// 9. Both witnesses stand.
+	case v.inForce && v.fresh && now < v.act:
+		return verdict(RowServe, "granted", Gate{Access: Serve, Arm: v.act.Min(v.lapse)}, s.keepGrant(p, v, now))
+
+	// 11. The coordinator is away, but the Sentinels certify us: they are the
+	// only ones who could promote another, and they have not.
+	case v.certifiedServes(p, now):
+		return verdict(RowCertified, "certified_by_sentinels", Gate{Access: Serve, Arm: v.certifiedUntil(p)}, s.keepGrant(p, v, now))
+
+	// Just started: below this line the rows act on what was not heard.
+	case v.starting:
+		return verdict(RowStart, "starting", Gate{Access: Leave, Arm: s.Memory.Deadline}, s.keepGrant(p, v, now))
+
+	// 10. The Sentinels' majority may be on the other side: all that is
+	// written here would be thrown away on the heal.
+	case v.inForce && v.fresh && p.SentinelsLost == SentinelsLostServe:
+		return verdict(RowUncertified, "sentinels_lost_serve", Gate{Access: Serve, Arm: v.lapse}, GrantRenew)
+	case v.inForce && v.fresh:
+		return verdict(RowUncertified, "sentinels_do_not_certify", refuse(since.Add(v.Act)), GrantRenew)
+
+	// 12. Isolated: hold at once, refuse in time.
+	case v.lastOurs && !v.absent:
+		return s.isolated(p, v, now, verdict)
+
+	// 13. The truth names us and we hold no grant: locked until we do.
+	case v.truthUs:
+		return s.claiming(p, v, now, verdict)
+	}
+	// 14. Anything else: nobody vouches for this master.
+	if s.Memory.Enrolled {
+		return verdict(RowElse, "nobody_vouches", refuse(since.Add(v.DownAfter/2)), s.giveUpIfRefusing())
+	}
+	return verdict(RowElse, "not_enrolled", Gate{Access: Leave}, s.keepGrant(p, v, now))
+}
+
+type verdictFunc func(row Row, reason string, g Gate, grant GrantWant) Verdict
+
+// certifiedServes is row 11's condition.
+func (v view) certifiedServes(p Policy, now Instant) bool {
+	return !v.fresh && !v.absent && v.lastOurs && v.certified && !v.conflict &&
+		(p.CoordinatorLost == CoordinatorLostServe || now < v.lapse)
+}
+
+// certifiedUntil is when row 11's armed fence fires.
+func (v view) certifiedUntil(p Policy) Instant {
+	if p.CoordinatorLost == CoordinatorLostServe {
+		return v.act
+	}
+	return v.act.Min(v.lapse)
+}
+
+// isolated is row 12. A hold is short: it delays Sentinel's own commands too,
+// and must be over before the heal.
+func (s State) isolated(p Policy, v view, now Instant, verdict verdictFunc) Verdict {
+	held := s.HoldSince
+	if held == 0 {
+		held = now
+	}
+	until := held.Add(v.DownAfter / 2).Min(v.act)
+	if now < s.Coordinator.Grant.Until || p.CoordinatorLost == CoordinatorLostRefuse {
+		until = until.Min(v.lapse)
+	}
+	if now < until {
+		return verdict(RowIsolated, "isolated", Gate{Access: Hold, Arm: until}, s.keepGrant(p, v, now))
+	}
+	return verdict(RowIsolated, "isolated", Gate{Access: Refuse, StopBy: until.Add(v.Act)}, s.keepGrant(p, v, now))
+}
+
+// claiming is row 13. A Redis that was never locked by a promotion and never
+// granted is not locked now: installing the watchdog is no event. One that
+// served until a moment ago (the grant key deleted by hand, the watchdog
+// stopped and started) makes its writers wait for the claim a moment, before
+// they get errors.
+func (s State) claiming(p Policy, v view, now Instant, verdict verdictFunc) Verdict {
+	grant := s.keepGrant(p, v, now)
+	switch {
+	case !s.Memory.Enrolled && s.Memory.Promoted == "":
+		return verdict(RowClaim, "claiming_not_enrolled", Gate{Access: Leave}, grant)
+	case v.lastOurs && !s.Redis.Locked && now < v.act && now.Sub(s.ClaimSince.orNow(now)) < v.HintHold:
+		return verdict(RowClaim, "claiming_again", Gate{Access: Hold, Arm: v.act}, grant)
+	case v.lastOurs && now < v.act:
+		return verdict(RowClaim, "claiming_again", Gate{Access: Lock, Arm: v.act}, grant)
+	}
+	return verdict(RowClaim, "claiming", Gate{Access: Lock}, grant)
+}
+
+func (t Instant) orNow(now Instant) Instant {
+	if t == 0 {
+		return now
+	}
+	return t
+}
+
+// fenced is row 5 and the unfence rule.
+func (s State) fenced(p Policy, v view, now Instant, verdict verdictFunc) Verdict {
+	stay := Gate{Access: Refuse, StopBy: Never}
+	switch {
+	case v.other && s.listed(v.truth.Master):
+		grant := s.giveUpIfRefusing()
+		return verdict(RowFenced, "rejoining", Gate{Access: Follow, Master: v.truth.Master}, grant)
+	case v.other:
+		return verdict(RowFenced, "true_master_not_listed", stay, s.giveUpIfRefusing())
+	case v.truth.Master == "" || v.truth.Master != v.self:
+		return verdict(RowFenced, "nobody_named", stay, s.giveUpIfRefusing())
+	}
+	grant := s.keepGrant(p, v, now)
+	if why := s.shut(p, v, now); why != "" {
+		return verdict(RowFenced, why, stay, grant)
+	}
+	return verdict(RowFenced, "unfencing", Gate{Access: Lock, Open: true}, grant)
+}
+
+// shut says which clause of the unfence rule is not met; empty: all are.
+func (s State) shut(p Policy, v view, now Instant) string {
+	f, m := s.Sentinels, s.Memory
+	wayOut := m.FencedAt != 0 && now.Sub(m.FencedAt) >= max(fencedWayOut, v.DownAfter+20*time.Second) && !f.Failover
+	switch {
+	case !v.inForce || !v.fresh:
+		return "no_grant"
+	case s.Redis.Answer != Up:
+		return "redis_silent"
+	case f.Master != v.self || f.Epoch < s.Memory.Agreement.Epoch:
+		return "no_majority"
+	case !s.grantKept && now.Sub(f.NamedSince) < unbrokenToOpen:
+		return "majority_too_young"
+	case f.Failover:
+		return "failover_running"
+	case f.MaxEpoch > f.Epoch:
+		return "higher_epoch_seen"
+	case f.OtherMaster != "":
+		return "other_master_seen"
+	case f.Accused:
+		return "held_down"
+	case now >= v.act && p.SentinelsLost == SentinelsLostRefuse && !wayOut:
+		return "sentinels_do_not_certify"
+	case f.RoleTerm.Sub(now) <= roleTermToOpen && !wayOut:
+		return "left_to_sentinel"
+	case m.Fenced != s.Redis.RunID && s.Redis.Offset < f.ReplicaOffset && !s.Coordinator.Orders.Unfence:
+		return "data_behind"
+	}
+	return ""
+}
+
+// justPromoted is row 6's condition.
+func (s State) justPromoted(v view, now Instant) bool {
+	m, f := s.Memory, s.Sentinels
+	switch {
+	case m.Promoted == "" || m.Promoted != s.Redis.RunID:
+		return false
+	case v.truth.Compare(m.PromotedOver) > 0:
+		return false // heard of, or overtaken: the rows below
+	case f.Unanimous && f.Master != v.self:
+		return false // refuted by all
+	}
+	return now.Sub(m.PromotedAt) <= promotionTerm || f.Failover || 2*f.Answering <= f.Known
+}
+
+// repoint is whom a replica shall follow instead; empty: as it is. Never us:
+// a replica that both name as the master is Sentinel's to promote.
+func (s State) repoint(v view, now Instant) (Address, string) {
+	a := s.Memory.Agreement
+	if s.AgreedSince == 0 || now.Sub(s.AgreedSince) < unbrokenToBreak || s.Sentinels.Failover ||
+		a.Master == v.self || a.Master == s.Redis.Following {
+		return "", "replica"
+	}
+	return a.Master, "missed_failover"
+}
+
+// listed says whether our own Sentinels list the address: no other is ever
+// followed, whatever etcd says.
+func (s State) listed(a Address) bool {
+	return s.Sentinels.Master == a || s.Coordinator.Listed && s.Coordinator.Agreement.Master == a
+}

@@ -1,0 +1,256 @@
+package watchdog
+
+// State: all the core knows. Next folds an event into it and decides anew.
+
+import "fmt"
+
+// Memory is what must survive a restart of the watchdog. Its owner stores it
+// whenever it changes, off the fence path, and hands it to New. Its Instants
+// and run ids are of one boot: on another boot its owner passes Rebooted.
+type Memory struct {
+	Enrolled  bool      // this host has held the group's grant, or its Redis carries a fence of ours
+	Self      Address   // how the Sentinels called us
+	RunID     string    // of the Redis last seen
+	Role      Role      // which it had
+	Agreement Agreement // the newest we know was made
+
+	Granted string // run id under which the last grant was ours, neither given up nor deposed since; empty: none
+
+	Promoted     string  // run id that turned master under our eyes and not by us
+	PromotedAt   Instant // when that was seen
+	PromotedOver Term    // the truth's term at that moment
+
+	Fenced   string  // run id of the Redis that served under our eyes and then was fenced
+	FencedAt Instant // when the fence was first seen
+
+	Deadline Instant // when the armed fence was last wanted to fire; zero: none (an orderly stop took it down)
+}
+
+// Rebooted is what of m holds on another boot: no Instant and no run id does.
+func (m Memory) Rebooted() Memory {
+	return Memory{Enrolled: m.Enrolled, Self: m.Self, Agreement: m.Agreement}
+}
+
+// hint is one Sentinel's last unchecked announcement.
+type hint struct {
+	sentinel string
+	epoch    uint64
+	at       Instant
+}
+
+// State is comparable and copied by assignment. The zero State knows nothing
+// and refuses nobody: it has not been told which Redis it stands beside.
+type State struct {
+	StartedAt   Instant
+	Redis       Redis
+	Sentinels   Sentinels
+	Coordinator Coordinator
+	Memory      Memory
+	Vetoed      bool
+
+	hints     [16]hint
+	hintUntil Instant // writers are held for an unchecked announcement until then
+
+	HoldSince   Instant // since when, in one stretch, isolation holds the writers; zero: it does not
+	RefuseSince Instant // since when, in one stretch, the verdict is to refuse; zero: it is not
+	ClaimSince  Instant // since when, in one stretch, row 13 holds; zero: it does not
+	AgreedSince Instant // since when the record and the majority name the same; zero: they do not
+	grantKept   bool    // the grant never left us since this Redis last served
+	inherited   Instant // the deadline that an earlier life of this watchdog armed; zero: none
+	Verdict     Verdict
+}
+
+// New is the state of a watchdog that starts beside a Redis at now.
+func New(now Instant, m Memory) State {
+	s := State{StartedAt: now, Memory: m, inherited: m.Deadline}
+	s.Redis.Role, s.Redis.RunID = m.Role, m.RunID
+	s.Verdict = Verdict{Row: RowStart, Reason: "starting", Want: Want{Gate: Gate{Access: Leave, Arm: m.Deadline}}}
+	return s
+}
+
+// Want is what the newest decision wants.
+func (s State) Want() Want { return s.Verdict.Want }
+
+// Self is our own address as the Sentinels call it; empty: never told.
+func (s State) Self() Address { return s.Memory.Self }
+
+// Next folds the event into the state and decides anew. It is pure: the same
+// arguments give the same State.
+func Next(p Policy, s State, now Instant, e Event) State {
+	switch e := e.(type) {
+	case Tick:
+	case Redis:
+		s = s.sawRedis(now, e)
+	case Sentinels:
+		s = s.sawSentinels(now, e)
+	case Coordinator:
+		s = s.sawCoordinator(now, e)
+	case Announced:
+		s = s.heard(p, now, e.Announcement)
+	case Vetoed:
+		s.Vetoed = e.Veto
+	default:
+		panic(fmt.Sprintf("watchdog: event %T is not one of the closed set", e))
+	}
+	s.Verdict = decide(p, s, now)
+	return s.remember(now)
+}
+
+// sawRedis keeps role and run id of the last answer that told them, and marks
+// the moment a replica turned master by another hand than ours: only Sentinel
+// or a person does that, and fencing it then would abort Sentinel's failover.
+func (s State) sawRedis(now Instant, r Redis) State {
+	m := &s.Memory
+	if r.Role == RoleUnknown {
+		r.Role = s.Redis.Role
+	}
+	if r.RunID == "" {
+		r.RunID = s.Redis.RunID
+	}
+	if r.Role == Master && m.Role == Replica && r.RunID == m.RunID {
+		s = s.markPromoted(now, r.RunID)
+	}
+	if r.Role == Nowhere && m.Role == Master && r.RunID == m.RunID && m.Fenced != r.RunID {
+		m.Fenced, m.FencedAt = r.RunID, now
+	}
+	if r.Role == Nowhere && (m.Role != Nowhere || m.FencedAt == 0 || r.RunID != m.RunID) {
+		m.FencedAt = now
+	}
+	if r.Role == Master || r.Role == Replica {
+		m.Fenced, m.FencedAt = "", 0
+	}
+	if r.Role == Replica {
+		// A replica's past as a master is over: the fence, the grant, the mark.
+		m.Granted, m.Promoted, m.PromotedAt = "", "", 0
+	}
+	if r.Role == Nowhere {
+		m.Enrolled = true
+		m.Promoted, m.PromotedAt = "", 0
+	}
+	if r.RunID != m.RunID && m.Promoted != r.RunID {
+		m.Promoted, m.PromotedAt = "", 0
+	}
+	if r.Role != RoleUnknown {
+		m.Role, m.RunID = r.Role, r.RunID
+	}
+	s.Redis = r
+	return s
+}
+
+func (s State) markPromoted(now Instant, runID string) State {
+	m := &s.Memory
+	over, _ := s.truth()
+	m.Promoted, m.PromotedAt, m.PromotedOver = runID, now, over.Term
+	m.Granted = ""
+	return s
+}
+
+func (s State) sawSentinels(now Instant, f Sentinels) State {
+	if f.Self != "" {
+		s.Memory.Self = f.Self
+	}
+	s.Sentinels = f
+	if f.Promoting && s.Redis.Role == Master && s.Memory.Granted != s.Redis.RunID && s.Memory.Promoted == "" && s.Redis.RunID != "" {
+		s = s.markPromoted(now, s.Redis.RunID)
+	}
+	return s.agreed(now)
+}
+
+func (s State) sawCoordinator(now Instant, c Coordinator) State {
+	if c.Membership == Stranger {
+		// Another group of the same name: its word is no word about us.
+		c = Coordinator{Membership: Stranger}
+	}
+	s.Coordinator = c
+	if c.Membership == Member && c.Agreement.Compare(s.Memory.Agreement.Term) > 0 {
+		s.Memory.Agreement = c.Agreement
+	}
+	if h := c.Grant.Holder; h != "" && s.Memory.Self != "" && h != s.Memory.Self {
+		s.Memory.Granted = "" // somebody else holds it: ours is history
+	}
+	return s.agreed(now)
+}
+
+// agreed keeps since when the record and the majority name the same master.
+func (s State) agreed(now Instant) State {
+	switch a, maj := s.Memory.Agreement, s.Sentinels; {
+	case maj.Master == "" || a.Master != maj.Master || a.Epoch != maj.Epoch:
+		s.AgreedSince = 0
+	case s.AgreedSince == 0:
+		s.AgreedSince = now
+	}
+	return s
+}
+
+// heard takes an announcement as a hint: the Sentinels are polled at once, and
+// writers wait for a moment, once per Sentinel and epoch. A Sentinel whose
+// last hint came to nothing is not held for again for a while, or one that
+// lies every second would stop all writes.
+func (s State) heard(p Policy, now Instant, a Announcement) State {
+	known, _ := s.truth()
+	if a.Master == "" || a.Master == s.Memory.Self || a.Epoch <= known.Epoch {
+		return s
+	}
+	slot, oldest := -1, 0
+	for i, h := range s.hints {
+		if h.sentinel == a.Sentinel {
+			slot = i
+			break
+		}
+		if h.at < s.hints[oldest].at {
+			oldest = i
+		}
+	}
+	if slot >= 0 {
+		h := s.hints[slot]
+		if a.Epoch <= h.epoch || now.Sub(h.at) < hintTerm {
+			return s
+		}
+	} else {
+		slot = oldest
+	}
+	s.hints[slot] = hint{a.Sentinel, a.Epoch, now}
+	s.hintUntil = now.Add(p.Timing(s.Sentinels.DownAfter).HintHold)
+	return s
+}
+
+// remember keeps what the next decision needs of this one.
+func (s State) remember(now Instant) State {
+	m, v := &s.Memory, s.Verdict
+	if v.Row == RowIsolated {
+		if s.HoldSince == 0 {
+			s.HoldSince = now
+		}
+	} else {
+		s.HoldSince = 0
+	}
+	if v.Want.Gate.Access == Refuse {
+		if s.RefuseSince == 0 {
+			s.RefuseSince = now
+		}
+	} else {
+		s.RefuseSince = 0
+	}
+	if v.Row == RowClaim {
+		if s.ClaimSince == 0 {
+			s.ClaimSince = now
+		}
+	} else {
+		s.ClaimSince = 0
+	}
+	held := s.Coordinator.Grant.Ours && now < s.Coordinator.Grant.Until
+	if held && s.Redis.Role == Master && s.Redis.RunID != "" && v.Row != RowDeposed {
+		m.Enrolled, m.Granted = true, s.Redis.RunID
+		m.Promoted, m.PromotedAt = "", 0
+		s.grantKept = true
+	}
+	if !held {
+		s.grantKept = false
+	}
+	if v.Row == RowDeposed || v.Want.Grant == GrantGiveUp {
+		m.Granted = ""
+		s.grantKept = false
+	}
+	m.Deadline = v.Want.Gate.Arm
+	return s
+}

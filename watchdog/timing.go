@@ -1,0 +1,83 @@
+package watchdog
+
+// How the times follow from D, the smallest down-after of all Sentinels.
+
+import (
+	"fmt"
+	"time"
+)
+
+const (
+	promotionTerm   = 10 * time.Second // a promotion nobody names yet is believed for so long (measured: named after 0.9-1.0 s)
+	unbrokenToOpen  = 3 * time.Second  // a majority names us so long before a fence is opened: longer than the second in which all still name a master that has been replaced
+	unbrokenToBreak = 10 * time.Second // a majority names another so long before it breaks a conflict or re-points a replica
+	roleTermToOpen  = 11 * time.Second // Sentinel asks INFO every 10 s: nearer than that it would fail over the master just opened
+	fencedWayOut    = 40 * time.Second // past every role term (down-after + 20 s, for a D up to 20 s) Sentinel would have acted
+	startGrace      = time.Second      // at start, silence is no evidence for so long
+	hintTerm        = 30 * time.Second // a Sentinel whose hint came to nothing is not held for again before
+	minLeaseTTL     = 2 * time.Second  // etcd raises anything shorter
+	maxSuspectAfter = 750 * time.Millisecond
+)
+
+// Timing is every duration the decision and the adapters use.
+type Timing struct {
+	DownAfter    time.Duration // D; where no Sentinel ever told it, an assumed 2 s
+	Act          time.Duration // A: from the verdict to the refusal seen
+	SuspectAfter time.Duration // a coordinator round older than this is not fresh
+	Uncertified  time.Duration // Sentinels' answers older than this do not certify
+	HintHold     time.Duration // longest hold for an unchecked announcement
+	LeaseTTL     time.Duration // of the grant; whole seconds
+	Margin       time.Duration // taken off the lease for the clocks' rates
+	Round        time.Duration // between two renewals of the grant
+	Poll         time.Duration // between two polls of a Sentinel
+}
+
+// Timing computes the times for a group whose smallest down-after is d. A
+// policy's own values win over the defaults.
+func (p Policy) Timing(d time.Duration) Timing {
+	if d <= 0 {
+		d = 2 * time.Second
+	}
+	t := Timing{DownAfter: d}
+	t.Act = orDefault(p.TimeToAct, clamp(d/20, 100*time.Millisecond, 500*time.Millisecond))
+	// A longer D does not make a longer suspicion: what is acknowledged
+	// before the hold is what a partition loses.
+	t.SuspectAfter = orDefault(p.SuspectAfter, clamp(d/8, 400*time.Millisecond, maxSuspectAfter))
+	t.Uncertified = t.SuspectAfter * 3 / 2
+	t.HintHold = orDefault(p.HintHold, min(d/4, 500*time.Millisecond))
+	t.LeaseTTL = max(minLeaseTTL, (d - time.Second).Truncate(time.Second))
+	t.Margin = max(50*time.Millisecond, t.LeaseTTL/50)
+	t.Round = t.SuspectAfter / 2
+	t.Poll = t.SuspectAfter / 2
+	return t
+}
+
+// Kept says whether the timing leaves room for the promise (two renewals
+// between a lost answer and the refusal), and if not, why, with the numbers.
+func (t Timing) Kept() (bool, string) {
+	// E is at least D less one ping period of Sentinel (1 s, or D if shorter)
+	// less one poll ahead of the last good answer.
+	ping := min(time.Second, t.DownAfter)
+	left := t.DownAfter - ping - t.Poll - t.Act
+	if need := 2 * t.Poll; left < need {
+		return false, fmt.Sprintf("down-after-milliseconds (%v) less Sentinel's ping period (%v), a poll (%v) and the time to act (%v) leaves %v: less than two polls (%v)",
+			t.DownAfter, ping, t.Poll, t.Act, left, need)
+	}
+	if left, need := t.LeaseTTL-t.Margin-t.Act, t.SuspectAfter+2*t.Round; left < need {
+		return false, fmt.Sprintf("the grant's lease (%v) less margin (%v) and time to act (%v) leaves %v: less than two renewals after the suspicion (%v)",
+			t.LeaseTTL, t.Margin, t.Act, left, need)
+	}
+	if t.LeaseTTL >= t.DownAfter {
+		return false, fmt.Sprintf("the grant's lease (%v) must be below down-after-milliseconds (%v): etcd grants no shorter one", t.LeaseTTL, t.DownAfter)
+	}
+	return true, ""
+}
+
+func orDefault(d, def time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return def
+}
+
+func clamp(d, lo, hi time.Duration) time.Duration { return min(max(d, lo), hi) }

@@ -1,0 +1,140 @@
+package watchdog
+
+// Who is master: the truth, what is written of it, and who may claim.
+
+import "time"
+
+// truth is the newer, by (generation, config epoch), of the newest agreement
+// known and what a majority of the known Sentinels says now. Sentinel has no
+// generations: what a majority says is of the agreement's. Another address at
+// no higher epoch is a conflict: then nobody is named, and nobody deposed.
+func (s State) truth() (Agreement, bool) {
+	known, maj := s.Memory.Agreement, s.Sentinels
+	if c := s.Coordinator.Agreement; c.Master != "" && c.Term == known.Term && c.Master != known.Master {
+		return Agreement{Term: known.Term}, true
+	}
+	switch {
+	case maj.Master == "":
+		return known, false
+	case known.Master == "":
+		return Agreement{Term{0, maj.Epoch}, maj.Master}, false
+	case maj.Epoch > known.Epoch:
+		return Agreement{Term{known.Generation, maj.Epoch}, maj.Master}, false
+	case maj.Master == known.Master:
+		return known, false
+	}
+	return Agreement{Term: known.Term}, true
+}
+
+// earliest is E. What an earlier life of this watchdog knew (the deadline it
+// armed) holds on, until the Sentinels show something worse than silence:
+// else a restart would fence before the last Sentinel has answered.
+func (s State) earliest(act time.Duration) Instant {
+	f := s.Sentinels
+	if f.Failover || f.Accused {
+		return f.E
+	}
+	if s.inherited != 0 {
+		return f.E.Max(s.inherited.Add(act))
+	}
+	return f.E
+}
+
+// propose is the agreement that should be written, if any. The adapter's
+// compare-and-swap decides; a stale view here costs a lost race, no more.
+func (s State) propose(now Instant) Proposal {
+	c, maj, known := s.Coordinator, s.Sentinels, s.Memory.Agreement
+	if c.Membership != Member || c.RoundAt == 0 || maj.Master == "" {
+		return Proposal{}
+	}
+	write := func(generation uint64, cause Cause) Proposal {
+		return Proposal{
+			Agreement: Agreement{Term{generation, maj.Epoch}, maj.Master},
+			Replaces:  c.Agreement,
+			Cause:     cause,
+		}
+	}
+	_, conflict := s.truth()
+	switch {
+	case known.Master == "":
+		return write(1, CauseFirst)
+	case maj.Epoch > known.Epoch && maj.Master != known.Master:
+		return write(known.Generation, CauseFailover)
+	case maj.Epoch > known.Epoch:
+		return write(known.Generation, CauseEpoch)
+	case conflict:
+		// Sentinel's epochs began anew and then it failed over. While
+		// anybody holds the grant it is an alarm and no more.
+		if c.Grant.Holder == "" && now.Sub(maj.NamedSince) >= unbrokenToBreak {
+			return write(known.Generation+1, CauseConflict)
+		}
+	case maj.Epoch < known.Epoch:
+		if now.Sub(maj.NamedSince) >= unbrokenToOpen {
+			return write(known.Generation+1, CauseReset)
+		}
+	case c.Agreement.Compare(known.Term) < 0:
+		return write(known.Generation, CauseBehind)
+	}
+	return Proposal{}
+}
+
+// keepGrant renews a grant that is ours and claims one that is not, as far as
+// either is allowed.
+func (s State) keepGrant(p Policy, v view, now Instant) GrantWant {
+	switch {
+	case s.Redis.SentAt == 0 || now.Sub(s.Redis.SentAt) > v.DownAfter/2:
+		return GrantLeave // a Redis that hangs must not keep its successor waiting
+	case v.inForce:
+		return GrantRenew
+	case s.mayClaim(p, v, now):
+		return GrantClaim
+	}
+	return GrantLeave
+}
+
+func (s State) mayClaim(p Policy, v view, now Instant) bool {
+	c, f := s.Coordinator, s.Sentinels
+	switch {
+	case c.Membership != Member || v.self == "" || f.Master != v.self:
+		return false
+	case c.Agreement.Master != v.self || c.Agreement.Compare(s.Memory.Agreement.Term) < 0:
+		return false // written first; the claim's transaction finds it unchanged
+	case now >= v.act && p.SentinelsLost == SentinelsLostRefuse && s.Redis.Role != Nowhere:
+		return false // a grant we would have to refuse on is none
+	case c.Grant.Holder != "" && c.Grant.Holder != v.self:
+		return false
+	}
+	// A grant that lapsed was not given up: its holder may still be serving,
+	// certified by Sentinels that named it until a moment ago (row 11).
+	switch last := c.Grant.Last; {
+	case last == "" || last == v.self || c.Grant.GivenUp:
+		return true
+	case f.Former == last && f.Quorum > 0 && f.DownVotes >= f.Quorum:
+		return true
+	}
+	return now.Sub(f.NamedSince) >= v.DownAfter
+}
+
+// afterFence is what becomes of the grant of a Redis that is fenced by hand:
+// kept while the truth names us, so that the unfence needs no wait.
+func (s State) afterFence(p Policy, v view, now Instant) GrantWant {
+	if v.other {
+		return s.giveUpIfRefusing()
+	}
+	return s.keepGrant(p, v, now)
+}
+
+func (s State) giveUp() GrantWant {
+	if s.Coordinator.Grant.Ours {
+		return GrantGiveUp
+	}
+	return GrantLeave
+}
+
+// giveUpIfRefusing keeps invariant I6.
+func (s State) giveUpIfRefusing() GrantWant {
+	if s.Redis.Refusing && s.Redis.Role == Nowhere {
+		return s.giveUp()
+	}
+	return GrantLeave
+}
