@@ -23,7 +23,7 @@ package watchdog
 
 import "time"
 
-// Row is a row of the decision table.
+// Row is a row of the decision table, by its number there; RowStart is none.
 type Row int
 
 const (

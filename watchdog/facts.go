@@ -17,6 +17,10 @@ const (
 	Up                    // answers
 )
 
+func (a Answer) String() string {
+	return [...]string{"silent", "absent", "loading", "busy", "up"}[a]
+}
+
 // Role is what the local Redis says it is.
 type Role uint8
 
@@ -26,6 +30,10 @@ const (
 	Replica // of somebody
 	Nowhere // a replica of 127.0.0.1 port 0: the mark of our fence
 )
+
+func (r Role) String() string {
+	return [...]string{"unknown", "master", "replica", "nowhere"}[r]
+}
 
 // Redis is what the local Redis showed.
 type Redis struct {

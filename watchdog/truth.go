@@ -26,6 +26,10 @@ func (s State) truth() (Agreement, bool) {
 	return Agreement{Term: known.Term}, true
 }
 
+// Truth is who is master now by all we know; second is whether the Sentinels
+// and the agreement are in conflict, and then the first names nobody.
+func (s State) Truth() (Agreement, bool) { return s.truth() }
+
 // earliest is E. What an earlier life of this watchdog knew (the deadline it
 // armed) holds on, until the Sentinels show something worse than silence:
 // else a restart would fence before the last Sentinel has answered.

@@ -1,0 +1,54 @@
+package agent
+
+// The hands: the newest want to each adapter, only when it is a new one.
+
+import (
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+type hands struct {
+	cfg    Config
+	told   bool // something was brought once
+	gate   watchdog.Gate
+	grant  GrantOrder
+	poll   bool
+	pace   time.Duration
+	known  int
+	runID  string
+	memory watchdog.Memory
+}
+
+func (h *hands) bring(s watchdog.State) {
+	w := s.Want()
+	first := !h.told
+	h.told = true
+	// The gate first: it is the one that must not wait.
+	if first || w.Gate != h.gate {
+		h.gate = w.Gate
+		h.cfg.Gate.Want(w.Gate)
+	}
+	if w.PollNow && !h.poll {
+		h.cfg.Sentinels.PollNow()
+	}
+	h.poll = w.PollNow
+	if s.Redis.RunID != h.runID {
+		h.runID = s.Redis.RunID
+		h.cfg.Sentinels.Identify(s.Redis.RunID)
+	}
+	t := h.cfg.Policy.Timing(s.Sentinels.DownAfter)
+	if t.Poll != h.pace {
+		h.pace = t.Poll
+		h.cfg.Sentinels.Pace(t.Poll)
+	}
+	calm := s.Redis.Role == watchdog.Replica && w.Grant == watchdog.GrantLeave && w.Propose == (watchdog.Proposal{})
+	if g := (GrantOrder{Self: s.Self(), Grant: w.Grant, Propose: w.Propose, Timing: t, Calm: calm}); first || g != h.grant {
+		h.grant = g
+		h.cfg.Grant.Want(g)
+	}
+	if first || s.Memory != h.memory {
+		h.memory = s.Memory
+		h.cfg.Remember(s.Memory)
+	}
+}

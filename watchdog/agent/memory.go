@@ -1,0 +1,216 @@
+package agent
+
+// The record of a node: what must survive a restart of the watchdog. It is
+// written off the loop, newest wins; the fence waits for none of it.
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// Recorder keeps one node's Memory on disk: in state (survives a reboot) all
+// of it but the deadline, in runtime (does not) the deadline, which moves with
+// every renewal.
+type Recorder struct {
+	state, runtime string // file names
+	boot           string
+	log            hclog.Logger
+	newest         chan watchdog.Memory
+	written        watchdog.Memory
+	deadlineAt     time.Time
+}
+
+type stateRecord struct {
+	Boot   string          `json:"boot_id"`
+	Memory watchdog.Memory `json:"memory"`
+}
+
+type runtimeRecord struct {
+	Boot     string           `json:"boot_id"`
+	RunID    string           `json:"run_id"`
+	Deadline watchdog.Instant `json:"fence_deadline"`
+}
+
+// deadlinePace is how often a deadline that only moved away is written: an
+// older one is an earlier one, and so a safe one.
+const deadlinePace = time.Second
+
+// NewRecorder keeps the record of the named node below the two directories,
+// which it makes where they are missing.
+func NewRecorder(stateDir, runtimeDir, group, node string, log hclog.Logger) (*Recorder, error) {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return nil, fmt.Errorf("read boot id: %w", err)
+	}
+	name := FileName(group, node)
+	r := &Recorder{
+		state: filepath.Join(stateDir, name), runtime: filepath.Join(runtimeDir, name),
+		boot: strings.TrimSpace(string(boot)), log: log, newest: make(chan watchdog.Memory, 1),
+	}
+	for _, dir := range []string{stateDir, runtimeDir} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("make record directory: %w", err)
+		}
+	}
+	return r, nil
+}
+
+// FileName is the name of a node's record: nothing that a group's name holds
+// can lead out of the directory.
+func FileName(group, node string) string {
+	clean := func(s string) string {
+		return strings.Map(func(c rune) rune {
+			switch {
+			case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_':
+				return c
+			}
+			return '+'
+		}, s)
+	}
+	return clean(group) + "." + clean(node) + ".json"
+}
+
+// Load is the memory of an earlier life; zero if there was none. A record of
+// another boot keeps what a reboot does not void.
+func (r *Recorder) Load() (watchdog.Memory, error) {
+	var s stateRecord
+	if err := readJSON(r.state, &s); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return watchdog.Memory{}, nil
+		}
+		return watchdog.Memory{}, fmt.Errorf("load record: %w", err)
+	}
+	if s.Boot != r.boot {
+		return s.Memory.Rebooted(), nil
+	}
+	m := s.Memory
+	m.Deadline = 0
+	var d runtimeRecord
+	switch err := readJSON(r.runtime, &d); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return m, fmt.Errorf("load record: %w", err)
+	case d.Boot == r.boot && d.RunID == m.RunID:
+		m.Deadline = d.Deadline
+	}
+	r.written = m
+	return m, nil
+}
+
+// Remember takes the newest memory. It never blocks.
+func (r *Recorder) Remember(m watchdog.Memory) {
+	for {
+		select {
+		case r.newest <- m:
+			return
+		default:
+		}
+		select {
+		case <-r.newest:
+		default:
+		}
+	}
+}
+
+// Run writes until ctx ends, then what is left.
+func (r *Recorder) Run(ctx context.Context) error {
+	failing := false
+	write := func(m watchdog.Memory) {
+		err := r.write(m)
+		switch {
+		case err != nil && !failing:
+			r.log.Error("record not written: a restart of the watchdog would not know this", "error", err)
+		case err == nil && failing:
+			r.log.Info("record written again")
+		}
+		failing = err != nil
+	}
+	for {
+		select {
+		case m := <-r.newest:
+			write(m)
+		case <-ctx.Done():
+			select {
+			case m := <-r.newest:
+				write(m)
+			default:
+			}
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (r *Recorder) write(m watchdog.Memory) error {
+	lasting, was := m, r.written
+	lasting.Deadline, was.Deadline = 0, 0
+	if lasting != was {
+		if err := writeJSON(r.state, stateRecord{r.boot, m}, true); err != nil {
+			return err
+		}
+	}
+	// The deadline to disk: at once when it came nearer or its Redis is
+	// another, seldom when it only moved on.
+	if m.Deadline != r.written.Deadline || m.RunID != r.written.RunID {
+		nearer := m.Deadline < r.written.Deadline || m.RunID != r.written.RunID
+		if nearer || time.Since(r.deadlineAt) >= deadlinePace {
+			if err := writeJSON(r.runtime, runtimeRecord{r.boot, m.RunID, m.Deadline}, false); err != nil {
+				return err
+			}
+			r.deadlineAt = time.Now()
+		} else {
+			m.Deadline = r.written.Deadline
+		}
+	}
+	r.written = m
+	return nil
+}
+
+func readJSON(name string, into any) error {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		return fmt.Errorf("parse %q: %w", name, err)
+	}
+	return nil
+}
+
+// writeJSON replaces the file as a whole or not at all.
+func writeJSON(name string, from any, sync bool) (err error) {
+	b, err := json.Marshal(from)
+	if err != nil {
+		return fmt.Errorf("encode %q: %w", name, err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), ".record-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	_, err = f.Write(b)
+	if err == nil && sync {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	return err
+}

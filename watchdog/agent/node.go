@@ -1,0 +1,203 @@
+package agent
+
+// Node: the loop of one local Redis.
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// Gate brings about what the local Redis shall do. None of its methods block.
+type Gate interface {
+	Want(watchdog.Gate)
+}
+
+// GrantOrder is what the coordinator's adapter shall bring about.
+type GrantOrder struct {
+	Self    watchdog.Address
+	Grant   watchdog.GrantWant
+	Propose watchdog.Proposal
+	Timing  watchdog.Timing
+	Calm    bool // nothing here depends on the coordinator's speed: ask seldom
+}
+
+// Grant brings a GrantOrder about. Want does not block.
+type Grant interface {
+	Want(GrantOrder)
+}
+
+// Sentinels is asked for polls. None of its methods block.
+type Sentinels interface {
+	PollNow()
+	Pace(poll time.Duration)
+	Known(n int)
+	Identify(runID string)
+}
+
+// Config is what a Node is made of. Every field is needed but those that say
+// otherwise.
+type Config struct {
+	Group, Name string // the Sentinel master name, and the node's in the configuration
+	Policy      watchdog.Policy
+	Now         func() watchdog.Instant
+	Memory      watchdog.Memory // of an earlier life; zero: none
+
+	Gate      Gate
+	Grant     Grant
+	Sentinels Sentinels
+
+	Remember func(watchdog.Memory) // called by the loop when the memory changed; must not block
+	OnStep   func(Step)            // called by the loop when the verdict changed; must not block
+	Log      hclog.Logger
+}
+
+// Node owns the State of one local Redis.
+type Node struct {
+	cfg  Config
+	wake chan struct{}
+
+	mu    sync.Mutex // guards what follows; never held over a call to an adapter
+	inbox inbox
+	state watchdog.State
+	turn  watchdog.Instant // when the loop last turned
+	since time.Time        // of the phase seen, for people
+	phase string
+}
+
+// inbox holds the newest fact of each kind: an older one says nothing that
+// the newer does not. Announcements are few and each is one Sentinel's.
+type inbox struct {
+	redis       *watchdog.Redis
+	sentinels   *watchdog.Sentinels
+	coordinator *watchdog.Coordinator
+	announced   []watchdog.Announcement
+	veto        *bool
+}
+
+// maxAnnouncements bounds the inbox: hints may get lost, a poll follows anyway.
+const maxAnnouncements = 16
+
+// New makes a Node. It does nothing until Run.
+func New(cfg Config) *Node {
+	n := &Node{cfg: cfg, wake: make(chan struct{}, 1), since: time.Now(), phase: "unknown"}
+	n.state = watchdog.New(cfg.Now(), cfg.Memory)
+	n.turn = n.state.StartedAt
+	return n
+}
+
+// Post hands in a fact. It never blocks.
+func (n *Node) Post(e watchdog.Event) {
+	n.mu.Lock()
+	switch e := e.(type) {
+	case watchdog.Redis:
+		n.inbox.redis = &e
+	case watchdog.Sentinels:
+		n.inbox.sentinels = &e
+	case watchdog.Coordinator:
+		n.inbox.coordinator = &e
+	case watchdog.Announced:
+		if len(n.inbox.announced) < maxAnnouncements {
+			n.inbox.announced = append(n.inbox.announced, e.Announcement)
+		}
+	case watchdog.Vetoed:
+		n.inbox.veto = &e.Veto
+	}
+	n.mu.Unlock()
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run turns the loop until ctx ends, and returns its cause.
+func (n *Node) Run(ctx context.Context) error {
+	hands := hands{cfg: n.cfg}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-n.wake:
+		case <-timer.C:
+		}
+		now := n.cfg.Now()
+		state, steps := n.turnOnce(now)
+		hands.bring(state)
+		for _, s := range steps {
+			n.cfg.OnStep(s)
+		}
+		timer.Reset(n.pause(state, now))
+	}
+}
+
+// turnOnce folds everything in the inbox into the state, the witnesses before
+// the Redis they speak of, and lets time pass.
+func (n *Node) turnOnce(now watchdog.Instant) (watchdog.State, []Step) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	in := n.inbox
+	n.inbox = inbox{}
+	var events []watchdog.Event
+	if in.sentinels != nil {
+		events = append(events, *in.sentinels)
+	}
+	if in.coordinator != nil {
+		events = append(events, *in.coordinator)
+	}
+	if in.redis != nil {
+		events = append(events, *in.redis)
+	}
+	for _, a := range in.announced {
+		events = append(events, watchdog.Announced{Announcement: a})
+	}
+	if in.veto != nil {
+		events = append(events, watchdog.Vetoed{Veto: *in.veto})
+	}
+	events = append(events, watchdog.Tick{})
+
+	// One decision on all of it: a stale half of the evidence decides nothing
+	// when its fresh other half is already here.
+	before := n.state
+	for _, e := range events {
+		n.state = watchdog.Next(n.cfg.Policy, n.state, now, e)
+	}
+	n.turn = now
+	if p := phaseOf(n.state.Redis); p != n.phase {
+		n.phase, n.since = p, time.Now()
+	}
+	var steps []Step
+	if s, changed := n.step(before, n.state, now); changed {
+		steps = append(steps, s)
+	}
+	return n.state, steps
+}
+
+// pause is how long the loop may sleep: until the next instant at which the
+// passing of time alone could change the verdict, and never long.
+func (n *Node) pause(s watchdog.State, now watchdog.Instant) time.Duration {
+	longest := 250 * time.Millisecond
+	if at := watchdog.NextEdge(n.cfg.Policy, s, now); at.Sub(now) < longest {
+		return max(at.Sub(now), time.Millisecond)
+	}
+	return longest
+}
+
+// State is a copy of what the node knows.
+func (n *Node) State() watchdog.State {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.state
+}
+
+// Turned says when the loop last turned: an old one is a loop that hangs.
+func (n *Node) Turned() watchdog.Instant {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.turn
+}

@@ -1,0 +1,112 @@
+package agent
+
+// Snapshot: the Status of a node, made when somebody asks.
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// Extras is what only the adapters know, for people.
+type Extras struct {
+	Sentinels []SentinelStatus
+	Faults    []Fault // of all adapters
+	Lag       float64 // seconds since a replica's master was last heard; -1: unknown
+}
+
+// Status is the snapshot of the node with the adapters' extras.
+func (n *Node) Status(x Extras) Status {
+	now := n.cfg.Now()
+	n.mu.Lock()
+	s, phase, since := n.state, n.phase, n.since
+	n.mu.Unlock()
+
+	v, truth, conflict := s.Verdict, watchdog.Agreement{}, false
+	truth, conflict = s.Truth()
+	c := s.Coordinator
+	out := Status{
+		Group: n.cfg.Group, Node: n.cfg.Name, Address: string(s.Self()), RunID: s.Redis.RunID,
+		Phase: phase, Wanted: v.Want.Gate.Access.String(), Row: int(v.Row), Reason: v.Reason, Since: since,
+		Role: s.Redis.Role.String(), Answer: s.Redis.Answer.String(),
+		Following: string(s.Redis.Following), LinkUp: s.Redis.LinkUp, LagSeconds: x.Lag,
+		Master: string(truth.Master), Generation: c.Agreement.Generation, Epoch: c.Agreement.Epoch,
+		AgreedMaster: string(c.Agreement.Master), GrantHolder: string(c.Grant.Holder), GrantOurs: c.Grant.Ours && now < c.Grant.Until,
+		Deadline: secondsUntil(now, s.Redis.ArmedFor), EarliestPromotion: secondsUntil(now, s.Sentinels.E),
+		CoordinatorAge: secondsSince(now, c.RoundAt),
+		SentinelsKnown: s.Sentinels.Known, SentinelsAnswering: s.Sentinels.Answering, SentinelsAgreeing: s.Sentinels.Votes,
+		Quorum: s.Sentinels.Quorum, DownAfter: s.Sentinels.DownAfter.Seconds(),
+		FencedByHand: c.Orders.Fence, Enrolled: s.Memory.Enrolled, Veto: s.Vetoed,
+		Sentinels: x.Sentinels, Redis: s.Redis, Coordinator: c, Want: v.Want,
+	}
+	if out.GrantOurs {
+		out.GrantRemaining = secondsUntil(now, c.Grant.Until)
+	}
+	if now < c.Orders.Maintenance {
+		out.Maintenance = secondsUntil(now, c.Orders.Maintenance)
+	}
+	out.Faults = append(n.faults(s, conflict), x.Faults...)
+	out.Guarded = guarded(s, out.Faults)
+	return out
+}
+
+// guarded says whether the promise is in force: a master under an armed fence
+// or shut, a replica under its lock, and nothing that voids it.
+func guarded(s watchdog.State, faults []Fault) bool {
+	for _, f := range faults {
+		if f.Severity == SeverityError {
+			return false
+		}
+	}
+	switch s.Redis.Role {
+	case watchdog.Nowhere:
+		return s.Redis.Refusing
+	case watchdog.Replica:
+		return s.Redis.Locked || s.Want().Gate.Unlocked
+	case watchdog.Master:
+		return s.Redis.Locked || s.Redis.ArmedFor != 0
+	}
+	return false
+}
+
+// faults are those the decision itself sees.
+func (n *Node) faults(s watchdog.State, conflict bool) []Fault {
+	var out []Fault
+	add := func(sev Severity, id, text, remedy string) {
+		out = append(out, Fault{ID: id, Severity: sev, Text: text, Remedy: remedy, Since: n.since})
+	}
+	self, group := s.Self(), n.cfg.Group
+	if conflict {
+		add(SeverityError, "conflict", fmt.Sprintf("a majority of the Sentinels names %s at epoch %d, the agreement in etcd (%s) names %s: nobody is taken for the master",
+			s.Sentinels.Master, s.Sentinels.Epoch, s.Memory.Agreement.Term, s.Memory.Agreement.Master),
+			fmt.Sprintf("find out which one holds your data, then: redis-watchdog adopt %s --to ADDRESS", group))
+	}
+	if d := s.Sentinels.DownAfter; d > 0 {
+		if kept, why := n.cfg.Policy.Timing(d).Kept(); !kept {
+			add(SeverityWarning, "timing", "fencing in time is not promised: "+why,
+				fmt.Sprintf("on every Sentinel: SENTINEL SET %s down-after-milliseconds 5000", group))
+		}
+	}
+	if s.Coordinator.Membership == watchdog.Stranger {
+		add(SeverityError, "stranger", fmt.Sprintf("etcd holds another group called %q: nothing of it is followed, and this node gets no grant from it", group),
+			"give one of the two groups another etcd prefix (etcd.prefix in the configuration)")
+	}
+	if self == "" && s.Sentinels.Answering > 0 {
+		add(SeverityError, "not_listed", fmt.Sprintf("no answering Sentinel lists this Redis (run id %q) in group %q", s.Redis.RunID, group),
+			"check that it is the master or a replica of that group; set nodes[].announced if it is announced under another address")
+	}
+	switch v := s.Verdict; {
+	case v.Row == watchdog.RowStart && v.Reason == "released":
+		add(SeverityError, "released", "this node was released: nothing guards it", fmt.Sprintf("redis-watchdog unfence %s takes it back", group))
+	case v.Row == watchdog.RowElse && v.Reason == "not_enrolled", v.Row == watchdog.RowClaim && v.Reason == "claiming_not_enrolled":
+		add(SeverityError, "unguarded", "this master holds no grant yet and is left as it is: it is not protected",
+			"see the other faults: it takes etcd and a majority of the Sentinels to name it")
+	}
+	return out
+}
+
+// Overdue says whether the decision loop has not turned for longer than limit.
+func (n *Node) Overdue(limit time.Duration) bool {
+	return n.cfg.Now().Sub(n.Turned()) > limit
+}

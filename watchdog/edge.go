@@ -1,0 +1,43 @@
+package watchdog
+
+import "time"
+
+// NextEdge is the next instant after now at which the passing of time alone
+// could change the verdict; Never if there is none. It may name one too many
+// (an edge that changes nothing), never one too few.
+func NextEdge(p Policy, s State, now Instant) Instant {
+	v := look(p, s, now)
+	g, m := s.Coordinator.Grant, s.Memory
+	next := Never
+	for _, at := range [...]Instant{
+		v.act, v.lapse, g.Until, s.hintUntil, s.Coordinator.Orders.Maintenance,
+		after(g.RenewedAt, v.SuspectAfter),
+		after(s.Coordinator.RoundAt, v.SuspectAfter),
+		after(s.Sentinels.EFrom, v.Uncertified),
+		after(s.Sentinels.NamedSince, unbrokenToOpen),
+		after(s.Sentinels.NamedSince, unbrokenToBreak),
+		after(s.Sentinels.NamedSince, v.DownAfter),
+		after(s.Redis.SentAt, v.DownAfter/2),
+		after(s.HoldSince, v.DownAfter/2),
+		after(s.ClaimSince, v.HintHold),
+		after(s.AgreedSince, unbrokenToBreak),
+		after(s.StartedAt, startGrace),
+		after(m.PromotedAt, promotionTerm),
+		after(m.FencedAt, max(fencedWayOut, v.DownAfter+20*time.Second)),
+		s.Sentinels.RoleTerm.Add(-roleTermToOpen),
+	} {
+		// One nanosecond past the edge: some rows hold until, some from it.
+		if at >= now && at < next {
+			next = at + 1
+		}
+	}
+	return next
+}
+
+// after is d past t, and zero for an event that never was.
+func after(t Instant, d time.Duration) Instant {
+	if t == 0 {
+		return 0
+	}
+	return t.Add(d)
+}
