@@ -1,0 +1,137 @@
+package metrics
+
+import (
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Metrics counts what happens.
+type Metrics struct {
+	steps, transitions, fences, holds, switches, renewals, badAnswers, armed *prometheus.CounterVec
+
+	decision, fence, agreement *prometheus.HistogramVec
+}
+
+// New registers everything on the registerer it is handed: counters, the
+// collector of the gauges, the build, and Go's and the process' own metrics.
+func New(registerer prometheus.Registerer, collector *Collector, version string) *Metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, append([]string{labelMaster, labelNode}, labels...))
+	}
+	histogram := func(name, help string, first float64) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(first, 4, 8)}, []string{labelMaster, labelNode})
+	}
+	m := &Metrics{
+		steps:       counter(Steps, "Decisions taken."),
+		transitions: counter(Transitions, "Changes of phase, as seen.", "from", "to"),
+		fences:      counter(Fences, "Times this Redis was fenced, by the reason.", "reason"),
+		holds:       counter(Holds, "Times writers were made to wait, by the reason.", "reason"),
+		switches:    counter(Switches, "Times the agreement came to name another master."),
+		renewals:    counter(Renewals, "Renewals of the grant, good or failed.", "result"),
+		badAnswers:  counter(BadAnswers, "Answers that made no sense and counted as unknown, by who gave them.", "source"),
+		armed:       counter(ArmedFences, "Armed fences: put up, put off in time, fired by Redis itself, or failed to stand.", "result"),
+		decision:    histogram(DecisionSeconds, "From an event to the decision on it.", 0.00001),
+		fence:       histogram(FenceSeconds, "From the decision to refuse until Redis was seen refusing.", 0.0005),
+		agreement:   histogram(AgreementSeconds, "From a majority's word to its record in etcd.", 0.0005),
+	}
+	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: BuildInfo, Help: "1, with the version of redis-watchdog and of Go.",
+		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()},
+	}, func() float64 { return 1 })
+	registerer.MustRegister(m.steps, m.transitions, m.fences, m.holds, m.switches, m.renewals, m.badAnswers, m.armed,
+		m.decision, m.fence, m.agreement, build, collector,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Node is the metrics of one node.
+type Node struct {
+	all         *Metrics
+	group, node string
+}
+
+// Node starts the series of a node at zero, so that the first event of a kind
+// is a change and no alert misses it.
+func (m *Metrics) Node(group, node string) *Node {
+	n := &Node{all: m, group: group, node: node}
+	m.steps.WithLabelValues(group, node)
+	m.switches.WithLabelValues(group, node)
+	for _, result := range []string{"good", "failed"} {
+		m.renewals.WithLabelValues(group, node, result)
+	}
+	for _, result := range []string{ArmedUp, ArmedOff, ArmedFired, ArmedFailed} {
+		m.armed.WithLabelValues(group, node, result)
+	}
+	for _, source := range []string{SourceSentinel, SourceRedis, SourceEtcd} {
+		m.badAnswers.WithLabelValues(group, node, source)
+	}
+	m.decision.WithLabelValues(group, node)
+	m.fence.WithLabelValues(group, node)
+	m.agreement.WithLabelValues(group, node)
+	return n
+}
+
+// What became of an armed fence.
+const (
+	ArmedUp     = "armed"
+	ArmedOff    = "put_off"
+	ArmedFired  = "fired"
+	ArmedFailed = "failed"
+)
+
+// Who gave a bad answer.
+const (
+	SourceSentinel = "sentinel"
+	SourceRedis    = "redis"
+	SourceEtcd     = "etcd"
+)
+
+// Step counts one decision and how long it took.
+func (n *Node) Step(took time.Duration) {
+	n.all.steps.WithLabelValues(n.group, n.node).Inc()
+	n.all.decision.WithLabelValues(n.group, n.node).Observe(took.Seconds())
+}
+
+// Transition counts a change of the phase seen. One to refuse is a fence, one
+// to hold is a hold, for the reason of the decision.
+func (n *Node) Transition(from, to, reason string) {
+	n.all.transitions.WithLabelValues(n.group, n.node, from, to).Inc()
+	switch to {
+	case "refuse":
+		n.all.fences.WithLabelValues(n.group, n.node, reason).Inc()
+	case "hold":
+		n.all.holds.WithLabelValues(n.group, n.node, reason).Inc()
+	}
+}
+
+// Refused says how long a fence took, from the decision until it was seen.
+func (n *Node) Refused(took time.Duration) {
+	n.all.fence.WithLabelValues(n.group, n.node).Observe(took.Seconds())
+}
+
+// Switched counts a new master in the agreement.
+func (n *Node) Switched() { n.all.switches.WithLabelValues(n.group, n.node).Inc() }
+
+// Agreed says how long it took from a majority's word to its record in etcd.
+func (n *Node) Agreed(took time.Duration) {
+	n.all.agreement.WithLabelValues(n.group, n.node).Observe(took.Seconds())
+}
+
+// Renewed counts a renewal of the grant.
+func (n *Node) Renewed(good bool) {
+	result := "failed"
+	if good {
+		result = "good"
+	}
+	n.all.renewals.WithLabelValues(n.group, n.node, result).Inc()
+}
+
+// BadAnswer counts garbage from a Source….
+func (n *Node) BadAnswer(source string) { n.all.badAnswers.WithLabelValues(n.group, n.node, source).Inc() }
+
+// Armed counts an armed fence by an Armed… result.
+func (n *Node) Armed(result string) { n.all.armed.WithLabelValues(n.group, n.node, result).Inc() }

@@ -1,0 +1,170 @@
+package metrics
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+)
+
+func sample() []agent.Status {
+	return []agent.Status{{
+		Group: "m1", Node: "a", Phase: "serve", Row: 9, Guarded: true, GrantOurs: true, GrantRemaining: 3.5, Deadline: 2.25,
+		EarliestPromotion: -1, CoordinatorAge: 0.125, SentinelsKnown: 3, SentinelsAnswering: 3, SentinelsAgreeing: 2, Quorum: 2, DownAfter: 5,
+		Generation: 1, Epoch: 4, Master: "10.0.0.1:6379", Enrolled: true,
+		Faults: []agent.Fault{{ID: "timing", Severity: "warning"}, {ID: "timing", Severity: "warning"}},
+	}, {Group: "m1", Node: "b", Phase: "strange", Deadline: -1, CoordinatorAge: -1}}
+}
+
+func TestCollectorExposition(t *testing.T) {
+	collector := NewCollector(sample)
+	want := `
+# HELP redis_watchdog_coordinator_age_seconds Since etcd last answered in full; +Inf when it never did.
+# TYPE redis_watchdog_coordinator_age_seconds gauge
+redis_watchdog_coordinator_age_seconds{master_name="m1",node="a"} 0.125
+redis_watchdog_coordinator_age_seconds{master_name="m1",node="b"} +Inf
+# HELP redis_watchdog_earliest_promotion_seconds Until the Sentinels could promote another by themselves; +Inf for never.
+# TYPE redis_watchdog_earliest_promotion_seconds gauge
+redis_watchdog_earliest_promotion_seconds{master_name="m1",node="a"} +Inf
+redis_watchdog_earliest_promotion_seconds{master_name="m1",node="b"} 0
+# HELP redis_watchdog_fault 1 for every fault there is now; severity error means that a promise is not kept.
+# TYPE redis_watchdog_fault gauge
+redis_watchdog_fault{id="timing",master_name="m1",node="a",severity="warning"} 1
+# HELP redis_watchdog_fence_deadline_seconds Until the armed fence fires unless it is put off; +Inf when none stands.
+# TYPE redis_watchdog_fence_deadline_seconds gauge
+redis_watchdog_fence_deadline_seconds{master_name="m1",node="a"} 2.25
+redis_watchdog_fence_deadline_seconds{master_name="m1",node="b"} +Inf
+# HELP redis_watchdog_guarded 1 while protection is in force.
+# TYPE redis_watchdog_guarded gauge
+redis_watchdog_guarded{master_name="m1",node="a"} 1
+redis_watchdog_guarded{master_name="m1",node="b"} 0
+# HELP redis_watchdog_master_info 1, with the address of the master that agreement and majority name; no series when there is none.
+# TYPE redis_watchdog_master_info gauge
+redis_watchdog_master_info{master="10.0.0.1:6379",master_name="m1",node="a"} 1
+# HELP redis_watchdog_phase 1 for the phase the node is in, 0 for the others.
+# TYPE redis_watchdog_phase gauge
+redis_watchdog_phase{master_name="m1",node="a",phase="follow"} 0
+redis_watchdog_phase{master_name="m1",node="a",phase="hold"} 0
+redis_watchdog_phase{master_name="m1",node="a",phase="leave"} 0
+redis_watchdog_phase{master_name="m1",node="a",phase="lock"} 0
+redis_watchdog_phase{master_name="m1",node="a",phase="refuse"} 0
+redis_watchdog_phase{master_name="m1",node="a",phase="serve"} 1
+redis_watchdog_phase{master_name="m1",node="a",phase="unknown"} 0
+redis_watchdog_phase{master_name="m1",node="b",phase="follow"} 0
+redis_watchdog_phase{master_name="m1",node="b",phase="hold"} 0
+redis_watchdog_phase{master_name="m1",node="b",phase="leave"} 0
+redis_watchdog_phase{master_name="m1",node="b",phase="lock"} 0
+redis_watchdog_phase{master_name="m1",node="b",phase="refuse"} 0
+redis_watchdog_phase{master_name="m1",node="b",phase="serve"} 0
+redis_watchdog_phase{master_name="m1",node="b",phase="unknown"} 1
+`
+	err := testutil.CollectAndCompare(collector, strings.NewReader(want),
+		Phase, Guarded, Faults, FenceDeadline, EarliestPromotion, CoordinatorAge, MasterInfo)
+	if err != nil {
+		t.Error(err)
+	}
+	problems, err := testutil.CollectAndLint(collector)
+	if err != nil || len(problems) > 0 {
+		t.Errorf("lint: %v, %v", problems, err)
+	}
+}
+
+func TestMetricsCountFromZero(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	node := New(registry, NewCollector(sample), "1.2.3").Node("m1", "a")
+	node.Step(time.Millisecond)
+	node.Transition("serve", "hold", "isolated")
+	node.Transition("hold", "refuse", "isolated")
+	node.Refused(3 * time.Millisecond)
+	node.Agreed(3 * time.Millisecond)
+	node.Switched()
+	node.Renewed(true)
+	node.BadAnswer(SourceRedis)
+	node.Armed(ArmedOff)
+	want := `
+# HELP redis_watchdog_armed_fences_total Armed fences: put up, put off in time, fired by Redis itself, or failed to stand.
+# TYPE redis_watchdog_armed_fences_total counter
+redis_watchdog_armed_fences_total{master_name="m1",node="a",result="armed"} 0
+redis_watchdog_armed_fences_total{master_name="m1",node="a",result="failed"} 0
+redis_watchdog_armed_fences_total{master_name="m1",node="a",result="fired"} 0
+redis_watchdog_armed_fences_total{master_name="m1",node="a",result="put_off"} 1
+# HELP redis_watchdog_fences_total Times this Redis was fenced, by the reason.
+# TYPE redis_watchdog_fences_total counter
+redis_watchdog_fences_total{master_name="m1",node="a",reason="isolated"} 1
+# HELP redis_watchdog_holds_total Times writers were made to wait, by the reason.
+# TYPE redis_watchdog_holds_total counter
+redis_watchdog_holds_total{master_name="m1",node="a",reason="isolated"} 1
+# HELP redis_watchdog_renewals_total Renewals of the grant, good or failed.
+# TYPE redis_watchdog_renewals_total counter
+redis_watchdog_renewals_total{master_name="m1",node="a",result="failed"} 0
+redis_watchdog_renewals_total{master_name="m1",node="a",result="good"} 1
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), ArmedFences, Fences, Holds, Renewals); err != nil {
+		t.Error(err)
+	}
+	exposed := map[string]bool{}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		exposed[family.GetName()] = true
+	}
+	for _, name := range constants(t) {
+		if !exposed[name] {
+			t.Errorf("%s is not exposed", name)
+		}
+	}
+}
+
+func TestDocumentHasEveryMetricAndNoOther(t *testing.T) {
+	doc, err := os.ReadFile("../../../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, name := range constants(t) {
+		known[name] = true
+		if !strings.Contains(string(doc), "| `"+name+"`") {
+			t.Errorf("docs/metrics.md has no line for %s", name)
+		}
+	}
+	for _, name := range regexp.MustCompile(`redis_watchdog_[a-z_]+`).FindAllString(string(doc), -1) {
+		name = strings.TrimSuffix(strings.TrimSuffix(name, "_bucket"), "_count")
+		if !known[name] {
+			t.Errorf("docs/metrics.md has %s, which there is not", name)
+		}
+	}
+}
+
+// constants are the names in names.go.
+func constants(t *testing.T) []string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "names.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	ast.Inspect(file, func(n ast.Node) bool {
+		if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+			if name, err := strconv.Unquote(literal.Value); err == nil && strings.HasPrefix(name, "redis_watchdog_") {
+				names = append(names, name)
+			}
+		}
+		return true
+	})
+	if len(names) < 20 {
+		t.Fatalf("got %d names", len(names))
+	}
+	return names
+}
