@@ -1,0 +1,201 @@
+package grant
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/coreos/go-semver/semver"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// A Fault is something that keeps the coordinator from doing its part, until
+// it is gone.
+type Fault struct {
+	ID       string // stable, snake_case, one of the Fault names below
+	Severity string // "error" or "warning"
+	Text     string // one sentence, with the values
+	Remedy   string // what to do
+}
+
+// The IDs of faults.
+const (
+	FaultUnreachable = "etcd_unreachable" // no member answers in time
+	FaultMember      = "etcd_member"      // one does not
+	FaultAuth        = "etcd_auth"        // user, password or role refused
+	FaultAuthOff     = "etcd_auth_off"    // a user is configured, authentication is off
+	FaultTLS         = "etcd_tls"         // the handshake fails
+	FaultCluster     = "etcd_cluster"     // another cluster than we knew
+	FaultWentBack    = "etcd_went_back"   // restored or emptied
+	FaultStaleReads  = "etcd_stale_reads" // a version with issue 20418
+	FaultGarbage     = "etcd_garbage"     // a record that cannot be understood
+	FaultStranger    = "group_stranger"   // another group of the same name
+	FaultBehind      = "agreement_behind" // the record is older than what was agreed
+	FaultIdentity    = "identity_save"    // what must outlive a restart cannot be saved
+)
+
+const (
+	severityError   = "error"
+	severityWarning = "warning"
+)
+
+// faultBoard holds what the last round showed, for Faults.
+type faultBoard struct {
+	mu             sync.Mutex
+	round, control error
+	save           error
+	fact           watchdog.Coordinator
+	failed         int   // rounds of the streak that ends, or goes on, now
+	revision, knew int64 // of a cluster that went back; zero: it did not
+}
+
+func (b *faultBoard) setRound(err error, fact watchdog.Coordinator) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.round, b.fact = err, fact
+}
+
+func (b *faultBoard) setControl(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.control = err
+}
+
+func (b *faultBoard) setSave(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.save = err
+}
+
+func (b *faultBoard) setWentBack(revision, knew int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.revision, b.knew = revision, knew
+}
+
+// streak counts failures in a row: how many there were before this round, and
+// with it.
+func (b *faultBoard) streak(failed bool) (before, now int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	before = b.failed
+	b.failed++
+	if !failed {
+		b.failed = 0
+	}
+	return before, b.failed
+}
+
+// Faults is what is wrong now, as this node sees it. It may be called from any
+// goroutine.
+func (k *Keeper) Faults() []Fault {
+	b := &k.faults
+	b.mu.Lock()
+	round, control, save, fact, revision, knew := b.round, b.control, b.save, b.fact, b.revision, b.knew
+	b.mu.Unlock()
+	var faults []Fault
+	if round != nil && !errors.Is(round, errLost) {
+		faults = append(faults, k.explain(round))
+	}
+	if knew != 0 {
+		faults = append(faults, Fault{FaultWentBack, severityError,
+			fmt.Sprintf("etcd went back from revision %d to %d: it was restored or emptied", knew, revision),
+			"nothing to do: it is trusted again after one lease; find out who restored it"})
+	}
+	if control != nil {
+		faults = append(faults, explainGarbage(control))
+	}
+	if save != nil {
+		faults = append(faults, Fault{FaultIdentity, severityError,
+			fmt.Sprintf("what this node knows of etcd cannot be saved: %v", save),
+			"make the state directory writable"})
+	}
+	if fact.Membership == watchdog.Stranger {
+		faults = append(faults, Fault{FaultStranger, severityError,
+			fmt.Sprintf("group %q in etcd belongs to other Redis: this node writes nothing, follows nobody and fences nobody", k.cfg.Group),
+			fmt.Sprintf("give each of the two groups a prefix of its own; if it is the same group after all: redis-watchdog adopt %s", k.cfg.Group)})
+	}
+	if fact.Behind && fact.Membership == watchdog.Member {
+		faults = append(faults, Fault{FaultBehind, severityWarning,
+			fmt.Sprintf("the agreement in etcd (%v) is older than one this node has seen", fact.Agreement.Term),
+			"nothing to do: it is rewritten once a majority of the Sentinels names a master"})
+	}
+	return append(faults, k.store.Faults()...)
+}
+
+func (k *Keeper) explain(err error) Fault {
+	if cluster := (*ClusterError)(nil); errors.As(err, &cluster) {
+		return Fault{FaultCluster, severityError, err.Error(),
+			fmt.Sprintf("if this cluster shall be followed: redis-watchdog adopt %s --cluster %s; else correct the endpoints", k.cfg.Group, clusterName(cluster.Is))}
+	}
+	if garbage := (*GarbageError)(nil); errors.As(err, &garbage) {
+		return explainGarbage(err)
+	}
+	return explainRequest(err)
+}
+
+func explainGarbage(err error) Fault {
+	return Fault{FaultGarbage, severityError, err.Error(), "repair or delete the key with etcdctl; the watchdogs write it anew"}
+}
+
+func explainRequest(err error) Fault {
+	auth, handshake := (*AuthError)(nil), (*HandshakeError)(nil)
+	switch {
+	case errors.As(err, &auth):
+		return Fault{FaultAuth, severityError, err.Error(),
+			"check username, password and the role's grant on the prefix: etcdctl role get"}
+	case errors.As(err, &handshake), errors.As(err, new(x509.UnknownAuthorityError)), speaksOfTLS(err):
+		return Fault{FaultTLS, severityError, err.Error(),
+			"check ca_file, cert_file and key_file, the names in etcd's certificate, and whether the endpoint is http or https"}
+	}
+	return Fault{FaultUnreachable, severityError, err.Error(), "check that the endpoints are right, and that etcd has a leader: etcdctl endpoint status"}
+}
+
+// speaksOfTLS finds an alert by which the server refused our certificate: it
+// arrives after the handshake, and gRPC passes on its text only.
+func speaksOfTLS(err error) bool { return strings.Contains(err.Error(), "remote error: tls:") }
+
+// Faults is what is wrong with single members.
+func (s *Store) Faults() []Fault {
+	var faults []Fault
+	for _, m := range s.members {
+		m.mu.Lock()
+		failing, version, noAuth := m.failing, m.version, m.noAuth
+		m.mu.Unlock()
+		if failing != nil {
+			f := explainRequest(failing)
+			f.Severity = severityWarning
+			if f.ID == FaultUnreachable {
+				f.ID = FaultMember
+			}
+			faults = append(faults, f)
+		}
+		if staleReads(version) {
+			faults = append(faults, Fault{FaultStaleReads, severityWarning,
+				fmt.Sprintf("%s runs etcd %s, whose reads can be stale after a pause (etcd issue 20418)", m.endpoint, version),
+				"upgrade etcd to 3.4.42, 3.5.28, 3.6.9 or later"})
+		}
+		if noAuth {
+			faults = append(faults, Fault{FaultAuthOff, severityWarning,
+				fmt.Sprintf("%s has authentication off, although user %q is configured", m.endpoint, m.user),
+				"etcdctl auth enable, or remove the user from the configuration"})
+		}
+	}
+	slices.SortStableFunc(faults, func(a, b Fault) int { return strings.Compare(a.ID, b.ID) })
+	return faults
+}
+
+// staleReads is whether a version has etcd issue 20418.
+func staleReads(version string) bool {
+	v, err := semver.NewVersion(version)
+	if err != nil {
+		return false // not known
+	}
+	fixed := map[int64]int64{4: 42, 5: 28, 6: 9}
+	patch, listed := fixed[v.Minor]
+	return v.Major == 3 && (v.Minor < 4 || listed && v.Patch < patch)
+}

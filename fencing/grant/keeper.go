@@ -1,0 +1,289 @@
+package grant
+
+import (
+	"context"
+	"crypto/rand"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// The failpoints, in the order in which they are passed.
+const (
+	FailClaimLease    = "grant.claim.lease"    // before a lease is asked for
+	FailClaimPut      = "grant.claim.put"      // the lease is ours, the grant is not
+	FailClaimDone     = "grant.claim.done"     // the grant is ours, nobody was told
+	FailRenew         = "grant.renew"          // before a renewal is sent
+	FailRenewDone     = "grant.renew.done"     // it was confirmed, nobody was told
+	FailGiveUp        = "grant.give_up"        // before the grant is deleted
+	FailGiveUpRevoke  = "grant.give_up.revoke" // it is deleted, its lease is not
+	FailPropose       = "grant.propose"        // before the agreement is written
+	FailProposeDone   = "grant.propose.done"   // it is written, nobody was told
+	FailIdentitySaved = "grant.identity.saved" // after the identity was saved
+)
+
+// Identity is what a node remembers of the coordinator over restarts. The
+// caller loads it and saves it; the zero Identity is a node that is new here.
+type Identity struct {
+	ClusterID uint64             `json:"cluster_id"` // of etcd; zero: none seen yet
+	Revision  int64              `json:"revision"`   // the highest seen, give or take what was seen since it was saved
+	GroupID   string             `json:"group_id"`   // of our group; empty: not a member yet
+	HolderID  string             `json:"holder_id"`  // random, ours alone: by it we know our grant again
+	Agreement watchdog.Agreement `json:"agreement"`  // the newest ever seen
+}
+
+// KeeperConfig is one local Redis of one group.
+type KeeperConfig struct {
+	Group    string // the Sentinel master name
+	Node     string // the name of this Redis in the configuration, for people
+	BootID   string // of this boot, for people
+	Identity Identity
+
+	// Save keeps the identity; it is called from a goroutine of its own, at
+	// most once at a time, the newest only. Nil: nothing is remembered.
+	Save func(Identity) error
+
+	// Failpoint is called at every step with its name. Nil: none.
+	Failpoint func(name string)
+
+	Log hclog.Logger // nil: the store's
+}
+
+// Want is what shall become true in etcd. A newer one replaces the older.
+type Want struct {
+	Self  watchdog.Address   // how the Sentinels call our Redis; empty: not known, nothing is written
+	Known []watchdog.Address // the Redis of the group that our Sentinels list, for membership
+
+	// View is the agreement on which the want was decided (of the report that
+	// the decision took in). Nothing is claimed or renewed while etcd's
+	// agreement is neither View nor what Propose makes of it.
+	View    watchdog.Agreement
+	Grant   watchdog.GrantWant
+	Propose watchdog.Proposal
+	Opened  bool // our Redis was opened under this grant
+
+	TTL    time.Duration // of the lease, whole seconds, at least 2
+	Margin time.Duration // taken off its end
+	Round  time.Duration // from round to round, and the time a request may take; zero: 500 ms with a claim or renewal, else 1 s
+
+	Evidence Evidence
+}
+
+// Evidence is written beside what it led to, for people.
+type Evidence struct {
+	RunID       string   // of our Redis
+	MasterRunID string   // of the proposed master, if known
+	Sentinels   []string // ids of those who said so
+	Known       int      // of how many
+	Votes       int
+}
+
+const (
+	roundHolding = 500 * time.Millisecond
+	roundWaiting = time.Second
+	roundAtLeast = 100 * time.Millisecond
+	leaseAtLeast = 2 * time.Second
+	// hintsApart keeps a storm of hints from becoming a storm of rounds.
+	hintsApart = 20 * time.Millisecond
+)
+
+func (w Want) round() time.Duration {
+	switch {
+	case w.Round > 0:
+		return max(w.Round, roundAtLeast)
+	case w.holding():
+		return roundHolding
+	}
+	return roundWaiting
+}
+
+// holding is whether the round decides about the grant.
+func (w Want) holding() bool {
+	return w.Grant == watchdog.GrantClaim || w.Grant == watchdog.GrantRenew
+}
+
+// ttl is the lease's length in seconds.
+func (w Want) ttl() int64 { return int64(max(w.TTL, leaseAtLeast) / time.Second) }
+
+// urgent is whether the change from w to n must not wait for the next round.
+func (w Want) urgent(n Want) bool {
+	return w.Grant != n.Grant || w.Propose != n.Propose || w.View != n.View ||
+		w.Self != n.Self || w.Opened != n.Opened || len(w.Known) == 0 && len(n.Known) > 0
+}
+
+// A Keeper brings the newest Want of one local Redis about, and reports what
+// etcd showed. All its decisions are made in one goroutine, in rounds.
+type Keeper struct {
+	store *Store
+	cfg   KeeperConfig
+	keys  keys
+	log   hclog.Logger
+
+	poked chan struct{} // holds one
+
+	mu   sync.Mutex
+	want Want
+
+	// Of the rounds' goroutine alone:
+	id        Identity
+	fact      watchdog.Coordinator
+	seen      snapshot         // of the last round that was answered
+	lostUntil watchdog.Instant // until then the coordinator counts as lost; zero: it does not
+	asked     int64            // seconds our lease was asked for; zero: by an earlier run
+	again     bool             // another round is due at once
+	orders    orderCache
+
+	member     atomic.Bool // as fact.Membership says, for the goroutines beside
+	identities *newest[Identity]
+	reports    *newest[[]byte]
+	history    *historian
+	faults     faultBoard
+}
+
+// Keeper makes the keeper of one local Redis. It does nothing before Run.
+func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
+	if cfg.Save == nil {
+		cfg.Save = func(Identity) error { return nil }
+	}
+	if cfg.Failpoint == nil {
+		cfg.Failpoint = func(string) {}
+	}
+	if cfg.Log == nil {
+		cfg.Log = s.log
+	}
+	if cfg.Identity.HolderID == "" {
+		cfg.Identity.HolderID = rand.Text()
+	}
+	k := &Keeper{
+		store:      s,
+		cfg:        cfg,
+		keys:       keysOf(s.prefix, cfg.Group),
+		log:        cfg.Log.With("group", cfg.Group, "node", cfg.Node),
+		poked:      make(chan struct{}, 1),
+		id:         cfg.Identity,
+		identities: newNewest[Identity](),
+		reports:    newNewest[[]byte](),
+		history:    newHistorian(),
+	}
+	k.identities.set(k.id)
+	return k
+}
+
+// Want sets what shall become true, in place of what was wanted before. It
+// never blocks.
+func (k *Keeper) Want(w Want) {
+	k.mu.Lock()
+	urgent := k.want.urgent(w)
+	k.want = w
+	k.mu.Unlock()
+	if urgent {
+		k.Poke()
+	}
+}
+
+func (k *Keeper) newestWant() Want {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.want
+}
+
+// Poke runs a round now: something has changed. It never blocks.
+func (k *Keeper) Poke() {
+	select {
+	case k.poked <- struct{}{}:
+	default:
+	}
+}
+
+// Run goes round until ctx ends, and calls report after every round, from the
+// one goroutine. Ending it gives nothing up: the lease runs out unless another
+// Run with the same identity takes it up again.
+func (k *Keeper) Run(ctx context.Context, report func(watchdog.Coordinator)) error {
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { k.saveIdentities(ctx) })
+	beside.Go(func() { k.publishReports(ctx) })
+	beside.Go(func() { k.writeHistory(ctx) })
+	beside.Go(func() { k.watch(ctx) })
+
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-timer.C:
+		case <-k.poked:
+		}
+		began := time.Now() // paces the rounds; nothing is decided by it
+		want := k.newestWant()
+		err := k.round(ctx, want)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		k.member.Store(k.fact.Membership == watchdog.Member)
+		k.faults.setRound(err, k.fact)
+		k.logRound(err)
+		report(k.fact)
+
+		wait := want.round() - time.Since(began)
+		if k.again {
+			k.again = false
+			wait = 0
+		}
+		// Even a storm of hints leaves etcd some air.
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(hintsApart):
+		}
+		timer.Reset(max(wait-hintsApart, 0))
+	}
+}
+
+// logRound logs the first failure of a streak and its end.
+func (k *Keeper) logRound(err error) {
+	failed, streak := k.faults.streak(err != nil)
+	switch {
+	case err != nil && streak == 1:
+		k.log.Warn("coordinator round failed", "error", err)
+	case err == nil && failed > 0:
+		k.log.Info("coordinator answers again", "failed_rounds", failed)
+	}
+}
+
+func (k *Keeper) saveIdentities(ctx context.Context) {
+	for {
+		id, err := k.identities.take(ctx)
+		if err != nil {
+			return
+		}
+		err = k.cfg.Save(id)
+		k.identities.settle(true)
+		k.faults.setSave(err)
+		if err != nil {
+			k.log.Warn("save identity failed", "error", err)
+			continue
+		}
+		k.cfg.Failpoint(FailIdentitySaved)
+	}
+}
+
+// remember keeps the identity, once something in it has changed that must be
+// known after a restart. The revision alone is kept now and then only.
+func (k *Keeper) remember(change func(*Identity)) {
+	before := k.id
+	change(&k.id)
+	same := before
+	same.Revision = k.id.Revision
+	if same != k.id || k.id.Revision < before.Revision || k.id.Revision/revisionsApart != before.Revision/revisionsApart {
+		k.identities.set(k.id)
+	}
+}
+
+// revisionsApart bounds how much of the highest revision a restart may forget.
+const revisionsApart = 64

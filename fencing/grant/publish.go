@@ -1,0 +1,238 @@
+package grant
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// What is written beside the decisions, from goroutines of its own: the node's
+// report and the history. Nothing waits for it.
+
+const (
+	nodeLease     = 30 * time.Second // presence: a report this old has gone
+	nodeEvery     = nodeLease / 3
+	besideTimeout = 3 * time.Second
+	besideRetry   = time.Second
+
+	// HistoryLength is how many records of a group are kept.
+	HistoryLength  = 500
+	historyWaiting = 64 // records that wait for etcd; more are counted as dropped
+)
+
+// PublishNode sets what this node says about itself (nodes/<group>/<address>).
+// It is kept under a lease of 30 s for as long as Run runs. It never blocks; a
+// newer report replaces one not yet written.
+func (k *Keeper) PublishNode(report any) error {
+	data, err := json.Marshal(report)
+	if err != nil {
+		return fmt.Errorf("encode node report: %w", err)
+	}
+	k.reports.set(data)
+	return nil
+}
+
+func (k *Keeper) publishReports(ctx context.Context) {
+	var data []byte
+	var lease clientv3.LeaseID
+	for {
+		take, cancel := context.WithTimeout(ctx, nodeEvery)
+		newer, err := k.reports.take(take)
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			data = newer
+		}
+		self := k.writer()
+		if data == nil {
+			continue
+		}
+		if self == "" {
+			k.reports.retry(ctx, besideRetry)
+			continue
+		}
+		lease, err = k.putReport(ctx, self, data, lease)
+		k.reports.settle(err == nil)
+		if err != nil {
+			lease = 0
+			k.log.Debug("publish node report failed", "error", err)
+			k.reports.retry(ctx, besideRetry)
+		}
+	}
+}
+
+// putReport writes under the lease given, or a new one, and renews it.
+func (k *Keeper) putReport(ctx context.Context, self watchdog.Address, data []byte, lease clientv3.LeaseID) (clientv3.LeaseID, error) {
+	if lease != 0 {
+		if r := k.keepAlive(ctx, lease, besideTimeout); r.err != nil || r.ttl <= 0 {
+			lease = 0
+		}
+	}
+	if lease == 0 {
+		id := randomLease()
+		_, err := ask(ctx, k.store, "make lease of node report", besideTimeout, func(ctx context.Context, m *member) (*pb.LeaseGrantResponse, error) {
+			return m.lease.LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: id, TTL: int64(nodeLease / time.Second)})
+		})
+		if err != nil {
+			return 0, err
+		}
+		lease = clientv3.LeaseID(id)
+	}
+	_, err := k.store.transact(ctx, "write node report", besideTimeout, nil,
+		[]clientv3.Op{clientv3.OpPut(k.keys.nodes+string(self), string(data), clientv3.WithLease(lease))}, nil)
+	return lease, err
+}
+
+// writer is our address while we may write for the group, else empty.
+func (k *Keeper) writer() watchdog.Address {
+	if !k.member.Load() {
+		return ""
+	}
+	return k.newestWant().Self
+}
+
+// History appends a record to the group's history. It never blocks; when etcd
+// is away for long, records are dropped and counted.
+func (k *Keeper) History(record any) error {
+	data, err := json.Marshal(record)
+	if err != nil {
+		return fmt.Errorf("encode history record: %w", err)
+	}
+	k.history.add(data)
+	return nil
+}
+
+// HistoryDropped is how many records were dropped since the start.
+func (k *Keeper) HistoryDropped() uint64 {
+	k.history.mu.Lock()
+	defer k.history.mu.Unlock()
+	return k.history.dropped
+}
+
+// historian is the queue of records that wait for etcd.
+type historian struct {
+	ready chan struct{} // holds one
+
+	mu      sync.Mutex
+	waiting []historyRecord
+	dropped uint64
+}
+
+type historyRecord struct {
+	at   time.Time // wall clock: it orders the records of all nodes, for people
+	data []byte
+}
+
+func newHistorian() *historian { return &historian{ready: make(chan struct{}, 1)} }
+
+func (h *historian) add(data []byte) {
+	h.mu.Lock()
+	if len(h.waiting) >= historyWaiting {
+		h.dropped++
+	} else {
+		h.waiting = append(h.waiting, historyRecord{at: time.Now(), data: data})
+	}
+	h.mu.Unlock()
+	select {
+	case h.ready <- struct{}{}:
+	default:
+	}
+}
+
+// first is the oldest that waits.
+func (h *historian) first() (historyRecord, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.waiting) == 0 {
+		return historyRecord{}, false
+	}
+	return h.waiting[0], true
+}
+
+func (h *historian) written() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.waiting = h.waiting[1:]
+}
+
+func (k *Keeper) writeHistory(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.history.ready:
+		}
+		for record, more := k.history.first(); more && ctx.Err() == nil; record, more = k.history.first() {
+			err := errNotMember
+			if k.writer() != "" {
+				err = k.putHistory(ctx, record)
+			}
+			if err == nil {
+				k.history.written()
+				continue
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(besideRetry):
+			}
+		}
+	}
+}
+
+// putHistory writes one record, under a key that a copy of the request writes
+// again, and deletes the oldest beyond the bound.
+func (k *Keeper) putHistory(ctx context.Context, record historyRecord) error {
+	key := fmt.Sprintf("%s%020d-%s", k.keys.history, record.at.UnixNano(), k.cfg.Identity.HolderID)
+	all := clientv3.WithPrefix()
+	resp, err := k.store.transact(ctx, "write history", besideTimeout, nil, []clientv3.Op{
+		clientv3.OpPut(key, string(record.data)),
+		clientv3.OpGet(k.keys.history, all, clientv3.WithCountOnly()),
+	}, nil)
+	if err != nil {
+		return err
+	}
+	extra := resp.Responses[1].GetResponseRange().GetCount() - HistoryLength
+	if extra <= 0 {
+		return nil
+	}
+	resp, err = k.store.transact(ctx, "read oldest history", besideTimeout, nil, []clientv3.Op{
+		clientv3.OpGet(k.keys.history, all, clientv3.WithKeysOnly(), clientv3.WithLimit(extra),
+			clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend)),
+	}, nil)
+	if err != nil {
+		return err
+	}
+	oldest := resp.Responses[0].GetResponseRange().GetKvs()
+	if len(oldest) == 0 {
+		return nil
+	}
+	end := string(oldest[len(oldest)-1].Key) + "\x00" // just after the last of them
+	_, err = k.store.transact(ctx, "trim history", besideTimeout, nil,
+		[]clientv3.Op{clientv3.OpDelete(k.keys.history, clientv3.WithRange(end))}, nil)
+	return err
+}
+
+// Flush waits until the newest node report and all of the history are written,
+// or ctx ends. It is for an orderly stop, before the context of Run ends.
+func (k *Keeper) Flush(ctx context.Context) error {
+	for {
+		_, waiting := k.history.first()
+		if !waiting && k.reports.settled() {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("flush node report and history: %w", context.Cause(ctx))
+		case <-time.After(hintsApart):
+		}
+	}
+}
