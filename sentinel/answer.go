@@ -1,0 +1,126 @@
+package sentinel
+
+// What one Sentinel said in one poll, as plain values.
+
+import (
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// Flag is one of the flags Sentinel shows for an instance (sentinel.c,
+// addReplySentinelRedisInstance). Those that nothing rests on are left out.
+type Flag uint8
+
+const (
+	FlagSDown Flag = 1 << iota // this Sentinel alone holds it down
+	FlagODown                  // a quorum does
+	FlagDisconnected
+	FlagFailover // failover_in_progress
+	FlagPromoted // this replica was selected in the failover in progress
+)
+
+// FailoverState is how far a failover in progress has come, in Sentinel's
+// order.
+type FailoverState uint8
+
+const (
+	FailoverNone       FailoverState = iota
+	FailoverWaitStart                // waits to be elected
+	FailoverSelect                   // select_slave
+	FailoverSendNoOne                // send_slaveof_noone: the replica is selected
+	FailoverWaitPromo                // wait_promotion: SLAVEOF NO ONE was sent
+	FailoverReconf                   // reconf_slaves: the replica was seen as master. From here on GET-MASTER-ADDR-BY-NAME names it
+	FailoverUpdate                   // update_config
+	failoverStateCount               // not a state
+)
+
+// Instance is a Redis as one Sentinel shows it (SENTINEL MASTER, SENTINEL
+// REPLICAS). Ages and terms are those at the time of the answer.
+type Instance struct {
+	Address  watchdog.Address
+	RunID    string // empty: that Sentinel has not reached it yet
+	Flags    Flag
+	Failover FailoverState // of a master
+
+	PongAge   time.Duration // last-ok-ping-reply. PONG, LOADING and MASTERDOWN are ok, BUSY is not
+	DownAfter time.Duration // down-after-milliseconds
+	Reported  watchdog.Role // role-reported: Master or Replica
+	RoleFor   time.Duration // role-reported-time
+
+	// Of a master only.
+	Epoch           uint64        // config-epoch
+	Others          int           // num-other-sentinels
+	Replicas        int           // num-slaves
+	Quorum          int           // quorum
+	FailoverTimeout time.Duration // failover-timeout
+
+	Priority int // of a replica: slave-priority; 0 is never promoted
+}
+
+// Has says whether all flags in f are set.
+func (i Instance) Has(f Flag) bool { return i.Flags&f == f }
+
+// past says that a failover is running and the promoted replica has been seen
+// as master: Sentinel's GET-MASTER-ADDR-BY-NAME names the new one and SENTINEL
+// MASTER still describes the old one (sentinelGetCurrentMasterAddress).
+func (i Instance) past() bool {
+	return i.Has(FlagFailover) && i.Failover >= FailoverReconf
+}
+
+// failing says that a failover is running that may still promote somebody.
+func (i Instance) failing() bool {
+	return (i.Has(FlagFailover) || i.Failover != FailoverNone) && i.Failover < FailoverReconf
+}
+
+// Peer is another Sentinel as one Sentinel shows it (SENTINEL SENTINELS).
+type Peer struct {
+	RunID   string
+	Address watchdog.Address // resolved
+	Dial    string           // as announced, perhaps a host name
+}
+
+// Answer is what one Sentinel answered to one poll. All commands of a poll
+// leave in one write, and SentAt was taken before it.
+type Answer struct {
+	SentAt watchdog.Instant
+	Named  watchdog.Address // GET-MASTER-ADDR-BY-NAME; empty: it does not know the group
+	Master Instance         // SENTINEL MASTER. Not always the one that is Named: see past
+
+	Full      bool // the rest was asked as well
+	Tilt      bool
+	Replicas  []Instance
+	Sentinels []Peer // without itself
+}
+
+// fault says what makes an answer unusable; empty: it is usable. What Sentinel
+// itself cannot say (a torn pair, a PONG from the future) proves nothing.
+func (a *Answer) fault() string {
+	m := &a.Master
+	switch {
+	case a.SentAt <= 0:
+		return "no send time"
+	case a.Named == "":
+		return "" // it does not know the group: an answer, without a word about a master
+	case m.Address == "":
+		return "names a master and describes none"
+	case m.past() == (a.Named == m.Address):
+		// The two commands straddled a change, or it is lying. (The promoted
+		// one never has the address of the old master.)
+		return "names another than it describes"
+	case m.PongAge < 0 || m.RoleFor < 0:
+		return "an answer from the future: its clock was set back"
+	case m.DownAfter <= 0:
+		return "no down-after-milliseconds"
+	case m.Quorum <= 0:
+		return "no quorum"
+	case m.Reported != watchdog.Master && m.Reported != watchdog.Replica:
+		return "no role-reported"
+	case m.Others < 0 || m.Others > maxSentinels:
+		return "num-other-sentinels out of range"
+	}
+	return ""
+}
+
+// maxSentinels bounds what a lie may make us count and dial.
+const maxSentinels = 100

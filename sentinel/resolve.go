@@ -1,0 +1,166 @@
+package sentinel
+
+// From what Sentinels announce to the one spelling of an Address.
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+const (
+	lookupTimeout = time.Second
+	lookupAgain   = 30 * time.Second // a name that resolved is looked up again this much later, in the background
+	lookupRetry   = 5 * time.Second  // one that did not
+	maxNames      = 1024
+)
+
+// resolver turns host and port into an Address. A host name is looked up the
+// first time it is met, by whoever meets it; later only in the background, and
+// what was known stays known while the lookup fails: a partition often takes
+// the name server with it.
+type resolver struct {
+	lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+	now    func() watchdog.Instant
+	ctx    context.Context // ends the lookups in the background
+	wg     sync.WaitGroup
+
+	mu    sync.Mutex
+	hosts map[string]*host
+	texts map[string]string // one copy of each of the few texts that come again and again
+}
+
+type host struct {
+	text   string // an IP, or the name itself while none was ever found
+	found  bool
+	askAt  watchdog.Instant // when to look it up again
+	asking bool
+	isName bool
+}
+
+func newResolver(ctx context.Context, now func() watchdog.Instant) *resolver {
+	return &resolver{
+		ctx: ctx, now: now, hosts: make(map[string]*host), texts: make(map[string]string),
+		lookup: func(ctx context.Context, name string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
+		},
+	}
+}
+
+// Address is host and port in the one spelling, or empty if they are none.
+func (r *resolver) Address(hostname, port []byte) watchdog.Address {
+	n, ok := number(port)
+	if !ok || n <= 0 || n > 65535 || len(hostname) == 0 || len(hostname) > 255 {
+		return ""
+	}
+	return watchdog.Address(r.join(r.host(hostname), port))
+}
+
+// Text is a lasting copy of b.
+func (r *resolver) Text(b []byte) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.intern(b)
+}
+
+func (r *resolver) intern(b []byte) string {
+	if s, ok := r.texts[string(b)]; ok {
+		return s
+	}
+	if len(r.texts) >= 4*maxNames {
+		clear(r.texts) // garbage; the copies given out live on
+	}
+	s := string(b)
+	r.texts[s] = s
+	return s
+}
+
+func (r *resolver) join(hostname string, port []byte) string {
+	var room [300]byte
+	b := room[:0]
+	if strings.IndexByte(hostname, ':') >= 0 {
+		b = append(append(append(b, '['), hostname...), ']')
+	} else {
+		b = append(b, hostname...)
+	}
+	b = append(append(b, ':'), port...)
+	return r.Text(b)
+}
+
+func (r *resolver) host(name []byte) string {
+	r.mu.Lock()
+	h := r.hosts[string(name)]
+	if h != nil && (!h.isName || h.asking || r.now() < h.askAt) {
+		defer r.mu.Unlock()
+		return h.text
+	}
+	first := h == nil
+	if first {
+		if len(r.hosts) >= maxNames {
+			clear(r.hosts)
+		}
+		h = newHost(string(name))
+		r.hosts[string(name)] = h
+		if !h.isName {
+			r.mu.Unlock()
+			return h.text
+		}
+	}
+	h.asking = true
+	text := h.text
+	r.mu.Unlock()
+	if first {
+		r.ask(string(name), h)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return h.text
+	}
+	again := string(name)
+	r.wg.Go(func() { r.ask(again, h) })
+	return text
+}
+
+func newHost(name string) *host {
+	if ip, err := netip.ParseAddr(name); err == nil {
+		return &host{text: ip.Unmap().String(), found: true}
+	}
+	return &host{text: strings.ToLower(strings.TrimSuffix(name, ".")), isName: true}
+}
+
+func (r *resolver) ask(name string, h *host) {
+	ctx, cancel := context.WithTimeout(r.ctx, lookupTimeout)
+	defer cancel()
+	ips, err := r.lookup(ctx, name)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h.asking = false
+	if err != nil || len(ips) == 0 {
+		h.askAt = r.now().Add(lookupRetry)
+		return
+	}
+	h.askAt = r.now().Add(lookupAgain)
+	texts := make([]string, len(ips))
+	for i, ip := range ips {
+		texts[i] = ip.Unmap().String()
+	}
+	if h.found && slices.Contains(texts, h.text) {
+		return // of several the one we know: it must not flutter
+	}
+	// IPv4 first, then in order of spelling: every watchdog picks the same.
+	slices.SortFunc(texts, func(a, b string) int {
+		if four := strings.Contains(a, ":"); four != strings.Contains(b, ":") {
+			if four {
+				return 1
+			}
+			return -1
+		}
+		return strings.Compare(a, b)
+	})
+	h.text, h.found = texts[0], true
+}

@@ -1,0 +1,360 @@
+package sentinel
+
+// The pure tally. State folds the answers of all Sentinels; Tally reads it from
+// the point of view of one local Redis. Nothing here asks for the time.
+
+import (
+	"slices"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+const (
+	downMemory   = 5 * time.Second  // an s_down shown this recently still counts
+	roleGrace    = 20 * time.Second // twice Sentinel's INFO period: sentinelCheckSubjectivelyDown
+	electionTime = 10 * time.Second // SENTINEL_ELECTION_TIMEOUT, the most an election takes
+	noneFor      = 11 * time.Second // longer than Sentinel's INFO period: a Sentinel that was just reset knows no replica for as long
+	maxTerms     = 16               // addresses remembered per Sentinel
+)
+
+// Term is what one Sentinel has said about one Redis as its master.
+type Term struct {
+	Of     watchdog.Address
+	SentAt watchdog.Instant // of the answer that last renewed End; zero: never
+	Epoch  uint64           // at which it last named it
+	// End is e_i: before it, this Sentinel cannot hold the Redis down.
+	End watchdog.Instant
+	// RoleEnd is the part of End that comes of role-reported slave; Never:
+	// none.
+	RoleEnd watchdog.Instant
+	DownAt  watchdog.Instant // of the last answer that showed it s_down; zero: never
+	Down    bool             // the last answer that described it showed it s_down
+}
+
+// Member is one known Sentinel.
+type Member struct {
+	Key        string // names its conversation: the first address it was found under
+	Configured bool
+	RunID      string           // SENTINEL MYID, or as others name it; empty: not known
+	Address    watchdog.Address // resolved; empty: never connected, nor named by others
+	Dials      []string         // where to find it, best first
+
+	Last     Answer           // the newest usable answer; zero SentAt: never answered
+	ListedAt watchdog.Instant // of the answer the lists in Last are from; zero: never
+	Tilt     bool             // likewise
+
+	Terms         []Term
+	failoverUntil watchdog.Instant // a failover was seen: if it cannot be asked, it may promote until then
+	noneSince     watchdog.Instant // since when its lists have shown no replica that can be promoted
+	ghostSince    watchdog.Instant // since when nobody names it
+	hinted        uint64           // the highest epoch it was the author of an announcement for, plus one
+}
+
+// State is everything that was heard. The zero State is usable after FreshFor,
+// ListFor and ClockRateError are set.
+type State struct {
+	FreshFor       time.Duration // an answer older than this is none
+	ListFor        time.Duration // the same for its lists, which are asked less often
+	ClockRateError float64       // by which part of itself a down-after may be shorter on the Sentinel's clock
+
+	Members []Member
+	known   known
+
+	// The majority as Settle found it. named is the last one there was, also
+	// while there is none.
+	majority   bool
+	named      watchdog.Address
+	epoch      uint64
+	namedSince watchdog.Instant
+	former     watchdog.Address
+	votes      int
+}
+
+func (s *State) fresh(m *Member, now watchdog.Instant) bool {
+	return m.Last.SentAt > 0 && now.Sub(m.Last.SentAt) <= s.FreshFor
+}
+
+func (s *State) freshLists(m *Member, now watchdog.Instant) bool {
+	return s.fresh(m, now) && m.ListedAt > 0 && now.Sub(m.ListedAt) <= s.ListFor
+}
+
+func (s *State) member(key string) *Member {
+	for i := range s.Members {
+		if s.Members[i].Key == key {
+			return &s.Members[i]
+		}
+	}
+	return nil
+}
+
+func (m *Member) term(of watchdog.Address) *Term {
+	for i := range m.Terms {
+		if m.Terms[i].Of == of {
+			return &m.Terms[i]
+		}
+	}
+	return nil
+}
+
+// termFor is term, made if there was none. The one renewed longest ago is
+// forgotten for it; what is forgotten is past, the safe reading.
+func (m *Member) termFor(of watchdog.Address) *Term {
+	if t := m.term(of); t != nil {
+		return t
+	}
+	t := Term{Of: of, RoleEnd: watchdog.Never}
+	if len(m.Terms) < maxTerms {
+		m.Terms = append(m.Terms, t)
+		return &m.Terms[len(m.Terms)-1]
+	}
+	oldest := 0
+	for i := range m.Terms {
+		if m.Terms[i].SentAt < m.Terms[oldest].SentAt {
+			oldest = i
+		}
+	}
+	m.Terms[oldest] = t
+	return &m.Terms[oldest]
+}
+
+// Hear folds one answer of the Sentinel whose conversation is key. It returns
+// what is wrong with an answer that it did not use, and an announcement if the
+// answer names another master at a newer epoch than the majority last did.
+func (s *State) Hear(key string, a Answer) (hint watchdog.Announcement, fault string) {
+	m := s.member(key)
+	if m == nil || a.SentAt < m.Last.SentAt {
+		return hint, ""
+	}
+	if fault = a.fault(); fault != "" {
+		return hint, fault
+	}
+	if !a.Full {
+		a.Replicas, a.Sentinels = m.Last.Replicas, m.Last.Sentinels
+	} else {
+		m.hearLists(&a, s.ListFor)
+	}
+	m.Last = a
+	if a.Named == "" {
+		return hint, ""
+	}
+	m.hearTerms(&a, s.ClockRateError)
+	m.failoverUntil = 0
+	if a.Master.failing() {
+		m.failoverUntil = a.SentAt.Add(a.Master.FailoverTimeout + electionTime)
+	}
+	if a.Full {
+		s.meet(a.Sentinels)
+		m = s.member(key) // meet may have moved it
+	}
+	if s.named != "" && a.Named != s.named && a.Master.Epoch > s.epoch && a.Master.Epoch >= m.hinted {
+		m.hinted = a.Master.Epoch + 1
+		hint = watchdog.Announcement{Sentinel: m.Name(), Epoch: a.Master.Epoch, Master: a.Named}
+	}
+	return hint, ""
+}
+
+// Name is its run id, or where it is found while that is not known.
+func (m *Member) Name() string {
+	if m.RunID != "" {
+		return m.RunID
+	}
+	return m.Key
+}
+
+func (m *Member) hearLists(a *Answer, gap time.Duration) {
+	none := !slices.ContainsFunc(a.Replicas, func(r Instance) bool { return r.Priority != 0 })
+	switch {
+	case !none:
+		m.noneSince = 0
+	case m.noneSince == 0 || a.SentAt.Sub(m.ListedAt) > 3*gap:
+		m.noneSince = a.SentAt
+	}
+	m.ListedAt, m.Tilt = a.SentAt, a.Tilt
+}
+
+// hearTerms renews e_i for the Redis this answer names, and for nobody else.
+//
+// An answer that names another proves nothing about how long this Sentinel
+// would have to miss us first, so an older e_i is kept and runs out. It is not
+// cut short if the other is named at no higher epoch: that Sentinel is behind
+// (it was away during a failover), knows no master under our address and so can
+// neither hold us down nor vote against us; when it catches up, its clock for
+// us starts anew, later than the e_i kept here. If the other is named at a
+// higher epoch, then it *has been* promoted, or this Sentinel lies: its e_i is
+// over, and being one of many it decides nothing alone.
+func (m *Member) hearTerms(a *Answer, rate float64) {
+	in := &a.Master
+	if in.past() {
+		// The leader, its failover past wait_promotion. It describes the old
+		// master still, and will begin to count anew for the one it names when
+		// it ends the failover (sentinelResetMaster), which is after this
+		// answer: as good as a PONG now.
+		t := m.termFor(a.Named)
+		*t = Term{Of: a.Named, SentAt: a.SentAt, Epoch: in.Epoch, RoleEnd: watchdog.Never,
+			End: a.SentAt.Add(shorten(in.DownAfter, 0, rate))}
+	} else {
+		t := m.termFor(a.Named)
+		t.SentAt, t.Epoch, t.RoleEnd = a.SentAt, in.Epoch, watchdog.Never
+		t.End = a.SentAt.Add(shorten(in.DownAfter, in.PongAge, rate))
+		if in.Reported == watchdog.Replica {
+			t.RoleEnd = a.SentAt.Add(shorten(in.DownAfter+roleGrace, in.RoleFor, rate))
+			t.End = t.End.Min(t.RoleEnd)
+		}
+	}
+	t := m.termFor(in.Address)
+	if t.Down = in.Flags&(FlagSDown|FlagODown) != 0; t.Down {
+		t.DownAt = a.SentAt
+		t.End = t.End.Min(a.SentAt)
+	}
+	for i := range m.Terms {
+		if t := &m.Terms[i]; t.Of != a.Named && in.Epoch > t.Epoch {
+			t.End = t.End.Min(a.SentAt)
+		}
+	}
+}
+
+// shorten is what is left of a term of the Sentinel's after age, on a clock
+// that may run faster than ours. It may be negative.
+func shorten(term, age time.Duration, rate float64) time.Duration {
+	return term - age - time.Duration(rate*float64(term))
+}
+
+// Settle brings what time and several answers together change up to now: how
+// many Sentinels are known, and the majority. To be called after Hear, and now
+// and then without: silence changes things too.
+func (s *State) Settle(now watchdog.Instant) {
+	s.count(now)
+	best, votes := s.poll(now)
+	s.votes = votes
+	if votes*2 <= s.known.n {
+		s.majority = false
+		return
+	}
+	if s.majority && best.Named == s.named && best.Master.Epoch == s.epoch {
+		return
+	}
+	if s.named != "" && s.named != best.Named {
+		s.former = s.named
+	}
+	s.majority, s.named, s.epoch, s.namedSince = true, best.Named, best.Master.Epoch, 0
+	for i := range s.Members {
+		if m := &s.Members[i]; s.fresh(m, now) && sameVote(&m.Last, best) {
+			s.namedSince = s.namedSince.Max(m.Last.SentAt)
+		}
+	}
+}
+
+func sameVote(a, b *Answer) bool {
+	return a.Named == b.Named && a.Master.Epoch == b.Master.Epoch
+}
+
+// poll finds what most Sentinels say alike.
+func (s *State) poll(now watchdog.Instant) (best *Answer, votes int) {
+	for i := range s.Members {
+		m := &s.Members[i]
+		if !s.fresh(m, now) || m.Last.Named == "" {
+			continue
+		}
+		n := 0
+		for j := range s.Members {
+			if o := &s.Members[j]; s.fresh(o, now) && sameVote(&o.Last, &m.Last) {
+				n++
+			}
+		}
+		if n > votes {
+			best, votes = &m.Last, n
+		}
+	}
+	return best, votes
+}
+
+// Tally is what the Sentinels say at now from the point of view of the Redis
+// they call self (see Self). It changes nothing.
+func (s *State) Tally(self watchdog.Address, now watchdog.Instant) watchdog.Sentinels {
+	t := watchdog.Sentinels{Self: self, Known: s.known.n, Votes: s.votes, Former: s.former, RoleTerm: watchdog.Never}
+	if s.majority {
+		t.Master, t.Epoch, t.NamedSince = s.named, s.epoch, s.namedSince
+	}
+	quiet := true
+	for i := range s.Members {
+		m := &s.Members[i]
+		s.tallyConfig(&t, m)
+		if f := m.term(s.former); f != nil && s.former != "" && f.Down && m.Last.Named != s.former {
+			t.DownVotes++
+		}
+		if !s.fresh(m, now) {
+			continue
+		}
+		t.Answering++
+		a := &m.Last
+		t.MaxEpoch = max(t.MaxEpoch, a.Master.Epoch)
+		if a.Named == "" {
+			continue
+		}
+		t.Failover = t.Failover || a.Master.failing()
+		quiet = quiet && !a.Master.Has(FlagFailover) && a.Master.Failover == FailoverNone
+		if self == "" {
+			continue
+		}
+		if term := m.term(self); a.Named == self && term != nil {
+			t.RoleTerm = t.RoleTerm.Min(term.RoleEnd)
+		}
+		t.Accused = t.Accused || a.accuses(self)
+	}
+	t.Unanimous = quiet && s.majority && t.Answering == t.Known && s.votes == t.Known
+	s.tallyReplicas(&t, self, now)
+	s.tallyEnd(&t, self, now)
+	return t
+}
+
+func (s *State) tallyConfig(t *watchdog.Sentinels, m *Member) {
+	t.SentAt = t.SentAt.Max(m.Last.SentAt)
+	if m.Last.Named == "" {
+		return
+	}
+	if q := m.Last.Master.Quorum; t.Quorum == 0 || q < t.Quorum {
+		t.Quorum = q
+	}
+	if d := m.Last.Master.DownAfter; t.DownAfter == 0 || d < t.DownAfter {
+		t.DownAfter = d
+	}
+}
+
+// accuses says that this Sentinel holds self, its master, down for another
+// reason than that it reports to be a replica (our fence).
+func (a *Answer) accuses(self watchdog.Address) bool {
+	in := &a.Master
+	return in.Address == self && in.Flags&(FlagSDown|FlagODown) != 0 &&
+		(in.PongAge > in.DownAfter || in.Reported == watchdog.Master)
+}
+
+// tallyReplicas counts those that could be promoted, and finds another master
+// and our own promotion among them.
+func (s *State) tallyReplicas(t *watchdog.Sentinels, self watchdog.Address, now watchdog.Instant) {
+	var seen []watchdog.Address
+	for i := range s.Members {
+		m := &s.Members[i]
+		if !s.freshLists(m, now) {
+			continue
+		}
+		for j := range m.Last.Replicas {
+			r := &m.Last.Replicas[j]
+			if r.Priority != 0 && !slices.Contains(seen, r.Address) {
+				seen = append(seen, r.Address)
+			}
+			if r.Address == self {
+				t.Promoting = t.Promoting || r.Has(FlagPromoted) && m.Last.Master.Has(FlagFailover)
+				continue
+			}
+			// A Redis that is down reports nothing: what it once said may
+			// stand there for ever.
+			if r.Reported == watchdog.Master && r.Flags&(FlagSDown|FlagDisconnected) == 0 &&
+				r.Address != m.Last.Named && r.Address != t.Master &&
+				(t.OtherMaster == "" || r.Address < t.OtherMaster) {
+				t.OtherMaster = r.Address
+			}
+		}
+	}
+	t.Replicas = len(seen)
+}

@@ -1,0 +1,416 @@
+package sentinel
+
+// The Watcher: all conversations of a group, and the State they feed.
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+const (
+	pollMin     = 100 * time.Millisecond
+	pollMax     = 500 * time.Millisecond
+	pollGap     = 20 * time.Millisecond // events nearer to each other than this make one poll
+	listEvery   = 2 * time.Second       // how often a quiet Sentinel is asked for its lists
+	defaultRate = 0.001
+)
+
+// Config is what a Watcher needs to know.
+type Config struct {
+	Group     string   // the Sentinel master name
+	Sentinels []string // host:port; the others are learnt from them
+
+	Username string // for AUTH at the Sentinels; empty: the default user
+	Password string // empty: no AUTH
+	TLS      *tls.Config
+
+	// Dial is net.Dialer's DialContext where it is nil.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	ClockRateError float64       // how far the rate of the Sentinels' clocks may be off; zero: 0.001
+	PollEvery      time.Duration // zero: D/8, at least 100 ms and at most 500 ms
+
+	Now func() watchdog.Instant
+	Log hclog.Logger // nil: none
+}
+
+// Watcher hears the Sentinels of one group.
+type Watcher struct {
+	cfg        Config
+	log        hclog.Logger
+	names      *resolver
+	end        context.CancelFunc // of the resolver's lookups
+	lean, full []byte
+
+	hear    chan heard
+	pollNow chan struct{} // capacity 1
+	again   chan struct{} // capacity 1: tally anew
+	every   atomic.Int64  // the poll period in force
+	fixed   atomic.Int64  // as set by SetPollEvery; zero: none
+
+	mu     sync.Mutex
+	state  State
+	locals []*Local
+	convs  map[string]*conversation
+	notes  map[string]*note
+	nowAt  watchdog.Instant // of the last Settle
+
+	// Of Run alone.
+	wg       sync.WaitGroup
+	pending  map[*conversation]bool // asked in this round, not yet heard
+	reported bool                   // in this round
+	fullAt   watchdog.Instant
+	lastPoll watchdog.Instant
+}
+
+// note is what the Watcher remembers of a conversation for people.
+type note struct {
+	err           string // of the last poll; empty: it was answered
+	kind          errorKind
+	told          bool // the log was told of it
+	polls         uint64
+	failures      uint64
+	garbage       uint64
+	subscriptions uint64
+}
+
+type errorKind uint8
+
+const (
+	errorNone errorKind = iota
+	errorAway           // no connection, or no answer in time
+	errorRefused
+	errorGarbage
+)
+
+// Local is one Redis of the group beside this watchdog.
+type Local struct {
+	w      *Watcher
+	name   string
+	report func(watchdog.Sentinels)
+	hint   func(watchdog.Announcement)
+
+	// Under w.mu.
+	runID     string
+	announced watchdog.Address
+	self      watchdog.Address
+
+	last watchdog.Sentinels // of Run alone
+}
+
+// New checks the configuration; it talks to nobody.
+func New(cfg Config) (*Watcher, error) {
+	var errs []error
+	if cfg.Group == "" {
+		errs = append(errs, errors.New("no group"))
+	}
+	if len(cfg.Sentinels) == 0 {
+		errs = append(errs, errors.New("no sentinels"))
+	}
+	for _, s := range cfg.Sentinels {
+		if _, port, err := net.SplitHostPort(s); err != nil {
+			errs = append(errs, fmt.Errorf("sentinel %q: %w", s, err))
+		} else if n, ok := number([]byte(port)); !ok || n < 1 || n > 65535 {
+			errs = append(errs, fmt.Errorf("sentinel %q: port %q is not in 1 to 65535", s, port))
+		}
+	}
+	if cfg.ClockRateError < 0 || cfg.ClockRateError >= 1 {
+		errs = append(errs, fmt.Errorf("clock_rate_error %v is not in 0 to 1", cfg.ClockRateError))
+	}
+	if cfg.Now == nil {
+		errs = append(errs, errors.New("no clock"))
+	}
+	if len(errs) > 0 {
+		return nil, fmt.Errorf("check sentinels of group %q: %w", cfg.Group, errors.Join(errs...))
+	}
+	if cfg.ClockRateError == 0 {
+		cfg.ClockRateError = defaultRate
+	}
+	if cfg.Dial == nil {
+		cfg.Dial = (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext
+	}
+	if cfg.Log == nil {
+		cfg.Log = hclog.NewNullLogger()
+	}
+	w := &Watcher{
+		cfg: cfg, log: cfg.Log,
+		hear: make(chan heard, 16), pollNow: make(chan struct{}, 1), again: make(chan struct{}, 1),
+		convs: make(map[string]*conversation), notes: make(map[string]*note),
+		pending: make(map[*conversation]bool),
+	}
+	var ctx context.Context
+	ctx, w.end = context.WithCancel(context.Background())
+	w.names = newResolver(ctx, cfg.Now)
+	w.lean, w.full = pollCommands(cfg.Group)
+	w.state.ClockRateError = cfg.ClockRateError
+	for _, s := range cfg.Sentinels {
+		host, port, _ := net.SplitHostPort(s)
+		at := watchdog.Address("")
+		if ip, err := netip.ParseAddr(host); err == nil {
+			at = w.names.Address([]byte(ip.String()), []byte(port))
+		}
+		w.state.Add(s, at)
+	}
+	w.fixed.Store(int64(cfg.PollEvery))
+	w.pace()
+	w.state.Settle(cfg.Now())
+	return w, nil
+}
+
+// Local adds one local Redis; before Run. report is told the tally after every
+// answer that changes more than times, and once a round; hint at once of
+// another master at a newer epoch. Both are called by Run's goroutine and must
+// not wait.
+func (w *Watcher) Local(name string, report func(watchdog.Sentinels), hint func(watchdog.Announcement)) *Local {
+	l := &Local{w: w, name: name, report: report, hint: hint}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.locals = append(w.locals, l)
+	return l
+}
+
+// Identify tells how to find the Redis among those the Sentinels list: by its
+// run id, else by the address it is announced under ("host:port"; a host name
+// is resolved). Either may be empty.
+func (l *Local) Identify(runID string, announced watchdog.Address) {
+	if host, port, err := net.SplitHostPort(string(announced)); err == nil {
+		announced = l.w.names.Address([]byte(host), []byte(port))
+	}
+	l.w.mu.Lock()
+	changed := l.runID != runID || l.announced != announced
+	l.runID, l.announced = runID, announced
+	l.w.mu.Unlock()
+	if changed {
+		kick(l.w.again)
+	}
+}
+
+// SetKnown tells how many Sentinels the agreement knows.
+func (w *Watcher) SetKnown(n int) {
+	w.mu.Lock()
+	w.state.SetKnown(n)
+	w.mu.Unlock()
+	kick(w.again)
+}
+
+// SetPollEvery overrides the poll period, such as with a slower one on a node
+// that has only replicas; zero: as configured.
+func (w *Watcher) SetPollEvery(d time.Duration) {
+	if d == 0 {
+		d = w.cfg.PollEvery
+	}
+	w.fixed.Store(int64(d))
+	kick(w.again)
+}
+
+// PollNow makes every Sentinel be asked now, in full.
+func (w *Watcher) PollNow() { kick(w.pollNow) }
+
+func kick(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// pace sets the period, and what counts as fresh, from D. Under w.mu.
+func (w *Watcher) pace() {
+	every := time.Duration(w.fixed.Load())
+	if every == 0 {
+		every = pollMax
+		for i := range w.state.Members {
+			if d := w.state.Members[i].Last.Master.DownAfter; d > 0 {
+				every = min(every, d/8)
+			}
+		}
+	}
+	every = max(every, pollMin)
+	w.every.Store(int64(every))
+	w.state.FreshFor = 3*every + w.pollTimeout()
+	w.state.ListFor = w.state.FreshFor + listEvery + every
+}
+
+func (w *Watcher) pollTimeout() time.Duration {
+	return min(2*time.Duration(w.every.Load()), 500*time.Millisecond)
+}
+
+// Run talks to the Sentinels until ctx ends. It may be called once.
+func (w *Watcher) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer func() {
+		cancel(nil)
+		w.end()
+		w.wg.Wait()
+		w.names.wg.Wait()
+	}()
+	w.reconcile(ctx)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	round := w.cfg.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case h := <-w.hear:
+			w.take(ctx, h)
+		case <-w.again:
+			w.publish(true)
+		case <-w.pollNow:
+			// Not more often than every pollGap.
+			if wait := pollGap - w.cfg.Now().Sub(w.lastPoll); wait > 0 {
+				w.fullAt = 0
+				timer.Reset(wait)
+				break
+			}
+			w.ask(true)
+		case <-timer.C:
+			now := w.cfg.Now()
+			if now >= round {
+				w.publish(!w.reported) // silence is news as well
+				every := time.Duration(w.every.Load())
+				// Rounds keep their distance; after a sleep they begin anew.
+				if round = round.Add(every); round <= now {
+					round = now.Add(every)
+				}
+			}
+			timer.Reset(round.Sub(now))
+			w.ask(now.Sub(w.fullAt) >= listEvery)
+		}
+	}
+}
+
+func (w *Watcher) ask(full bool) {
+	w.lastPoll = w.cfg.Now()
+	if full {
+		w.fullAt = w.lastPoll
+	}
+	clear(w.pending)
+	w.reported = false
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.convs {
+		if c.poll(full) {
+			w.pending[c] = true
+		}
+	}
+}
+
+// tell brings h to Run, or is let go with ctx.
+func (w *Watcher) tell(ctx context.Context, h heard) {
+	select {
+	case w.hear <- h:
+	case <-ctx.Done():
+	}
+}
+
+// take folds what a conversation brought.
+func (w *Watcher) take(ctx context.Context, h heard) {
+	asked := w.pending[h.c]
+	delete(w.pending, h.c)
+	w.mu.Lock()
+	if w.convs[h.c.key] != h.c {
+		w.mu.Unlock()
+		return // of a conversation that was ended
+	}
+	var hint watchdog.Announcement
+	switch {
+	case h.met:
+		w.state.Met(h.c.key, h.runID, h.at)
+	case h.err != nil:
+		w.noteError(h.c.key, h.err)
+	default:
+		var fault string
+		if hint, fault = w.state.Hear(h.c.key, h.answer); fault != "" {
+			w.noteError(h.c.key, fmt.Errorf("%w: %s", errProtocol, fault))
+		} else {
+			w.noteGood(h.c.key)
+		}
+		w.pace()
+	}
+	locals := w.locals
+	w.mu.Unlock()
+	w.reconcile(ctx)
+	if hint.Epoch != 0 {
+		w.log.Info("another master is announced", "group", w.cfg.Group, "sentinel", hint.Sentinel,
+			"master", hint.Master, "epoch", hint.Epoch)
+		for _, l := range locals {
+			l.hint(hint)
+		}
+		w.PollNow() // the others
+	}
+	w.publish(asked && len(w.pending) == 0)
+}
+
+// publish settles the state and reports to the locals: always if always, else
+// only where more than times has changed.
+func (w *Watcher) publish(always bool) {
+	w.mu.Lock()
+	now := w.cfg.Now()
+	w.state.Settle(now)
+	w.pace()
+	w.nowAt = now
+	var room [4]watchdog.Sentinels
+	tallies := room[:0]
+	locals := w.locals
+	for _, l := range locals {
+		l.self = w.state.Self(l.runID, l.announced)
+		tallies = append(tallies, w.state.Tally(l.self, now))
+	}
+	w.mu.Unlock()
+	w.reported = w.reported || always
+	for i, l := range locals {
+		if t := tallies[i]; always || news(l.last, t) {
+			l.last = t
+			l.report(t)
+		}
+	}
+}
+
+// news says whether more has changed than that time went by. An E that comes
+// nearer is news.
+func news(old, t watchdog.Sentinels) bool {
+	if t.E < old.E || t.RoleTerm < old.RoleTerm {
+		return true
+	}
+	old.SentAt, old.E, old.EFrom, old.RoleTerm = t.SentAt, t.E, t.EFrom, t.RoleTerm
+	return old != t
+}
+
+// reconcile starts the conversations that are missing and ends those whose
+// Sentinel is no longer a member.
+func (w *Watcher) reconcile(ctx context.Context) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range w.state.Members {
+		m := &w.state.Members[i]
+		c := w.convs[m.Key]
+		if c != nil {
+			c.dialsAre(m.Dials)
+			continue
+		}
+		own, stop := context.WithCancel(ctx)
+		c = &conversation{w: w, key: m.Key, stop: stop, ask: make(chan struct{}, 1), dials: slices.Clone(m.Dials)}
+		w.convs[m.Key] = c
+		w.wg.Go(func() { c.run(own) })
+		w.wg.Go(func() { c.listen(own) })
+	}
+	for key, c := range w.convs {
+		if w.state.member(key) == nil {
+			c.stop()
+			delete(w.convs, key)
+			delete(w.notes, key)
+		}
+	}
+}
