@@ -1,0 +1,169 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// violation is a promise that was seen broken.
+type violation struct {
+	kind string // overlap, late_read, stuck, needless, term, stale
+	at   watchdog.Instant
+	text string
+}
+
+// checker watches the world from above: it sees every clock and every cut.
+type checker struct {
+	w     *World
+	found *violation
+
+	barred    watchdog.Instant // benign runs: since when the master does not take writes
+	goodSince watchdog.Instant
+	loss      int // failovers seen
+}
+
+func (c *checker) report(kind, format string, args ...any) {
+	if c.found != nil {
+		return
+	}
+	c.found = &violation{kind, c.w.now, fmt.Sprintf(format, args...)}
+	c.w.logf("!!!!", "%s: %s", kind, c.found.text)
+	c.w.done = true
+}
+
+func (c *checker) watched(r *redis) bool { return c.w.Watched[r.id] }
+
+// observe is called whenever a Redis may have begun or ended to answer.
+func (c *checker) observe(r *redis) {
+	if !c.watched(r) || c.w.now < c.w.WatchFrom {
+		return
+	}
+	if r.writing {
+		for _, o := range c.w.redis {
+			if o != r && c.watched(o) && o.canWrite() {
+				c.report("overlap", "R%d and R%d both acknowledge writes", r.id, o.id)
+			}
+		}
+	}
+	if r.reading && r.role == master {
+		for _, o := range c.w.redis {
+			// The newer promotion stands, and nobody typed it.
+			if o != r && o.up && o.role == master && o.promotion > r.promotion && !o.forced && c.w.now.Sub(c.promotedAt(o)) > c.w.ReadSlack {
+				c.report("late_read", "R%d answers reads as a master although R%d was promoted %v ago", r.id, o.id, c.w.now.Sub(c.promotedAt(o)))
+			}
+		}
+	}
+	c.needless(r)
+}
+
+func (c *checker) promotedAt(r *redis) watchdog.Instant { return r.promotedAt }
+
+func (c *checker) promoted(r *redis) {
+	r.promotedAt = c.w.now
+	c.stale(r, "promoted by Sentinel")
+}
+
+func (c *checker) synced(*redis) {}
+
+func (c *checker) opened(r *redis) { c.stale(r, "opened by its watchdog") }
+
+// stale: what acknowledged clients' writes last is not overtaken by older data
+// while it can be reached.
+func (c *checker) stale(r *redis, how string) {
+	for _, o := range c.w.redis {
+		if o == r || o.answers() != watchdog.Up || !c.w.reach(r.host, o.host) {
+			continue
+		}
+		if c.w.last(o.data) > c.w.last(r.data) && c.w.now >= c.w.WatchFrom && c.watched(r) && c.watched(o) && o.priority != 0 && o.role != nowhere && !(o.role == replica && !o.link.up && o.shut) {
+			c.report("stale", "R%d is %s although R%d has newer writes (line %d over %d)", r.id, how, o.id, c.w.last(o.data), c.w.last(r.data))
+		}
+	}
+}
+
+// needless holds promise 6 in runs whose faults it names.
+func (c *checker) needless(r *redis) {
+	if !c.w.benign || r.id != 0 {
+		return
+	}
+	if r.role != master || !r.reading {
+		c.report("needless", "R%d stopped answering (role %s) in a run with harmless faults", r.id, r.role)
+	}
+	switch {
+	case r.writing:
+		c.barred = 0
+	case r.locked:
+		c.report("needless", "writers of R%d got errors in a run with harmless faults", r.id)
+	case c.barred == 0:
+		c.barred = c.w.now
+	case c.w.now.Sub(c.barred) > c.w.HeldAtMost:
+		c.report("needless", "writers of R%d held for %v in a run with harmless faults", r.id, c.w.now.Sub(c.barred))
+	}
+}
+
+// agreed: (generation, epoch) never goes back.
+func (c *checker) agreed(was watchdog.Agreement, p watchdog.Proposal) {
+	if p.Compare(was.Term) <= 0 {
+		c.report("term", "agreement %v %s replaced by %v %s", was.Term, was.Master, p.Term, p.Master)
+	}
+}
+
+// whole is whether the group is as it should be: one master that serves, the
+// others its replicas.
+func (c *checker) whole() string {
+	var lead *redis
+	for _, r := range c.w.redis {
+		switch {
+		case !r.up:
+			return fmt.Sprintf("R%d is down", r.id)
+		case r.role == nowhere:
+			return fmt.Sprintf("R%d is fenced", r.id)
+		case r.role == master && lead != nil:
+			return fmt.Sprintf("R%d and R%d are masters", lead.id, r.id)
+		case r.role == master:
+			lead = r
+		}
+		if !r.reading {
+			return fmt.Sprintf("R%d answers no reads", r.id)
+		}
+	}
+	if lead == nil {
+		return "nobody is master"
+	}
+	if !lead.writing {
+		return fmt.Sprintf("R%d takes no writes (locked=%v)", lead.id, lead.locked)
+	}
+	for _, r := range c.w.redis {
+		if r != lead && (r.following != lead.id || !r.link.up) {
+			return fmt.Sprintf("R%d follows R%d (link up %v), the master is R%d", r.id, r.following, r.link.up, lead.id)
+		}
+		if r != lead && c.watched(r) && !r.locked && c.w.Policy.BornLocked {
+			return fmt.Sprintf("replica R%d is not locked", r.id)
+		}
+		if want := 100; r.priority != want && !c.w.Veto[r.id] {
+			return fmt.Sprintf("R%d is left with priority %d", r.id, r.priority)
+		}
+	}
+	return ""
+}
+
+// steady watches the end of a run: whole in time, and staying so.
+func (c *checker) steady() {
+	w := c.w
+	if w.calm == 0 || w.now < w.calm {
+		return
+	}
+	limit := w.StuckAfter
+	if why := c.whole(); why == "" {
+		if c.goodSince == 0 {
+			c.goodSince = w.now
+		}
+		if w.now.Sub(c.goodSince) > 25*time.Second && w.now.Sub(w.calm) > 30*time.Second {
+			w.done = true
+		}
+		return
+	} else if c.goodSince = 0; w.now.Sub(w.calm) > limit {
+		c.report("stuck", "%v after all was healed: %s", limit, why)
+	}
+}

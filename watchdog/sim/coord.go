@@ -1,0 +1,143 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// coordinator is the watchdog's conversation with etcd: rounds of a keep-alive
+// and a transaction, counted from their start.
+type coordinator struct {
+	dog  *dog
+	fact watchdog.Coordinator
+
+	lease     int
+	ttl       time.Duration
+	rounds    int
+	under     int // the round under way; 0: none
+	begun     watchdog.Instant
+	again     bool
+	rev       int64
+	lostUntil watchdog.Instant
+}
+
+func (c *coordinator) hurry() {
+	if c.under != 0 {
+		c.again = true
+		return
+	}
+	c.round()
+}
+
+func (c *coordinator) round() {
+	d := c.dog
+	t := d.policy.Timing(d.core.Sentinels.DownAfter)
+	now := d.now()
+	if c.under != 0 && now.Sub(c.begun) < t.SuspectAfter {
+		return
+	}
+	c.rounds++
+	id := c.rounds
+	c.under, c.begun, c.again = id, now, false
+	want := d.core.Want()
+	q := request{
+		from: d.id, want: want.Grant, lease: c.lease, agreed: c.fact.Agreement, proposal: want.Propose,
+		opened: d.fact.Role == watchdog.Master && !d.fact.Locked && d.fact.Answer == watchdog.Up,
+	}
+	e := d.w.etcd
+	switch want.Grant {
+	case watchdog.GrantRenew:
+		ttl := c.ttl
+		d.ask(&e.proc, func() func() {
+			ok := e.keepAlive(q.lease, ttl)
+			return e.answer(d, func() {
+				if c.under == id {
+					c.transact(id, q, now, ok)
+				}
+			})
+		})
+	case watchdog.GrantClaim:
+		ttl := t.LeaseTTL
+		d.ask(&e.proc, func() func() {
+			l := e.grantLease(ttl)
+			return e.answer(d, func() {
+				if c.under == id {
+					q.lease = l
+					c.ttl = ttl
+					c.transact(id, q, now, true)
+				}
+			})
+		})
+	default:
+		c.transact(id, q, now, true)
+	}
+}
+
+// answer delays what etcd says while it is slow.
+func (e *etcd) answer(to *dog, fn func()) func() {
+	if e.wait == 0 {
+		return fn
+	}
+	wait := e.w.between(e.wait/2, e.wait)
+	return func() { to.after(wait, fn) }
+}
+
+func (c *coordinator) transact(id int, q request, start watchdog.Instant, alive bool) {
+	d, e := c.dog, c.dog.w.etcd
+	d.ask(&e.proc, func() func() {
+		s := e.txn(q)
+		return e.answer(d, func() {
+			if c.under != id {
+				return // given up: its outcome is unknown
+			}
+			c.under = 0
+			c.heard(q, s, start, alive)
+			if c.again {
+				c.round()
+			}
+		})
+	})
+}
+
+func (c *coordinator) heard(q request, s shown, start watchdog.Instant, alive bool) {
+	d, f := c.dog, &c.fact
+	t := d.policy.Timing(d.core.Sentinels.DownAfter)
+	if s.rev < c.rev {
+		d.w.logf(d.name, "coordinator restored: revision %d after %d", s.rev, c.rev)
+		*f = watchdog.Coordinator{Membership: watchdog.Member}
+		c.lostUntil = d.now().Add(t.LeaseTTL)
+	}
+	c.rev = s.rev
+	if d.now() < c.lostUntil {
+		d.feed(*f)
+		return
+	}
+	f.RoundAt = start
+	f.Agreement = s.agreement
+	f.Behind = s.agreement.Compare(d.core.Memory.Agreement.Term) < 0
+	f.Listed = slices.Contains(d.tally.Addresses(), s.agreement.Master)
+	g := &f.Grant
+	g.Holder, g.Last = "", ""
+	if s.holder >= 0 {
+		g.Holder = address(s.holder)
+	}
+	last, givenUp := s.last.predecessor()
+	if last >= 0 {
+		g.Last = address(last)
+	}
+	g.GivenUp = givenUp
+	switch {
+	case s.holder != d.id:
+		g.Ours = false
+	case s.done && q.want == watchdog.GrantClaim:
+		c.lease = q.lease
+		fallthrough
+	case s.done && q.want == watchdog.GrantRenew && alive && s.lease == c.lease:
+		g.Ours, g.RenewedAt, g.Until = true, start, start.Add(c.ttl-t.Margin)
+	default:
+		g.Ours = s.lease == c.lease && g.Ours
+	}
+	d.feed(*f)
+}

@@ -1,0 +1,13 @@
+// Package sim lets the pure core play in a small seeded world: a Sentinel
+// group with its Redis, Sentinels, etcd, watchdogs and clients, whose links
+// are cut and whose processes are frozen, killed and restarted, and looks for
+// two writers, answers after a promotion, stuck groups and needless fences.
+//
+// It is a discrete-event simulation on one goroutine: the same seed gives the
+// same run, to the nanosecond. The servers are modelled after what was
+// measured on real ones and read in their sources; where the model and a real
+// server disagree, the model is wrong.
+//
+//	go test ./watchdog/sim -run TestSim -sim.seed=N    replays one run with its history
+//	go test ./watchdog/sim -run TestSim -sim.time=10m  looks for as long as wanted
+package sim

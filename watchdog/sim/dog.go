@@ -1,0 +1,357 @@
+package sim
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	tally "github.com/redis-watchdog/redis-watchdog/sentinel"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// dog is one watchdog: the real core and the real tally, and adapters that see
+// and do what the real ones see and do, with their delays.
+type dog struct {
+	proc
+	id     int
+	r      *redis
+	policy watchdog.Policy
+	core   watchdog.State
+	last   watchdog.Want
+	disk   stateDir
+
+	tally   tally.State
+	polling []int // by Sentinel: the poll that is under way; 0: none
+	polls   int
+	vetoed  bool
+
+	fact   watchdog.Redis
+	asking int
+	asks   int
+	hand   hand
+	coord  coordinator
+}
+
+// stateDir survives the process; run, the runtime directory, not the machine.
+type stateDir struct {
+	memory watchdog.Memory
+	boot   int
+	rev    int64
+	clus   int
+}
+
+func newDog(w *World, host int) *dog {
+	d := &dog{proc: proc{w: w, name: "W" + strconv.Itoa(host), host: host}, id: host, r: w.redis[host]}
+	d.policy = w.Policy
+	w.after(w.InstallAt+w.between(0, sec), func() { d.boot() })
+	return d
+}
+
+func (d *dog) now() watchdog.Instant { return d.w.hosts[d.host].clock(d.w) }
+
+func address(id int) watchdog.Address {
+	return watchdog.Address("10.0.0." + strconv.Itoa(id+1) + ":6379")
+}
+
+func idOf(a watchdog.Address) int {
+	n, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(string(a), "10.0.0."), ":6379"))
+	if err != nil {
+		return -1
+	}
+	return n - 1
+}
+
+// boot starts the watchdog with what its state directory holds.
+func (d *dog) boot() {
+	if d.up || !d.w.hosts[d.host].up {
+		return
+	}
+	d.start()
+	m := d.disk.memory
+	if d.disk.boot != d.w.hosts[d.host].boot {
+		m = m.Rebooted()
+	}
+	d.core = watchdog.New(d.now(), m)
+	d.last = watchdog.Want{}
+	d.w.logf(d.name, "starts, memory %+v", m)
+	t := d.policy.Timing(d.w.DownAfter)
+	d.tally = tally.State{FreshFor: t.SuspectAfter * 3 / 2, ListFor: 3 * sec, ClockRateError: 0.0005}
+	d.polling = make([]int, d.w.Sentinels)
+	for i := range d.w.Sentinels {
+		d.tally.Add(sentinelKey(i), watchdog.Address(sentinelKey(i)))
+		d.tally.Met(sentinelKey(i), sentinelKey(i), watchdog.Address(sentinelKey(i)))
+	}
+	d.fact = watchdog.Redis{}
+	d.asking = 0
+	d.hand = hand{}
+	d.coord = coordinator{dog: d}
+	d.coord.lease, d.coord.fact.Membership = 0, watchdog.Member
+	if d.w.Veto[d.id] {
+		d.feed(watchdog.Vetoed{Veto: true})
+	}
+	d.every(80*ms, 120*ms, d.poll)
+	d.every(t.Poll*9/10, t.Poll*11/10, func() { d.pollSentinels() })
+	d.every(t.Round*9/10, t.Round*11/10, d.coord.round)
+	d.every(40*ms, 60*ms, func() { d.feed(watchdog.Tick{}) })
+}
+
+// die is SIGKILL, or an orderly stop. Its connections are closed, but those in
+// systemd's store.
+func (d *dog) die(why string, orderly bool) {
+	if !d.up {
+		return
+	}
+	d.w.logf(d.name, "dies: %s", why)
+	if orderly {
+		d.disk.memory.Deadline = 0
+	}
+	d.kill()
+	if orderly || !d.w.DescriptorStore {
+		if d.r.up {
+			d.r.do(d.r.life, func() { d.r.disarm(0) })
+		}
+	}
+}
+
+// feed is the agent's loop.
+func (d *dog) feed(e watchdog.Event) {
+	if !d.up {
+		return
+	}
+	before := d.core.Memory
+	d.core = watchdog.Next(d.policy, d.core, d.now(), e)
+	if d.core.Memory != before {
+		d.disk.memory, d.disk.boot = d.core.Memory, d.w.hosts[d.host].boot
+	}
+	want := d.core.Want()
+	if want.PollNow && !d.last.PollNow {
+		d.pollSentinels()
+	}
+	if want.Gate.Access != d.last.Gate.Access || want.Gate.Open != d.last.Gate.Open || want.Gate.Master != d.last.Gate.Master || want.Grant != d.last.Grant {
+		if d.w.trace != nil {
+			d.w.logf(d.name, "row %d %s: %s", d.core.Verdict.Row, d.core.Verdict.Reason, d.explain(want))
+		}
+		d.last = want
+		d.apply()
+	}
+	if want.Grant != d.last.Grant || want.Propose != d.last.Propose {
+		d.coord.hurry()
+	}
+	d.last = want
+}
+
+func (d *dog) explain(w watchdog.Want) string {
+	g, f := w.Gate, d.core.Sentinels
+	in := func(t watchdog.Instant) string {
+		switch {
+		case t == watchdog.Never:
+			return "never"
+		case t == 0:
+			return "-"
+		}
+		return fmt.Sprintf("%+.2fs", t.Sub(d.now()).Seconds())
+	}
+	s := fmt.Sprintf("%s", g.Access)
+	if g.Master != "" {
+		s += fmt.Sprintf(" R%d", idOf(g.Master))
+	}
+	if g.Open {
+		s += " open"
+	}
+	c := d.core.Coordinator
+	return s + fmt.Sprintf(" arm %s, grant %s (ours=%v until %s holder R%d last R%d givenUp=%v) E %s from %s majority R%d/%d since %s fo=%v acc=%v agreed R%d %v enrolled=%v",
+		in(g.Arm), w.Grant, c.Grant.Ours, in(c.Grant.Until), idOf(c.Grant.Holder), idOf(c.Grant.Last), c.Grant.GivenUp, in(f.E), in(f.EFrom),
+		idOf(f.Master), f.Epoch, in(f.NamedSince), f.Failover, f.Accused, idOf(d.core.Memory.Agreement.Master), d.core.Memory.Agreement.Term, d.core.Memory.Enrolled)
+}
+
+func (d *dog) announced(from, master int, epoch uint64) {
+	d.pollSentinel(from)
+	d.feed(watchdog.Announced{Announcement: watchdog.Announcement{Sentinel: sentinelKey(from), Epoch: epoch, Master: address(master)}})
+}
+
+// poll asks the local Redis.
+func (d *dog) poll() {
+	sent := d.now()
+	d.asks++
+	id := d.asks
+	if !d.r.up {
+		d.saw(func(f *watchdog.Redis) {
+			f.SeenAt, f.Answer, f.Refusing, f.ArmedFor, f.Held = sent, watchdog.Absent, true, 0, false
+		})
+		return
+	}
+	if d.asking != 0 {
+		return // the conversation is serial; its timeout says silent
+	}
+	d.asking = id
+	d.ask(&d.r.proc, func() func() {
+		a, r := d.r.answers(), d.r
+		if a == watchdog.Silent {
+			return nil
+		}
+		snap := *r
+		return func() {
+			if d.asking == id {
+				d.asking = 0
+			}
+			d.saw(func(f *watchdog.Redis) { d.describe(f, sent, a, &snap) })
+		}
+	})
+	d.after(300*ms, func() {
+		if d.asking == id {
+			d.asking = 0
+			d.saw(func(f *watchdog.Redis) { f.SeenAt, f.Answer = sent, watchdog.Silent })
+		}
+	})
+}
+
+func (d *dog) describe(f *watchdog.Redis, sent watchdog.Instant, a watchdog.Answer, r *redis) {
+	f.SentAt, f.SeenAt, f.Answer = sent, sent, a
+	run := strconv.Itoa(r.runID)
+	if f.RunID != run && a != watchdog.Busy {
+		// another process: nothing of the old one holds
+		f.ArmedFor, f.Held = 0, false
+		d.hand.armed = armedFence{}
+	}
+	if a == watchdog.Busy {
+		return
+	}
+	f.RunID, f.Role = run, watchdog.Role(0)
+	switch r.role {
+	case master:
+		f.Role = watchdog.Master
+	case replica:
+		f.Role, f.Following, f.LinkUp = watchdog.Replica, address(r.following), r.link.up
+	case nowhere:
+		f.Role = watchdog.Nowhere
+	}
+	f.Locked, f.Gated, f.Offset = r.locked, r.gated, r.data.at.off
+	f.Held = d.w.now < r.paused
+	f.Refusing = a == watchdog.Loading || r.role == nowhere && r.shut
+	f.Behind = f.Refusing && d.behind()
+	if len(r.armed) == 0 {
+		d.hand.armed = armedFence{}
+	}
+	f.ArmedFor = d.hand.armed.at
+}
+
+// behind compares the local data with that of the replicas that can be asked.
+func (d *dog) behind() bool {
+	for _, o := range d.w.redis {
+		if o != d.r && o.answers() == watchdog.Up && d.w.reach(d.host, o.host) && !o.data.empty() &&
+			(d.r.data.empty() || o.data.at.off > d.r.data.at.off) {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *dog) saw(change func(*watchdog.Redis)) {
+	change(&d.fact)
+	d.feed(d.fact)
+	d.apply()
+}
+
+func sentinelKey(i int) string { return "s" + strconv.Itoa(i) }
+
+func (d *dog) pollSentinels() {
+	for i := range d.polling {
+		d.pollSentinel(i)
+	}
+	d.settle()
+}
+
+func (d *dog) settle() {
+	now := d.now()
+	d.tally.Settle(now)
+	f := d.tally.Tally(d.tally.Self(d.fact.RunID, address(d.id)), now)
+	d.feed(f)
+}
+
+// pollSentinel asks one Sentinel, unless a poll of it is under way.
+func (d *dog) pollSentinel(i int) {
+	if d.polling[i] != 0 {
+		return
+	}
+	d.polls++
+	id := d.polls
+	d.polling[i] = id
+	sent := d.now()
+	s := d.w.sents[i]
+	d.ask(&s.proc, func() func() {
+		a := s.answer()
+		a.SentAt = sent
+		return func() {
+			if d.polling[i] == id {
+				d.polling[i] = 0
+			}
+			if h, _ := d.tally.Hear(sentinelKey(i), a); h.Master != "" {
+				d.feed(watchdog.Announced{Announcement: h})
+			}
+			d.settle()
+		}
+	})
+	t := d.policy.Timing(d.core.Sentinels.DownAfter)
+	d.after(t.Poll*3/2, func() {
+		if d.polling[i] == id {
+			d.polling[i] = 0
+		}
+	})
+}
+
+// answer is what a Sentinel says to a poll.
+func (s *sentinel) answer() tally.Answer {
+	now := s.w.now
+	m := &s.m
+	a := tally.Answer{Named: address(s.shown()), Full: true, Tilt: s.tilt != 0}
+	a.Master = s.instance(s.conf.master, m)
+	a.Master.Epoch, a.Master.Quorum, a.Master.FailoverTimeout = s.conf.epoch, s.conf.quorum, s.w.FailoverTimeout
+	a.Master.Failover = tally.FailoverState(s.failover)
+	if m.odown != 0 {
+		a.Master.Flags |= tally.FlagODown
+	}
+	if s.failover != none {
+		a.Master.Flags |= tally.FlagFailover
+	}
+	for i := range s.sents {
+		if s.sents[i].known {
+			a.Master.Others++
+			a.Sentinels = append(a.Sentinels, tally.Peer{RunID: sentinelKey(i), Address: watchdog.Address(sentinelKey(i)), Dial: sentinelKey(i)})
+		}
+	}
+	for i := range s.others {
+		if o := &s.others[i]; o.known && i != s.conf.master {
+			in := s.instance(i, o)
+			in.Priority = o.priority
+			if s.failover >= sendNoOne && i == s.promoted {
+				in.Flags |= tally.FlagPromoted
+			}
+			a.Replicas = append(a.Replicas, in)
+			a.Master.Replicas++
+		}
+	}
+	_ = now
+	return a
+}
+
+func (s *sentinel) instance(id int, in *instance) tally.Instance {
+	now := s.w.now
+	t := tally.Instance{
+		Address: address(id), RunID: strconv.Itoa(in.runID), PongAge: now.Sub(in.avail).Truncate(time.Millisecond), DownAfter: s.conf.downAfter,
+		Reported: watchdog.Master, RoleFor: now.Sub(in.roleSince).Truncate(time.Millisecond),
+	}
+	if in.slave {
+		t.Reported = watchdog.Replica
+	}
+	if in.down != 0 {
+		t.Flags |= tally.FlagSDown
+	}
+	if !in.connected {
+		t.Flags |= tally.FlagDisconnected
+	}
+	if in.runID == 0 {
+		t.RunID = ""
+	}
+	return t
+}

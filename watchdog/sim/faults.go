@@ -1,0 +1,185 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// What can go wrong. In every run one to three of these.
+
+var harmless = []fault{
+	{name: "watchdog restarted", begin: onDog(func(w *World, f *fault, d *dog) { restartDog(w, f, d, w.between(20*ms, 400*ms), false) })},
+	{name: "watchdog stopped and started", begin: onDog(func(w *World, f *fault, d *dog) { restartDog(w, f, d, f.span, true) })},
+	{name: "etcd down", begin: func(w *World, _ *fault) { w.etcd.kill() }, end: func(w *World, _ *fault) { w.etcd.boot() }},
+	{name: "etcd frozen", begin: func(w *World, _ *fault) { w.etcd.freeze() }, end: func(w *World, _ *fault) { w.etcd.thaw() }},
+	{name: "etcd slow", begin: func(w *World, _ *fault) { w.etcd.wait = w.between(50*ms, sec) }, end: func(w *World, _ *fault) { w.etcd.wait = 0 }},
+	{name: "etcd unreachable", begin: etcdCut, end: etcdCut},
+	{name: "sentinel restarted", begin: func(w *World, f *fault) {
+		s := w.sentinelAt(f)
+		s.die("restarted")
+		w.after(w.between(50*ms, 3*sec), s.boot)
+	}},
+	{name: "sentinel killed", begin: func(w *World, f *fault) { w.sentinelAt(f).die("killed") }, end: func(w *World, f *fault) { w.sentinelAt(f).boot() }},
+	{name: "lie", begin: lie},
+}
+
+var faults = append([]fault{
+	{name: "redis killed and restarted", begin: onRedis(func(w *World, f *fault, r *redis) { r.die("killed"); w.supervise(r) })},
+	{name: "redis killed", begin: onRedis(func(w *World, f *fault, r *redis) { r.barred = true; r.die("killed") }),
+		end: onRedis(func(w *World, f *fault, r *redis) { r.barred = false; r.boot(w.gate(r)) })},
+	{name: "redis frozen", begin: onRedis(func(w *World, f *fault, r *redis) { r.freeze(); r.seen() }),
+		end: onRedis(func(w *World, f *fault, r *redis) { r.thaw() })},
+	{name: "long script", begin: onRedis(func(w *World, f *fault, r *redis) { r.script(f.span) })},
+	{name: "host frozen", begin: hostFrozen, end: hostFrozen},
+	{name: "host crashed", begin: func(w *World, f *fault) { w.crash(f.host) }, end: func(w *World, f *fault) { w.reboot(f.host) }},
+	{name: "watchdog killed", begin: onDog(func(w *World, f *fault, d *dog) { d.die("killed", false) }),
+		end: onDog(func(w *World, f *fault, d *dog) { d.boot() })},
+	{name: "watchdog frozen", begin: onDog(func(w *World, f *fault, d *dog) { d.freeze() }),
+		end: onDog(func(w *World, f *fault, d *dog) { d.thaw() })},
+	{name: "watchdog crashes again and again", begin: onDog(crashLoop)},
+	{name: "all watchdogs crash again and again", begin: func(w *World, f *fault) {
+		for _, d := range w.dogs {
+			if d != nil {
+				crashLoop(w, f, d)
+			}
+		}
+	}},
+	{name: "isolated", begin: isolate(true, true), end: isolate(true, true)},
+	{name: "isolated", begin: isolate(true, true), end: isolate(true, true)},
+	{name: "deaf", begin: isolate(true, false), end: isolate(true, false)},
+	{name: "mute", begin: isolate(false, true), end: isolate(false, true)},
+	{name: "pair cut", begin: func(w *World, f *fault) { w.cutBoth(f.host, f.other, true) }, end: func(w *World, f *fault) { w.cutBoth(f.host, f.other, false) }},
+	{name: "pair cut one way", begin: func(w *World, f *fault) { w.cut(f.host, f.other, true) }, end: func(w *World, f *fault) { w.cut(f.host, f.other, false) }},
+	{name: "split", begin: split, end: mend},
+	{name: "split", begin: split, end: mend},
+	{name: "cut from all but etcd", begin: butEtcd, end: butEtcd},
+	{name: "lossy", begin: func(w *World, f *fault) { w.hosts[f.host].loss = 0.3 }, end: func(w *World, f *fault) { w.hosts[f.host].loss = 0 }},
+	{name: "slow", begin: func(w *World, f *fault) { w.hosts[f.host].slow = w.between(20*ms, 400*ms) }, end: func(w *World, f *fault) { w.hosts[f.host].slow = 0 }},
+	{name: "etcd emptied", begin: func(w *World, _ *fault) { w.etcd.empty() }},
+	{name: "etcd restored", begin: restored},
+	{name: "grant deleted", begin: func(w *World, _ *fault) { w.etcd.deleteGrant() }},
+	{name: "sentinel frozen", begin: func(w *World, f *fault) { w.sentinelAt(f).freeze() }, end: func(w *World, f *fault) { w.sentinelAt(f).thaw() }},
+	{name: "all sentinels restarted", begin: func(w *World, f *fault) {
+		for _, s := range w.sents {
+			s.die("restarted")
+			w.after(w.between(50*ms, 2*sec), s.boot)
+		}
+	}},
+	{name: "sentinel reset", begin: func(w *World, f *fault) { w.sentinelAt(f).resetIfUp() }},
+	{name: "all sentinels reset", begin: func(w *World, f *fault) {
+		for _, s := range w.sents {
+			s.resetIfUp()
+		}
+	}},
+	{name: "removed and monitored", begin: func(w *World, f *fault) {
+		lead := w.leader()
+		for _, s := range w.sents {
+			w.after(w.between(0, 500*ms), func() { s.monitorAnew(lead) })
+		}
+	}},
+	{name: "failover typed", begin: typed},
+	{name: "failover typed", begin: typed},
+	{name: "clock stepped", begin: func(w *World, f *fault) {
+		w.hosts[f.host].wall += w.between(-w.DownAfter/50, w.DownAfter/10)
+	}},
+	{name: "lie repeated", begin: func(w *World, f *fault) {
+		for t := range int(f.span / sec) {
+			w.after(sec*time.Duration(t), func() { lie(w, f) })
+		}
+	}},
+}, harmless...)
+
+func etcdCut(w *World, f *fault) {
+	for h := range w.Hosts {
+		w.cutBoth(h, w.etcd.host, f.on)
+	}
+}
+
+func butEtcd(w *World, f *fault) {
+	for h := range w.Hosts {
+		if h != f.host {
+			w.cutBoth(h, f.host, f.on)
+		}
+	}
+}
+
+func hostFrozen(w *World, f *fault) {
+	ps := w.procsOf(f.host)
+	w.rng.Shuffle(len(ps), func(i, j int) { ps[i], ps[j] = ps[j], ps[i] })
+	for _, p := range ps {
+		if f.on {
+			p.freeze()
+		} else {
+			p.thaw()
+		}
+	}
+	if f.host < len(w.redis) {
+		w.redis[f.host].seen()
+	}
+}
+
+func crashLoop(w *World, f *fault, d *dog) {
+	end := w.now.Add(f.span)
+	var again func()
+	again = func() {
+		if w.now >= end || !w.hosts[d.host].up {
+			return
+		}
+		d.die("crashes", false)
+		w.after(w.between(20*ms, 600*ms), func() {
+			d.boot()
+			w.after(w.between(20*ms, 2*sec), again)
+		})
+	}
+	again()
+}
+
+func restored(w *World, _ *fault) {
+	e := w.etcd
+	if len(e.history) == 0 {
+		return
+	}
+	old := e.history[w.rng.IntN(len(e.history))]
+	e.restore(old)
+	w.logf(e.name, "restored to revision %d", old.rev)
+}
+
+// lie is a Sentinel's +switch-master that nothing stands behind.
+func lie(w *World, f *fault) {
+	s := w.sentinelAt(f)
+	if !s.up {
+		return
+	}
+	wrong, epoch := w.rng.IntN(w.Redis), s.conf.epoch+uint64(w.rng.IntN(3))
+	w.logf(s.name, "lies: master R%d epoch %d", wrong, epoch)
+	for _, d := range w.dogs {
+		if d != nil {
+			s.tell(&d.proc, func() { d.announced(s.id, wrong, epoch) })
+		}
+	}
+}
+
+func typed(w *World, f *fault) {
+	if s := w.sentinelAt(f); s.up && !s.frozen {
+		s.failoverCommand()
+	}
+}
+
+func (s *sentinel) resetIfUp() {
+	if s.up {
+		s.resetCommand()
+	}
+}
+
+// script blocks Redis: nothing for 5 s (busy-reply-threshold), then BUSY.
+func (r *redis) script(d time.Duration) {
+	if r.answers() != watchdog.Up {
+		return
+	}
+	r.w.logf(r.name, "runs a script for %v", d)
+	r.silent = r.w.now.Add(min(d, 5*sec))
+	r.busy = r.w.now.Add(d)
+	r.seen()
+	r.after(d+1, r.seen)
+}

@@ -1,0 +1,267 @@
+package sim
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// hand makes the newest Gate true, one step at a time, as package fencing/gate
+// does. Only the fence overtakes a step that is under way.
+type hand struct {
+	step    int // the one under way; 0: none
+	steps   int
+	fencing int // run id of the Redis whose fence is queued and unanswered
+	armed   armedFence
+	killed  bool
+	dirty   bool // CONFIG REWRITE is due
+	paused  watchdog.Instant
+}
+
+type armedFence struct {
+	at   watchdog.Instant // fires at the latest
+	left time.Duration    // what was left when it was armed
+}
+
+func (d *dog) apply() {
+	g, f, h := d.core.Want().Gate, d.fact, &d.hand
+	if d.w.Breakage.alter != nil {
+		g = d.w.Breakage.alter(g)
+	}
+	if f.SeenAt == 0 {
+		return
+	}
+	if g.Access == watchdog.Refuse {
+		d.refuse(g, f)
+	} else {
+		h.killed = false
+	}
+	if h.step != 0 || f.Answer != watchdog.Up || h.fencing != 0 {
+		return
+	}
+	h.steps++
+	h.step = h.steps
+	if !d.nextStep(g, f) {
+		h.step = 0
+		return
+	}
+	step := h.step
+	d.after(sec, func() { d.finish(step) })
+}
+
+func (d *dog) finish(step int) {
+	if d.hand.step == step {
+		d.hand.step = 0
+		d.poll()
+	}
+}
+
+// do is one step: commands at Redis, then a look at what it became.
+func (d *dog) do1(what string, fn func(r *redis)) bool {
+	step, r := d.hand.step, d.r
+	if what != "pause" {
+		d.w.logf(d.name, "gate: %s", what)
+	}
+	d.ask(&r.proc, func() func() {
+		if r.answers() == watchdog.Up {
+			fn(r)
+			r.seen()
+		}
+		return func() { d.finish(step) }
+	})
+	return true
+}
+
+// refuse queues the fence at once, and ends a Redis that is not seen to refuse
+// in time.
+func (d *dog) refuse(g watchdog.Gate, f watchdog.Redis) {
+	h, r := &d.hand, d.r
+	shut := f.Role == watchdog.Nowhere && f.Refusing
+	if shut || f.Answer == watchdog.Absent {
+		return
+	}
+	run, _ := strconv.Atoi(f.RunID)
+	if h.fencing != run {
+		h.fencing = run
+		d.w.logf(d.name, "gate: fence sent")
+		d.sendFence(run)
+	}
+	if g.StopBy != watchdog.Never && d.now() >= g.StopBy && f.Answer != watchdog.Loading && !h.killed {
+		h.killed = true
+		d.w.logf(d.name, "gate: stop (SIGKILL)")
+		d.after(d.w.between(2*ms, 20*ms), func() {
+			r.die("stopped by its watchdog")
+			d.w.supervise(r)
+		})
+	}
+}
+
+func (d *dog) sendFence(run int) {
+	r := d.r
+	d.ask(&r.proc, func() func() {
+		ok := r.answers() == watchdog.Up && r.runID == run
+		if ok {
+			r.w.logf(r.name, "fence runs (was %s)", r.role)
+			r.fence()
+		}
+		return func() {
+			switch {
+			case d.hand.fencing != run:
+			case ok:
+				d.hand.fencing, d.hand.dirty = 0, true
+				d.poll()
+			default:
+				d.after(20*ms, func() {
+					if d.hand.fencing == run {
+						d.hand.fencing = 0
+						d.apply()
+					}
+				})
+			}
+		}
+	})
+	// A connection whose Redis is gone is noticed.
+	d.after(200*ms, func() { d.watchFence(run) })
+}
+
+func (d *dog) watchFence(run int) {
+	switch {
+	case d.hand.fencing != run:
+	case !d.r.up || d.r.runID != run:
+		d.hand.fencing = 0
+	default:
+		d.after(200*ms, func() { d.watchFence(run) })
+	}
+}
+
+// nextStep begins the next step towards g; false: there is none.
+func (d *dog) nextStep(g watchdog.Gate, f watchdog.Redis) bool {
+	h, r := &d.hand, d.r
+	if g.Access != watchdog.Refuse && f.Role == watchdog.Master {
+		if d.armStep(g, f) {
+			return true
+		}
+	}
+	prio := 100
+	if g.Veto {
+		prio = 0
+	}
+	switch g.Access {
+	case watchdog.Hold:
+		if f.Role == watchdog.Master && !f.Locked && d.now().Sub(h.paused) >= 100*ms {
+			h.paused = d.now()
+			return d.do1("pause", func(r *redis) { r.pause(300 * ms) })
+		}
+	case watchdog.Lock:
+		switch {
+		case f.Role == watchdog.Nowhere && g.Open:
+			h.dirty = true
+			return d.do1("open", func(r *redis) {
+				if r.role == nowhere {
+					r.locked = true
+					r.w.check.opened(r)
+					r.follow(master, 0)
+					r.shut, r.priority = false, 100
+				}
+			})
+		case f.Role != watchdog.Nowhere && !f.Locked && !d.w.Breakage.noLock:
+			h.dirty = true
+			return d.do1("lock", func(r *redis) { r.locked = true })
+		case f.Held && f.Role == watchdog.Master:
+			return d.do1("unpause", func(r *redis) { r.unpause() })
+		}
+	case watchdog.Serve:
+		switch {
+		case f.Role != watchdog.Master:
+		case f.Locked:
+			return d.do1("unlock", func(r *redis) { r.locked = false })
+		case f.Held:
+			return d.do1("unpause", func(r *redis) { r.unpause() })
+		case r.shut || r.priority != 100:
+			h.dirty = true
+			return d.do1("restore", func(r *redis) { r.shut, r.priority = false, 100 })
+		}
+	case watchdog.Follow:
+		to := idOf(g.Master)
+		switch {
+		case f.Role == watchdog.Nowhere && g.Master != "" && to != d.id:
+			return d.do1("follow R"+strconv.Itoa(to), func(r *redis) {
+				if r.role == nowhere {
+					r.locked = true
+					r.follow(replica, to)
+				}
+			})
+		case f.Role != watchdog.Replica:
+		case !f.Locked && !g.Unlocked && !d.w.Breakage.noLock:
+			h.dirty = true
+			return d.do1("lock", func(r *redis) { r.locked = true })
+		case g.Master != "" && g.Master != f.Following:
+			return d.do1("re-point R"+strconv.Itoa(to), func(r *redis) {
+				if r.role == replica {
+					r.follow(replica, to)
+				}
+			})
+		case f.LinkUp && (r.shut || r.priority != prio):
+			h.dirty = true
+			return d.do1("restore", func(r *redis) {
+				if r.role == replica {
+					r.shut, r.priority = false, prio
+				}
+			})
+		case f.Held:
+			return d.do1("unpause", func(r *redis) { r.unpause() })
+		}
+	}
+	if h.dirty {
+		h.dirty = false
+		return d.do1("config rewrite", func(r *redis) { r.rewrite() })
+	}
+	return false
+}
+
+// armStep arms, puts off or takes down the armed fence.
+func (d *dog) armStep(g watchdog.Gate, f watchdog.Redis) bool {
+	h, now := &d.hand, d.now()
+	if d.w.Breakage.noArm {
+		return false
+	}
+	if g.Arm == 0 {
+		if h.armed.at == 0 {
+			return false
+		}
+		h.armed = armedFence{}
+		return d.do1("disarm", func(r *redis) { r.disarm(0) })
+	}
+	a := h.armed
+	if a.at != 0 && a.at <= g.Arm && (g.Arm == a.at || a.at.Sub(now) >= a.left/2) {
+		return false
+	}
+	arm := g.Arm.Min(now.Add(time.Hour))
+	left := max(arm.Sub(now)-20*ms, 5*ms)
+	step, r := h.step, d.r
+	run := f.RunID
+	d.ask(&r.proc, func() func() {
+		if r.answers() != watchdog.Up || r.role != master {
+			return func() { d.finish(step) }
+		}
+		id := r.arm(left)
+		return func() {
+			seen := d.now()
+			d.ask(&r.proc, func() func() {
+				ok := strconv.Itoa(r.runID) == run && r.cover(id)
+				if ok {
+					r.disarm(id)
+				}
+				return func() {
+					if ok {
+						d.hand.armed = armedFence{seen.Add(left), left}
+						d.fact.ArmedFor = d.hand.armed.at
+					}
+					d.finish(step)
+				}
+			})
+		}
+	})
+	return true
+}

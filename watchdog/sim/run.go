@@ -1,0 +1,66 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// Result is what one run came to.
+type Result struct {
+	Seed    uint64
+	Kind    string // of the violation; empty: none
+	Text    string
+	Faults  []string
+	History string // when it was asked for
+	Virtual float64
+}
+
+// Run plays the world of c.
+func Run(c Config, benign, traced bool) Result {
+	w := newWorld(c, traced)
+	w.benign = benign
+	w.plan()
+	w.every(sec, sec, w.check.steady)
+	w.run(w.now.Add(30 * 60 * sec))
+	res := Result{Seed: c.Seed, Faults: w.faults, Virtual: float64(w.now) / 1e9}
+	if v := w.check.found; v != nil {
+		res.Kind, res.Text = v.kind, fmt.Sprintf("at %.3f: %s", float64(v.at)/1e9, v.text)
+	}
+	if w.trace != nil {
+		res.History = w.trace.String()
+	}
+	return res
+}
+
+// Report is a failed run, for people.
+func (r Result) Report(c Config) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d: %s %s\n", r.Seed, r.Kind, r.Text)
+	fmt.Fprintf(&b, "world: %d redis %d sentinels quorum %d down-after %v failover-timeout %v old=%v persist=%v readonly=%v fdstore=%v watched=%v veto=%v coordinator_lost=%d\n",
+		c.Redis, c.Sentinels, c.Quorum, c.DownAfter, c.FailoverTimeout, c.Old, c.Persist, c.ReadOnlyFile, c.DescriptorStore, c.Watched, c.Veto, c.Policy.CoordinatorLost)
+	fmt.Fprintf(&b, "faults:\n  %s\n", strings.Join(r.Faults, "\n  "))
+	fmt.Fprintf(&b, "replay: go test ./watchdog/sim -run TestSim -sim.seed=%d\n", r.Seed)
+	b.WriteString(r.History)
+	return b.String()
+}
+
+// Seeded plays the run of a seed.
+func Seeded(seed uint64, traced bool) (Config, Result) {
+	c := configFor(seed)
+	benign := seed%6 == 0
+	if benign {
+		c = harmlessWorld(c)
+	}
+	return c, Run(c, benign, traced)
+}
+
+// harmlessWorld is c where promise 6 can be expected to hold.
+func harmlessWorld(c Config) Config {
+	c.Sentinels = max(c.Sentinels, 3)
+	c.Hosts = max(c.Redis, c.Sentinels)
+	c.Quorum = c.Sentinels/2 + 1
+	c.Policy.CoordinatorLost = watchdog.CoordinatorLostServe
+	return c
+}
