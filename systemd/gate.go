@@ -1,0 +1,107 @@
+package systemd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/coreos/go-systemd/v22/dbus"
+)
+
+// dropIn is the start gate of a unit: an assertion and not a condition, so that
+// a start that it stops is an error to whoever asked for it.
+const dropIn = `# The start gate of redis-watchdog. While the file is there, redis-watchdog has
+# killed this Redis because it could not be seen to refuse clients, and nothing
+# starts it: it might serve beside another master. The watchdog opens the gate
+# itself; "redis-watchdog release" does by hand.
+[Unit]
+AssertPathExists=!%s
+`
+
+// installGate makes the start gate part of the unit as it is loaded. A drop-in
+// that came with the package is as good; one is only written, and the manager
+// reloaded, where the assertion is missing.
+func (u *Units) installGate(ctx context.Context, conn *dbus.Conn, id string) error {
+	mark := u.mark(id)
+	gated, err := isGated(ctx, conn, id, mark)
+	if err != nil || gated {
+		return err
+	}
+	path := filepath.Join(filepath.Dir(mark), "redis-watchdog.conf")
+	if err := writeDropIn(path, fmt.Appendf(nil, dropIn, mark)); err != nil {
+		return fmt.Errorf("%w: %w", ErrUngated, err)
+	}
+	if err := conn.ReloadContext(ctx); err != nil {
+		return fmt.Errorf("%w: reload units: %w", ErrUngated, err)
+	}
+	if gated, err = isGated(ctx, conn, id, mark); err != nil {
+		return err
+	}
+	if !gated {
+		return fmt.Errorf("%w: %s has no effect", ErrUngated, path)
+	}
+	return nil
+}
+
+func isGated(ctx context.Context, conn *dbus.Conn, id, mark string) (bool, error) {
+	props, err := conn.GetUnitPropertiesContext(ctx, id)
+	if err != nil {
+		return false, fmt.Errorf("read unit: %w", err)
+	}
+	return asserts(props, mark), nil
+}
+
+// asserts looks for our assertion in the property Asserts: type, whether it is
+// a trigger ("|"), whether it is negated, parameter, last result.
+func asserts(props map[string]any, mark string) bool {
+	all, _ := props["Asserts"].([][]any)
+	for _, a := range all {
+		if len(a) >= 4 && a[0] == "AssertPathExists" && a[1] == false && a[2] == true && a[3] == mark {
+			return true
+		}
+	}
+	return false
+}
+
+// writeDropIn writes a file that systemd never sees half of.
+func writeDropIn(path string, content []byte) error {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, content) {
+		return nil
+	}
+	dir := filepath.Dir(path)
+	err := os.Mkdir(dir, 0o755)
+	if err == nil {
+		err = os.Chmod(dir, 0o755) // whatever our UMask= is: systemctl cat is for all
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("make drop-in directory: %w", err)
+	}
+	unfinished := path + ".unfinished"
+	err = os.WriteFile(unfinished, content, 0o644)
+	if err == nil {
+		err = os.Chmod(unfinished, 0o644)
+	}
+	if err == nil {
+		err = os.Rename(unfinished, path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write drop-in: %w", err), os.RemoveAll(unfinished))
+	}
+	return nil
+}
+
+// shut shuts the start gate: one file in a tmpfs, no disk, no manager.
+func (u *Units) shut(id string) error {
+	mark := u.mark(id)
+	if err := os.MkdirAll(filepath.Dir(mark), 0o755); err != nil {
+		return fmt.Errorf("shut start gate: %w", err)
+	}
+	f, err := os.OpenFile(mark, os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("shut start gate: %w", err)
+	}
+	return f.Close()
+}

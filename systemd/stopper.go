@@ -1,0 +1,83 @@
+package systemd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// Stopper is how one Redis is killed: through its unit, or its process where no
+// unit is configured. It is safe for concurrent use.
+type Stopper struct {
+	units *Units
+	unit  string
+
+	mu      sync.Mutex
+	process *Process // without a unit: the prepared one
+}
+
+// NewStopper makes the Stopper of the Redis that unit runs; "" is a Redis of no
+// unit, which whoever supervises it may start again.
+func NewStopper(units *Units, unit string) *Stopper {
+	return &Stopper{units: units, unit: unit}
+}
+
+// Prepare readies Kill for the Redis that says c of itself. Call it at the
+// start and for every new run id. Its error is a fault that the operator should
+// hear of while all is well; ErrOtherProcess is a unit that runs another Redis.
+func (s *Stopper) Prepare(ctx context.Context, c Claim) error {
+	if s.unit == "" {
+		p, err := OpenProcess(c)
+		if err != nil {
+			return err
+		}
+		return s.replace(p).Close()
+	}
+	err := s.units.Prepare(ctx, s.unit)
+	owns, ownsErr := s.units.Owns(ctx, s.unit, c.PID)
+	if ownsErr == nil && !owns {
+		ownsErr = fmt.Errorf("unit %s does not run process %d: %w", s.unit, c.PID, ErrOtherProcess)
+	}
+	return errors.Join(err, ownsErr)
+}
+
+// Kill kills Redis and returns nil when it was seen to be gone. pid is what
+// Redis said last of its process, 0 if nothing; the run id is for the caller's
+// log. See Units.Kill and Process.Kill.
+func (s *Stopper) Kill(ctx context.Context, pid int, _ string) error {
+	if s.unit != "" {
+		return s.units.Kill(ctx, s.unit)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.process; p != nil && (pid == 0 || pid == p.pid) {
+		return p.Kill(ctx)
+	}
+	if pid == 0 {
+		return ErrNoProcess
+	}
+	p, err := OpenProcess(Claim{PID: pid}) // not prepared: its name must do
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.Kill(ctx), p.Close())
+}
+
+// Restore lets the Redis serve again after Kill; without a unit it does nothing.
+func (s *Stopper) Restore(ctx context.Context) error {
+	if s.unit == "" {
+		return nil
+	}
+	return s.units.Restore(ctx, s.unit)
+}
+
+// Close lets go of the prepared process.
+func (s *Stopper) Close() error { return s.replace(nil).Close() }
+
+func (s *Stopper) replace(p *Process) (old *Process) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, s.process = s.process, p
+	return old
+}

@@ -1,0 +1,303 @@
+package systemd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/dbus"
+	"github.com/hashicorp/go-hclog"
+)
+
+// callTimeout bounds one question to the manager that is not on the fence path:
+// long enough for a daemon-reload on a host with thousands of units.
+const callTimeout = 10 * time.Second
+
+var (
+	// ErrNotLoaded is a unit that systemd does not know, or that is masked.
+	ErrNotLoaded = errors.New("unit is not loaded")
+	// ErrUngated is a unit whose starts our gate does not stop.
+	ErrUngated = errors.New("the start gate is not part of the unit")
+)
+
+// Units controls the units that run Redis. What Kill needs is brought about by
+// Prepare: the connection to the manager, the start gate, the process.
+//
+// The start gate is a drop-in with an assertion that a file is not there
+// (redis-watchdog.conf). Kill makes that file, in a tmpfs, and from then on the
+// unit starts for nobody: not for Restart=, not for `systemctl start`, not for
+// another unit; until Restore or Allow removes it, or the host is rebooted.
+//
+// It is safe for concurrent use.
+type Units struct {
+	log hclog.Logger
+	// dir is where drop-ins that last until the reboot go, and our mark beside
+	// them.
+	dir string
+
+	mu    sync.Mutex
+	conn  *dbus.Conn
+	units map[string]*unit // by the name they were prepared under
+}
+
+// unit is what Prepare found out. It is replaced, never changed, and its
+// process is closed by whoever replaces it.
+type unit struct {
+	id      string // the name that the manager itself gives it: no alias
+	gated   bool   // the assertion was seen to be part of the loaded unit
+	pid     int    // main process; 0: it has none
+	process *Process
+}
+
+// UnitState is what the manager says of a unit.
+type UnitState struct {
+	Active  string // active, activating, inactive, failed, ...
+	Sub     string // running, auto-restart, dead, ...
+	MainPID int    // 0: none
+	Gated   bool   // the start gate is part of the loaded unit
+	Shut    bool   // the start gate is shut: the unit starts for nobody
+}
+
+// NewUnits controls units through the manager of this host. Nothing is dialled
+// before it is needed.
+func NewUnits(log hclog.Logger) *Units {
+	return &Units{log: log, dir: "/run/systemd/system", units: make(map[string]*unit)}
+}
+
+// Close lets go of the manager and of every process. It changes no unit.
+func (u *Units) Close() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var errs []error
+	for name, p := range u.units {
+		errs = append(errs, p.process.Close())
+		delete(u.units, name)
+	}
+	if u.conn != nil {
+		u.conn.Close()
+		u.conn = nil
+	}
+	return errors.Join(errs...)
+}
+
+// Prepare readies everything that Kill needs for a unit, such as
+// "redis-server.service". It is idempotent and cheap when nothing has changed;
+// call it at the start and whenever Redis shows a new run id. It may block for
+// some seconds the first time, when the start gate has to be loaded.
+//
+// ErrUngated, after everything else was prepared, says that Kill would have
+// only the stop order to keep the unit down.
+func (u *Units) Prepare(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	conn, err := u.connection(ctx)
+	if err != nil {
+		return fmt.Errorf("prepare unit %s: %w", name, err)
+	}
+	p := &unit{}
+	if p.id, err = loadedID(ctx, conn, name); err != nil {
+		return fmt.Errorf("prepare unit %s: %w", name, err)
+	}
+	gateErr := u.installGate(ctx, conn, p.id)
+	p.gated = gateErr == nil
+	if p.pid, err = mainPID(ctx, conn, p.id); err != nil {
+		return fmt.Errorf("prepare unit %s: %w", name, err)
+	}
+	if p.pid != 0 {
+		// The manager names only its own children, and reaps them itself: a
+		// number that is still its main process now is the one opened.
+		if p.process, err = openPID(p.pid); err != nil {
+			return fmt.Errorf("prepare unit %s: %w", name, err)
+		}
+		if again, err := mainPID(ctx, conn, p.id); err != nil || again != p.pid {
+			return errors.Join(fmt.Errorf("prepare unit %s: its main process changed from %d to %d", name, p.pid, again), err, p.process.Close())
+		}
+	}
+	u.mu.Lock()
+	old := u.units[name]
+	u.units[name] = p
+	u.mu.Unlock()
+	if old != nil {
+		_ = old.process.Close()
+	}
+	if gateErr != nil {
+		return fmt.Errorf("prepare unit %s: %w", name, gateErr)
+	}
+	return nil
+}
+
+// State asks the manager about a unit.
+func (u *Units) State(ctx context.Context, name string) (UnitState, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	conn, err := u.connection(ctx)
+	if err != nil {
+		return UnitState{}, fmt.Errorf("read state of %s: %w", name, err)
+	}
+	id, err := loadedID(ctx, conn, name)
+	if err != nil {
+		return UnitState{}, fmt.Errorf("read state of %s: %w", name, err)
+	}
+	props, err := conn.GetUnitPropertiesContext(ctx, id)
+	if err != nil {
+		return UnitState{}, fmt.Errorf("read state of %s: %w", name, err)
+	}
+	s := UnitState{Gated: asserts(props, u.mark(id))}
+	s.Active, _ = props["ActiveState"].(string)
+	s.Sub, _ = props["SubState"].(string)
+	if s.MainPID, err = mainPID(ctx, conn, id); err != nil {
+		return UnitState{}, fmt.Errorf("read state of %s: %w", name, err)
+	}
+	_, err = os.Stat(u.mark(id))
+	s.Shut = s.Gated && err == nil
+	return s, nil
+}
+
+// Owns says whether the process pid belongs to the unit: a unit that runs
+// another Redis would be killed in vain.
+func (u *Units) Owns(ctx context.Context, name string, pid int) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	conn, err := u.connection(ctx)
+	if err != nil {
+		return false, fmt.Errorf("find unit of process %d: %w", pid, err)
+	}
+	id, err := loadedID(ctx, conn, name)
+	if err != nil {
+		return false, fmt.Errorf("find unit of process %d: %w", pid, err)
+	}
+	owner, err := conn.GetUnitNameByPID(ctx, uint32(pid))
+	if err != nil {
+		return false, fmt.Errorf("find unit of process %d: %w", pid, err)
+	}
+	return owner == id, nil
+}
+
+// Restore opens the start gate and starts the unit, and returns when it is
+// active. When ctx ends first the start goes on: a Redis 6.0 that is a replica
+// is not active before its first sync.
+func (u *Units) Restore(ctx context.Context, name string) error {
+	if err := u.Allow(ctx, name); err != nil {
+		return fmt.Errorf("restore unit %s: %w", name, err)
+	}
+	conn, err := u.connection(ctx)
+	if err != nil {
+		return fmt.Errorf("restore unit %s: %w", name, err)
+	}
+	id, err := loadedID(ctx, conn, name)
+	if err != nil {
+		return fmt.Errorf("restore unit %s: %w", name, err)
+	}
+	// A killed unit has failed; forget it, or its start limit may be reached.
+	if err := conn.ResetFailedUnitContext(ctx, id); err != nil {
+		u.log.Debug("reset of failed unit refused", "unit", id, "error", err)
+	}
+	if _, err := conn.StartUnitContext(ctx, id, "replace", nil); err != nil {
+		return fmt.Errorf("restore unit %s: start: %w", name, err)
+	}
+	if err := awaitActive(ctx, conn, id); err != nil {
+		return fmt.Errorf("restore unit %s: %w", name, err)
+	}
+	return u.Prepare(ctx, name)
+}
+
+// Allow opens the start gate and starts nothing.
+func (u *Units) Allow(ctx context.Context, name string) error {
+	conn, err := u.connection(ctx)
+	if err != nil {
+		return fmt.Errorf("open start gate: %w", err)
+	}
+	id, err := loadedID(ctx, conn, name)
+	if err != nil {
+		return fmt.Errorf("open start gate: %w", err)
+	}
+	if err := os.Remove(u.mark(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("open start gate: %w", err)
+	}
+	return nil
+}
+
+// connection is the open connection to the manager, dialled anew when it broke:
+// as root straight to systemd, which needs no D-Bus daemon to be alive.
+func (u *Units) connection(ctx context.Context) (*dbus.Conn, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.conn != nil && u.conn.Connected() {
+		return u.conn, nil
+	}
+	if u.conn != nil {
+		u.conn.Close()
+		u.conn = nil
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("connect to systemd: %w", context.Cause(ctx))
+	}
+	// The connection lives longer than ctx, which would close it.
+	dial := dbus.NewSystemConnectionContext
+	if os.Geteuid() == 0 {
+		dial = dbus.NewSystemdConnectionContext
+	}
+	conn, err := dial(context.WithoutCancel(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("connect to systemd: %w", err)
+	}
+	u.conn = conn
+	return conn, nil
+}
+
+// mark is the file whose presence shuts the start gate. It ends in no .conf:
+// systemd reads over it.
+func (u *Units) mark(id string) string {
+	return filepath.Join(u.dir, id+".d", "redis-watchdog.shut")
+}
+
+// loadedID is the name the manager itself gives the unit; an alias has its
+// drop-ins elsewhere.
+func loadedID(ctx context.Context, conn *dbus.Conn, name string) (string, error) {
+	props, err := conn.GetUnitPropertiesContext(ctx, name)
+	if err != nil {
+		return "", fmt.Errorf("read unit: %w", err)
+	}
+	id, _ := props["Id"].(string)
+	if state, _ := props["LoadState"].(string); state != "loaded" || id == "" {
+		return "", fmt.Errorf("%w (%s)", ErrNotLoaded, props["LoadState"])
+	}
+	return id, nil
+}
+
+func mainPID(ctx context.Context, conn *dbus.Conn, id string) (int, error) {
+	prop, err := conn.GetServicePropertyContext(ctx, id, "MainPID")
+	if err != nil {
+		return 0, fmt.Errorf("read main process: %w", err)
+	}
+	pid, _ := prop.Value.Value().(uint32)
+	return int(pid), nil
+}
+
+// awaitActive asks until the unit is active, or no longer on its way to it.
+func awaitActive(ctx context.Context, conn *dbus.Conn, id string) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		props, err := conn.GetUnitPropertiesContext(ctx, id)
+		if err != nil {
+			return fmt.Errorf("await start: %w", err)
+		}
+		state, _ := props["ActiveState"].(string)
+		if state == "active" {
+			return nil
+		}
+		if job, ok := props["Job"].([]any); ok && len(job) > 0 && job[0] == uint32(0) && state != "activating" {
+			return fmt.Errorf("await start: unit is %s", state)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("await start: unit is %s: %w", state, context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
+}
