@@ -1,0 +1,347 @@
+package lab
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+)
+
+// EtcdConfig is an etcd cluster to be started.
+type EtcdConfig struct {
+	Binary       string // empty: EtcdBinary
+	TLS          *CA    // for clients; peers stay plain
+	ClientCerts  bool   // with TLS: a client certificate is demanded, its common name is the user
+	RootPassword string // not empty: authentication is on, user root has it; others are added by Client
+	Fsync        bool   // as in production; false keeps a busy disk out of the timing, and survives a kill, not a power cut
+	Args         []string
+}
+
+// Etcd is a running cluster, a member on each of its hosts.
+type Etcd struct {
+	Members []*Member
+
+	lab    *Lab
+	config EtcdConfig
+}
+
+// Member is a process of the cluster.
+type Member struct {
+	*Process
+	Endpoint string // its client URL
+	Address  string // of it, "ip:port"
+	PeerPort int
+	DataDir  string
+}
+
+// Etcd starts a cluster with one member on each host (empty: a, b and c) and
+// waits until it is healthy.
+func (l *Lab) Etcd(c EtcdConfig, hosts ...*Host) *Etcd {
+	l.t.Helper()
+	if len(hosts) == 0 {
+		hosts = l.Hosts("a", "b", "c")
+	}
+	if c.Binary == "" {
+		binary, err := EtcdBinary()
+		if err != nil {
+			l.t.Fatalf("lab: %v", err)
+		}
+		c.Binary = binary
+	}
+	e := &Etcd{lab: l, config: c}
+	scheme := "http"
+	if c.TLS != nil {
+		scheme = "https"
+	}
+	var cluster []string
+	for _, h := range hosts {
+		p := h.Prepare(Command{Name: "etcd", Path: c.Binary})
+		port := h.Port(2379)
+		m := &Member{Process: p, PeerPort: h.Port(2380), DataDir: filepath.Join(p.Dir, "data"), Address: net.JoinHostPort(h.IP, strconv.Itoa(port))}
+		m.Endpoint = scheme + "://" + m.Address
+		e.Members = append(e.Members, m)
+		cluster = append(cluster, fmt.Sprintf("%s=http://%s:%d", m.id(), h.IP, m.PeerPort))
+	}
+	for _, m := range e.Members {
+		m.command.Args = e.args(m, strings.Join(cluster, ","))
+		m.Restart()
+	}
+	e.WaitHealthy()
+	if c.RootPassword != "" {
+		e.enableUsers()
+	}
+	return e
+}
+
+func (m *Member) id() string { return strings.ReplaceAll(m.Name, "/", "-") }
+
+func (e *Etcd) args(m *Member, cluster string) []string {
+	peer := fmt.Sprintf("http://%s:%d", m.Host.IP, m.PeerPort)
+	args := []string{
+		"--name=" + m.id(), "--data-dir=" + m.DataDir, "--log-level=warn",
+		"--listen-client-urls=" + m.Endpoint, "--advertise-client-urls=" + m.Endpoint,
+		"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer,
+		"--initial-cluster=" + cluster, "--initial-cluster-state=new",
+	}
+	if !e.config.Fsync {
+		args = append(args, "--unsafe-no-fsync")
+	}
+	if ca := e.config.TLS; ca != nil {
+		cert, key := ca.Server(m.Host.IP, m.Host.Name)
+		args = append(args, "--cert-file="+cert, "--key-file="+key, "--trusted-ca-file="+ca.File)
+		if e.config.ClientCerts {
+			args = append(args, "--client-cert-auth")
+		}
+	}
+	return append(args, e.config.Args...)
+}
+
+// Endpoints is every member's client URL.
+func (e *Etcd) Endpoints() []string {
+	all := make([]string, 0, len(e.Members))
+	for _, m := range e.Members {
+		all = append(all, m.Endpoint)
+	}
+	return all
+}
+
+// Client is a client that stands on a host; nil: on the first member's, where
+// no cut is between it and that member. It knows only the members that are
+// given (none: all). It is root where there are users, and is closed with the
+// lab.
+func (e *Etcd) Client(h *Host, members ...*Member) *clientv3.Client {
+	e.lab.t.Helper()
+	c := e.clientConfig(h, members...)
+	if e.config.RootPassword != "" {
+		c.Username, c.Password = "root", e.config.RootPassword
+	}
+	client, err := clientv3.New(c)
+	if err != nil {
+		e.lab.t.Fatalf("lab: connect to etcd: %v", err)
+	}
+	e.lab.t.Cleanup(func() { client.Close() })
+	return client
+}
+
+func (e *Etcd) clientConfig(h *Host, members ...*Member) clientv3.Config {
+	if h == nil {
+		h = e.Members[0].Host
+	}
+	if len(members) == 0 {
+		members = e.Members
+	}
+	c := clientv3.Config{
+		DialTimeout: 5 * time.Second, Logger: zap.NewNop(), Context: e.lab.ctx,
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(h.DialAddress)},
+	}
+	for _, m := range members {
+		c.Endpoints = append(c.Endpoints, m.Endpoint)
+	}
+	if ca := e.config.TLS; ca != nil {
+		c.TLS = ca.ClientConfig()
+		if e.config.ClientCerts {
+			cert, err := tls.LoadX509KeyPair(ca.Client("root"))
+			if err != nil {
+				e.lab.t.Fatalf("lab: load certificate: %v", err)
+			}
+			c.TLS.Certificates = []tls.Certificate{cert}
+		}
+	}
+	return c
+}
+
+// WaitHealthy waits until every running member answers a linearizable read.
+func (e *Etcd) WaitHealthy() {
+	e.lab.t.Helper()
+	for _, m := range e.Members {
+		if !m.Running() {
+			continue
+		}
+		client := e.Client(m.Host, m)
+		e.lab.Eventually(m.Name+" is healthy", 30*time.Second, func() error {
+			if !m.Running() {
+				return fmt.Errorf("it ended: %s", tail(m.Log, 3))
+			}
+			ctx, cancel := context.WithTimeout(e.lab.ctx, time.Second)
+			defer cancel()
+			_, err := client.Get(ctx, "health")
+			return err
+		})
+		client.Close()
+	}
+	e.lab.Mark("etcd is healthy")
+}
+
+// Leader is the member that the first running one holds for the leader; nil:
+// none.
+func (e *Etcd) Leader() *Member {
+	for _, m := range e.Members {
+		if !m.Running() {
+			continue
+		}
+		client := e.Client(m.Host, m)
+		ctx, cancel := context.WithTimeout(e.lab.ctx, time.Second)
+		status, err := client.Status(ctx, m.Endpoint)
+		if err == nil {
+			var list *clientv3.MemberListResponse
+			if list, err = client.MemberList(ctx); err == nil {
+				cancel()
+				client.Close()
+				return e.member(list, status.Leader)
+			}
+		}
+		cancel()
+		client.Close()
+	}
+	return nil
+}
+
+func (e *Etcd) member(list *clientv3.MemberListResponse, id uint64) *Member {
+	for _, known := range list.Members {
+		for _, m := range e.Members {
+			if known.ID == id && known.Name == m.id() {
+				return m
+			}
+		}
+	}
+	return nil
+}
+
+// Kill, Stop (SIGSTOP), Cont and Restart do it to every member.
+func (e *Etcd) Kill() {
+	e.lab.t.Helper()
+	for _, m := range e.Members {
+		if m.Running() {
+			m.Kill()
+		}
+	}
+}
+
+func (e *Etcd) Stop() {
+	e.lab.t.Helper()
+	for _, m := range e.Members {
+		m.Stop()
+	}
+}
+
+func (e *Etcd) Cont() {
+	e.lab.t.Helper()
+	for _, m := range e.Members {
+		m.Cont()
+	}
+}
+
+// Restart starts what was killed, and waits until the cluster is healthy.
+func (e *Etcd) Restart() {
+	e.lab.t.Helper()
+	for _, m := range e.Members {
+		if !m.Running() {
+			m.Restart()
+		}
+	}
+	e.WaitHealthy()
+}
+
+func (e *Etcd) enableUsers() {
+	e.lab.t.Helper()
+	client, err := clientv3.New(e.clientConfig(nil))
+	if err != nil {
+		e.lab.t.Fatalf("lab: connect to etcd: %v", err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(e.lab.ctx, 10*time.Second)
+	defer cancel()
+	_, userErr := client.UserAdd(ctx, "root", e.config.RootPassword)
+	_, roleErr := client.UserGrantRole(ctx, "root", "root")
+	_, authErr := client.AuthEnable(ctx)
+	if err := errors.Join(userErr, roleErr, authErr); err != nil {
+		e.lab.t.Fatalf("lab: enable users of etcd: %v", err)
+	}
+}
+
+// EtcdBinary is the path of the etcd server of tools/etcd in .tools, which is
+// built where it is missing or another than go.mod names: about a minute on
+// two cores. Processes that ask at the same time build it once.
+func EtcdBinary() (string, error) { return tool("etcd", "go.etcd.io/etcd/server/v3") }
+
+// EtcdctlBinary is etcdctl, likewise.
+func EtcdctlBinary() (string, error) { return tool("etcdctl", "go.etcd.io/etcd/etcdctl/v3") }
+
+// EtcdutlBinary is etcdutl, likewise.
+func EtcdutlBinary() (string, error) { return tool("etcdutl", "go.etcd.io/etcd/etcdutl/v3") }
+
+func tool(name, pkg string) (string, error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return "", fmt.Errorf("build %s: %w", name, err)
+	}
+	source, dir := filepath.Join(root, "tools", "etcd"), filepath.Join(root, ".tools")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("build %s: %w", name, err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, name+".lock"), os.O_CREATE|os.O_RDWR, 0o666)
+	if err != nil {
+		return "", fmt.Errorf("build %s: %w", name, err)
+	}
+	defer lock.Close() // which unlocks
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return "", fmt.Errorf("build %s: lock: %w", name, err)
+	}
+	binary := filepath.Join(dir, name)
+	if fresh(binary, filepath.Join(source, "go.mod")) {
+		return binary, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary+".new", pkg)
+	build.Dir, build.Env = source, append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
+	if output, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build %s: %w: %s", name, err, output)
+	}
+	if err := os.Rename(binary+".new", binary); err != nil {
+		return "", fmt.Errorf("build %s: %w", name, err)
+	}
+	return binary, nil
+}
+
+// fresh says that the binary is there and not older than what pins it.
+func fresh(binary, pin string) bool {
+	b, err := os.Stat(binary)
+	if err != nil {
+		return false
+	}
+	p, err := os.Stat(pin)
+	return err == nil && !b.ModTime().Before(p.ModTime())
+}
+
+// moduleRoot is the directory of this module's go.mod, above the working
+// directory of a test or of `go run`.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		data, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && strings.HasPrefix(string(data), "module github.com/redis-watchdog/redis-watchdog\n") {
+			return dir, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("no go.mod of redis-watchdog above the working directory")
+		}
+		dir = parent
+	}
+}
