@@ -36,7 +36,8 @@ func (k *Keeper) round(ctx context.Context, w Want) error {
 	limit := w.round()
 
 	var kept chan renewal
-	if ours := k.seen.grant; w.holding() && k.fact.Grant.Ours && ours.lease != 0 {
+	// A grant that rests on nothing any more is left to lapse.
+	if ours := k.seen.grant; w.holding() && k.fact.Grant.Ours && ours.lease != 0 && k.rests(w) {
 		k.cfg.Failpoint(FailRenew)
 		kept = make(chan renewal, 1)
 		go func() { kept <- k.keepAlive(ctx, ours.lease, limit) }()
