@@ -136,6 +136,7 @@ type Coordinator struct {
 	RoundAt    Instant // start of the last round that etcd's quorum answered in full; zero: never, or lost (another cluster id, a lower revision)
 	Membership Membership
 	Agreement  Agreement
+	Known      int  // how many Sentinels were known when it was made; zero: not said
 	Listed     bool // the agreement's master is a Redis that our own Sentinels list (only such a one is ever followed)
 	Behind     bool // the record is older than what we know was agreed (restored etcd)
 	Grant      Grant

@@ -15,7 +15,6 @@ type hands struct {
 	grant  GrantOrder
 	poll   bool
 	pace   time.Duration
-	known  int
 	runID  string
 	memory watchdog.Memory
 }
@@ -43,7 +42,12 @@ func (h *hands) bring(s watchdog.State) {
 		h.cfg.Sentinels.Pace(t.Poll)
 	}
 	calm := s.Redis.Role == watchdog.Replica && w.Grant == watchdog.GrantLeave && w.Propose == (watchdog.Proposal{})
-	if g := (GrantOrder{Self: s.Self(), Grant: w.Grant, Propose: w.Propose, Timing: t, Calm: calm}); first || g != h.grant {
+	g := GrantOrder{
+		Self: s.Self(), Grant: w.Grant, Propose: w.Propose, View: s.Coordinator.Agreement,
+		Opened: s.Verdict.Row == watchdog.RowServe && s.Memory.Granted != "",
+		Timing: t, Calm: calm,
+	}
+	if first || g != h.grant {
 		h.grant = g
 		h.cfg.Grant.Want(g)
 	}

@@ -85,7 +85,7 @@ func FileName(group, node string) string {
 // another boot keeps what a reboot does not void.
 func (r *Recorder) Load() (watchdog.Memory, error) {
 	var s stateRecord
-	if err := readJSON(r.state, &s); err != nil {
+	if err := ReadJSON(r.state, &s); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return watchdog.Memory{}, nil
 		}
@@ -97,7 +97,7 @@ func (r *Recorder) Load() (watchdog.Memory, error) {
 	m := s.Memory
 	m.Deadline = 0
 	var d runtimeRecord
-	switch err := readJSON(r.runtime, &d); {
+	switch err := ReadJSON(r.runtime, &d); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return m, fmt.Errorf("load record: %w", err)
@@ -155,7 +155,7 @@ func (r *Recorder) write(m watchdog.Memory) error {
 	lasting, was := m, r.written
 	lasting.Deadline, was.Deadline = 0, 0
 	if lasting != was {
-		if err := writeJSON(r.state, stateRecord{r.boot, m}, true); err != nil {
+		if err := WriteJSON(r.state, stateRecord{r.boot, m}, true); err != nil {
 			return err
 		}
 	}
@@ -164,7 +164,7 @@ func (r *Recorder) write(m watchdog.Memory) error {
 	if m.Deadline != r.written.Deadline || m.RunID != r.written.RunID {
 		nearer := m.Deadline < r.written.Deadline || m.RunID != r.written.RunID
 		if nearer || time.Since(r.deadlineAt) >= deadlinePace {
-			if err := writeJSON(r.runtime, runtimeRecord{r.boot, m.RunID, m.Deadline}, false); err != nil {
+			if err := WriteJSON(r.runtime, runtimeRecord{r.boot, m.RunID, m.Deadline}, false); err != nil {
 				return err
 			}
 			r.deadlineAt = time.Now()
@@ -176,7 +176,7 @@ func (r *Recorder) write(m watchdog.Memory) error {
 	return nil
 }
 
-func readJSON(name string, into any) error {
+func ReadJSON(name string, into any) error {
 	b, err := os.ReadFile(name)
 	if err != nil {
 		return err
@@ -187,8 +187,9 @@ func readJSON(name string, into any) error {
 	return nil
 }
 
-// writeJSON replaces the file as a whole or not at all.
-func writeJSON(name string, from any, sync bool) (err error) {
+// WriteJSON replaces the file as a whole or not at all; sync makes it outlive a
+// power cut.
+func WriteJSON(name string, from any, sync bool) (err error) {
 	b, err := json.Marshal(from)
 	if err != nil {
 		return fmt.Errorf("encode %q: %w", name, err)

@@ -22,6 +22,8 @@ type GrantOrder struct {
 	Self    watchdog.Address
 	Grant   watchdog.GrantWant
 	Propose watchdog.Proposal
+	View    watchdog.Agreement // the record this was decided on: a claim or a renewal rests on it
+	Opened  bool               // our Redis serves under this grant
 	Timing  watchdog.Timing
 	Calm    bool // nothing here depends on the coordinator's speed: ask seldom
 }
@@ -35,7 +37,6 @@ type Grant interface {
 type Sentinels interface {
 	PollNow()
 	Pace(poll time.Duration)
-	Known(n int)
 	Identify(runID string)
 }
 

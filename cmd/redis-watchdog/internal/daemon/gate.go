@@ -1,0 +1,89 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
+	"github.com/redis-watchdog/redis-watchdog/fencing/gate"
+	"github.com/redis-watchdog/redis-watchdog/systemd"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+)
+
+// openGate makes the node's gate, with the armed fences that an earlier life
+// left with the service manager.
+func (x *node) openGate(d *Daemon, n config.Node, adopted map[string][]*os.File) error {
+	tls, err := n.TLS.Client()
+	if err != nil {
+		return fmt.Errorf("tls: %w", err)
+	}
+	var originals gate.Originals
+	if err := x.records.load("originals", &originals); err != nil {
+		x.log.Error("record of the operator's values not read: starting without", "error", err)
+	}
+	store := &nodeStore{fds: d.fds, prefix: storePrefix(x.group, x.name)}
+	armed, err := store.take(adopted)
+	if err != nil {
+		x.log.Error("armed fence of an earlier run not taken over", "error", err)
+	}
+	x.stopper = systemd.NewStopper(d.units, n.Unit)
+	x.gate, err = gate.New(gate.Config{
+		Address: n.Address, Socket: n.Socket, Username: n.Username, Password: string(n.Password), TLS: tls,
+		Commands: n.Commands, Now: agent.Boottime, Log: x.log.Named("gate"),
+		Stopper: x.stopper, Store: store, Adopted: armed,
+		Originals: originals,
+		Record:    func(o gate.Originals) error { return x.records.save("originals", o) },
+		Failpoint: failpoint,
+	})
+	return err
+}
+
+// nodeStore is the service manager's descriptor store, seen by one node: the
+// store is the service's, and holds the fences of all of its Redis.
+type nodeStore struct {
+	fds    *systemd.Store
+	prefix string
+}
+
+func storePrefix(group, node string) string {
+	return strings.TrimSuffix(agent.FileName(group, node), ".json") + "."
+}
+
+func (s *nodeStore) Store(name string, f *os.File) error { return s.fds.Store(s.prefix+name, f) }
+func (s *nodeStore) Remove(name string) error            { return s.fds.Remove(s.prefix + name) }
+
+// take moves this node's descriptors out of what was handed back.
+func (s *nodeStore) take(adopted map[string][]*os.File) (mine []*os.File, err error) {
+	for name, files := range adopted {
+		own, ok := strings.CutPrefix(name, s.prefix)
+		if !ok {
+			continue
+		}
+		for _, f := range files {
+			// A File cannot be renamed; a duplicate can be named.
+			fd, e := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+			if e == nil {
+				mine = append(mine, os.NewFile(uintptr(fd), own))
+			}
+			err = errors.Join(err, e, f.Close())
+		}
+		delete(adopted, name)
+	}
+	return mine, err
+}
+
+// announcedBy is the address Redis announces, where it is told to; empty: it
+// is not.
+func announcedBy(d gate.Details) watchdog.Address {
+	if d.AnnounceIP == "" || d.AnnouncePort == 0 {
+		return ""
+	}
+	return watchdog.Address(net.JoinHostPort(d.AnnounceIP, strconv.Itoa(d.AnnouncePort)))
+}

@@ -1,0 +1,270 @@
+package daemon
+
+// One local Redis: its gate, its keeper of the grant, its voice among the
+// Sentinels, and the loop that decides.
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/metrics"
+	"github.com/redis-watchdog/redis-watchdog/fencing/gate"
+	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
+	"github.com/redis-watchdog/redis-watchdog/sentinel"
+	"github.com/redis-watchdog/redis-watchdog/systemd"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+)
+
+type node struct {
+	group, name string
+	log         hclog.Logger
+	agent       *agent.Node
+	gate        *gate.Gate
+	stopper     *systemd.Stopper
+	keeper      *grant.Keeper
+	watcher     *sentinel.Watcher
+	local       *sentinel.Local
+	pace        *pacer
+	recorder    *agent.Recorder
+	records     records
+	orders      *localOrders
+	metrics     *metrics.Node
+	store       *grant.Store
+	announced   watchdog.Address // as configured
+
+	mu          sync.Mutex
+	coordinator watchdog.Coordinator // as the keeper last reported it, without the local orders
+	order       agent.GrantOrder     // the newest
+	runID       string
+	since       map[string]time.Time // since when each fault stands, by its id
+}
+
+func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pace *pacer, adopted map[string][]*os.File, log hclog.Logger) (*node, error) {
+	x := &node{
+		group: g.Name, name: n.Name, log: log, watcher: w, pace: pace, store: d.etcd,
+		metrics: d.counts.Node(g.Name, n.Name), announced: watchdog.Address(n.Announced),
+		records: records{dir: d.cfg.StateDir, group: g.Name, node: n.Name},
+		orders:  &localOrders{stateDir: d.cfg.StateDir, group: g.Name, node: n.Name, log: log},
+	}
+	var err error
+	if x.recorder, err = agent.NewRecorder(filepath.Join(d.cfg.StateDir, "nodes"), d.cfg.RuntimeDir, g.Name, n.Name, log); err != nil {
+		return nil, err
+	}
+	memory, err := x.recorder.Load()
+	if err != nil {
+		// A record that cannot be read is no reason to leave Redis unguarded:
+		// without it the node is as if it were new here.
+		log.Error("record of an earlier run not read: starting without", "error", err)
+	}
+	if err := x.openGate(d, n, adopted); err != nil {
+		return nil, err
+	}
+	if err := x.openKeeper(d); err != nil {
+		return nil, err
+	}
+	x.local = w.Local(n.Name, x.hearSentinels, func(a watchdog.Announcement) {
+		x.agent.Post(watchdog.Announced{Announcement: a})
+	})
+	x.agent = agent.New(agent.Config{
+		Group: g.Name, Name: n.Name, Policy: g.Policy.Core(), Now: agent.Boottime, Memory: memory,
+		Gate: x.gate, Grant: x, Sentinels: x,
+		Remember: x.recorder.Remember, OnStep: x.onStep, Log: log,
+	})
+	return x, nil
+}
+
+func (x *node) openKeeper(d *Daemon) error {
+	var id grant.Identity
+	if err := x.records.load("coordinator", &id); err != nil {
+		x.log.Error("record of the coordinator not read: starting without", "error", err)
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return fmt.Errorf("read boot id: %w", err)
+	}
+	x.keeper = d.etcd.Keeper(grant.KeeperConfig{
+		Group: x.group, Node: x.name, BootID: strings.TrimSpace(string(boot)), Identity: id,
+		Save:      func(id grant.Identity) error { return x.records.save("coordinator", id) },
+		Failpoint: failpoint, Log: d.log.Named("etcd"),
+	})
+	return nil
+}
+
+// parts are what has to run for this node.
+func (x *node) parts(add func(string, func(context.Context) error)) {
+	add("record", x.recorder.Run)
+	add("gate", func(ctx context.Context) error { return x.gate.Run(ctx, x.seeRedis) })
+	add("coordinator", func(ctx context.Context) error { return x.keeper.Run(ctx, x.seeCoordinator) })
+	add("decision", x.agent.Run)
+	add("orders", func(ctx context.Context) error { return x.orders.run(ctx, x.mergeOrders) })
+	add("report", x.publish)
+}
+
+func (x *node) seeRedis(r watchdog.Redis) {
+	x.agent.Post(r)
+}
+
+func (x *node) hearSentinels(s watchdog.Sentinels) {
+	x.agent.Post(s)
+}
+
+// seeCoordinator takes the keeper's report, and tells it anew what our
+// Sentinels know by now.
+func (x *node) seeCoordinator(c watchdog.Coordinator) {
+	listed := x.watcher.Addresses()
+	c.Listed = slices.Contains(listed, c.Agreement.Master)
+	x.mu.Lock()
+	renewed := c.Grant.RenewedAt != 0 && c.Grant.RenewedAt != x.coordinator.Grant.RenewedAt
+	trying := x.order.Grant == watchdog.GrantRenew
+	x.coordinator = c
+	x.mu.Unlock()
+	if trying {
+		x.metrics.Renewed(renewed)
+	}
+	x.mergeOrders()
+	x.tellKeeper()
+}
+
+// mergeOrders posts the coordinator's fact with the local orders on top: they
+// stand while etcd is away.
+func (x *node) mergeOrders() {
+	x.mu.Lock()
+	c := x.coordinator
+	x.mu.Unlock()
+	c.Orders = x.orders.current().Over(c.Orders)
+	x.agent.Post(c)
+}
+
+// Want takes the loop's order for the coordinator. It is part of agent.Grant.
+func (x *node) Want(o agent.GrantOrder) {
+	x.mu.Lock()
+	x.order = o
+	x.mu.Unlock()
+	x.tellKeeper()
+}
+
+const calmRound = time.Second // while nothing here depends on the coordinator's speed
+
+func (x *node) tellKeeper() {
+	x.mu.Lock()
+	o, runID := x.order, x.runID
+	x.mu.Unlock()
+	w := grant.Want{
+		Self: o.Self, Known: x.watcher.Addresses(),
+		View: o.View, Grant: o.Grant, Propose: o.Propose, Opened: o.Opened,
+		TTL: o.Timing.LeaseTTL, Margin: o.Timing.Margin, Round: o.Timing.Round,
+	}
+	if o.Calm {
+		w.Round = calmRound
+	}
+	w.Evidence.RunID = runID
+	if p := o.Propose; p != (watchdog.Proposal{}) {
+		v := x.watcher.View()
+		w.Evidence.Sentinels = v.Saying(p.Master, p.Epoch)
+		w.Evidence.Known, w.Evidence.Votes = v.Known, len(w.Evidence.Sentinels)
+	}
+	x.keeper.Want(w)
+}
+
+// PollNow, Pace, Known and Identify are agent.Sentinels.
+
+// PollNow asks every Sentinel now.
+func (x *node) PollNow() { x.watcher.PollNow() }
+
+// Pace sets how often they are asked.
+func (x *node) Pace(poll time.Duration) { x.pace.pace(x.name, poll) }
+
+// Identify tells how the Sentinels may know our Redis.
+func (x *node) Identify(runID string) {
+	x.mu.Lock()
+	x.runID = runID
+	x.mu.Unlock()
+	announced := x.announced
+	if announced == "" {
+		announced = announcedBy(x.gate.Details())
+	}
+	x.local.Identify(runID, announced)
+}
+
+// onStep tells everybody who keeps a record of decisions.
+func (x *node) onStep(s agent.Step) {
+	log := x.log.Info
+	switch watchdog.Row(s.Row) {
+	case watchdog.RowDeposed, watchdog.RowUncertified, watchdog.RowIsolated, watchdog.RowElse, watchdog.RowFenced:
+		log = x.log.Warn
+	}
+	log("decision", "row", s.Row, "reason", s.Reason, "from", s.From, "to", s.To, "grant", s.Grant,
+		"role", s.Role, "answer", s.Answer, "master", s.Master, "term", s.Term,
+		"sentinels", fmt.Sprintf("%d/%d", s.Votes, s.Known), "coordinator_age_seconds", s.CoordinatorAge,
+		"fence_deadline_seconds", s.Left)
+	x.metrics.Transition(s.From, s.To, s.Reason)
+	if err := x.keeper.History(s); err != nil {
+		x.log.Warn("history record not queued", "error", err)
+	}
+}
+
+const publishEvery = 5 * time.Second
+
+// publish keeps this node's report in etcd.
+func (x *node) publish(ctx context.Context) error {
+	tick := time.NewTicker(publishEvery / 5)
+	defer tick.Stop()
+	var last agent.Status
+	var at time.Time
+	for {
+		s := x.status()
+		changed := s.Phase != last.Phase || s.Reason != last.Reason || s.Guarded != last.Guarded || len(s.Faults) != len(last.Faults)
+		if changed || time.Since(at) >= publishEvery {
+			if err := x.keeper.PublishNode(s); err != nil {
+				x.log.Warn("report not queued", "error", err)
+			}
+			last, at = s, time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
+
+// records are small JSON files of this node in the state directory.
+type records struct{ dir, group, node string }
+
+func (r records) path(kind string) string {
+	return filepath.Join(r.dir, kind, agent.FileName(r.group, r.node))
+}
+
+func (r records) load(kind string, into any) error {
+	b, err := os.ReadFile(r.path(kind))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("load %s record: %w", kind, err)
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		return fmt.Errorf("load %s record: parse %q: %w", kind, r.path(kind), err)
+	}
+	return nil
+}
+
+func (r records) save(kind string, from any) error {
+	if err := os.MkdirAll(filepath.Dir(r.path(kind)), 0o700); err != nil {
+		return fmt.Errorf("save %s record: %w", kind, err)
+	}
+	return agent.WriteJSON(r.path(kind), from, true)
+}

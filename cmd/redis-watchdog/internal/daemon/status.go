@@ -1,0 +1,71 @@
+package daemon
+
+import (
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+)
+
+// status is the node's snapshot with what only the adapters know.
+func (x *node) status() agent.Status {
+	d := x.gate.Details()
+	return x.agent.Status(agent.Extras{
+		Sentinels: x.sentinels(), Faults: x.faults(), Lag: d.LagSeconds,
+	})
+}
+
+func (x *node) sentinels() []agent.SentinelStatus {
+	v, self := x.watcher.View(), x.local.Self()
+	out := make([]agent.SentinelStatus, 0, len(v.Sentinels))
+	for _, w := range v.Sentinels {
+		s := agent.SentinelStatus{
+			Address: w.Address, RunID: w.RunID, Answering: w.Answering,
+			Master: string(w.Master), Epoch: w.Epoch, Tilt: w.Tilt, AgeSeconds: -1, Error: w.Error,
+		}
+		if w.SentAt != 0 {
+			s.AgeSeconds = v.At.Sub(w.SentAt).Seconds()
+		}
+		for _, down := range w.Down {
+			s.Down = s.Down || self != "" && down == self
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// faults gathers what the adapters complain of, and remembers since when.
+func (x *node) faults() []agent.Fault {
+	var all []agent.Fault
+	add := func(id, severity, text, remedy string) {
+		all = append(all, agent.Fault{ID: id, Severity: agent.Severity(severity), Text: text, Remedy: remedy})
+	}
+	for _, f := range x.store.Faults() {
+		add(f.ID, f.Severity, f.Text, f.Remedy)
+	}
+	for _, f := range x.keeper.Faults() {
+		add(f.ID, f.Severity, f.Text, f.Remedy)
+	}
+	for _, f := range x.watcher.Faults() {
+		add(f.ID, f.Severity, f.Text, f.Remedy)
+	}
+	for _, f := range x.gate.Details().Faults {
+		severity := agent.SeverityWarning
+		if f.Error {
+			severity = agent.SeverityError
+		}
+		add(f.ID, string(severity), f.Text, f.Remedy)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	since := make(map[string]time.Time, len(all))
+	for i := range all {
+		f := &all[i]
+		f.Since = time.Now()
+		if at, known := x.since[f.ID]; known {
+			f.Since = at
+		}
+		since[f.ID] = f.Since
+	}
+	x.since = since
+	return all
+}

@@ -1,0 +1,97 @@
+package daemon
+
+// What the service manager is told: READY once protection is in force, the
+// phase and reason, and WATCHDOG=1 only while every decision loop turns.
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+const tellEvery = 250 * time.Millisecond
+
+func (d *Daemon) tell(ctx context.Context) error {
+	probe, cancel := context.WithTimeout(ctx, 2*time.Second)
+	kept, err := d.fds.Probe(probe)
+	cancel()
+	if err != nil && ctx.Err() == nil {
+		d.log.Warn("descriptor store not probed", "error", err)
+	}
+	if !kept {
+		d.log.Info("no descriptor store: an armed fence stands only while the watchdog lives")
+	}
+	tick := time.NewTicker(tellEvery)
+	defer tick.Stop()
+	t := teller{d: d}
+	for {
+		t.turn()
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
+
+type teller struct {
+	d       *Daemon
+	ready   bool
+	line    string
+	failing bool
+}
+
+func (t *teller) turn() {
+	d := t.d
+	line, guarded := summary(d)
+	var errs []error
+	if guarded && !t.ready {
+		err := d.notifier.Ready(line)
+		t.ready = err == nil
+		if t.ready {
+			d.log.Info("protection in force", "status", line)
+		}
+		errs = append(errs, err)
+	}
+	if line != t.line {
+		err := d.notifier.Status(line)
+		if err == nil {
+			t.line = line
+		}
+		errs = append(errs, err)
+	}
+	if d.Alive() {
+		errs = append(errs, d.notifier.Alive())
+	}
+	failed := false
+	for _, err := range errs {
+		if err != nil {
+			failed = true
+			if !t.failing {
+				d.log.Warn("service manager not told", "error", err)
+			}
+		}
+	}
+	t.failing = failed
+}
+
+// summary is the line `systemctl status` shows, and whether every node is
+// guarded.
+func summary(d *Daemon) (string, bool) {
+	guarded := true
+	var words []string
+	for _, s := range d.Status() {
+		word := fmt.Sprintf("%s/%s: %s (%s)", s.Group, s.Node, s.Phase, s.Reason)
+		if !s.Guarded {
+			guarded = false
+			word += ", not guarded"
+			for _, f := range s.Faults {
+				word += ": " + f.ID
+				break
+			}
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, "; "), guarded
+}
