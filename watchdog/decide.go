@@ -157,7 +157,7 @@ func decide(p Policy, s State, now Instant) Verdict {
 	// 8. An unchecked announcement holds writers for a moment, where they
 	// would be served otherwise.
 	case now < s.hintUntil && v.inForce && v.fresh && now < v.act:
-		return verdict(RowHint, "unchecked_announcement", Gate{Access: Hold, Arm: v.act.Min(v.lapse)}, GrantRenew)
+		return verdict(RowHint, "unchecked_announcement", Gate{Access: Hold, Arm: v.act.Min(v.lapse)}, s.keepGrant(p, v, now))
 	case now < s.hintUntil && v.certifiedServes(p, now):
 		return verdict(RowHint, "unchecked_announcement", Gate{Access: Hold, Arm: v.certifiedUntil(p)}, s.keepGrant(p, v, now))
 
@@ -177,9 +177,9 @@ func decide(p Policy, s State, now Instant) Verdict {
 	// 10. The Sentinels' majority may be on the other side: all that is
 	// written here would be thrown away on the heal.
 	case v.inForce && v.fresh && p.SentinelsLost == SentinelsLostServe:
-		return verdict(RowUncertified, "sentinels_lost_serve", Gate{Access: Serve, Arm: v.lapse}, GrantRenew)
+		return verdict(RowUncertified, "sentinels_lost_serve", Gate{Access: Serve, Arm: v.lapse}, s.keepGrant(p, v, now))
 	case v.inForce && v.fresh:
-		return verdict(RowUncertified, "sentinels_do_not_certify", refuse(since.Add(v.Act)), GrantRenew)
+		return verdict(RowUncertified, "sentinels_do_not_certify", refuse(since.Add(v.Act)), s.keepGrant(p, v, now))
 
 	// 12. Isolated: hold at once, refuse in time.
 	case v.lastOurs && !v.absent:
@@ -312,8 +312,8 @@ func (s State) justPromoted(v view, now Instant) bool {
 		return false
 	case v.truth.Compare(m.PromotedOver) > 0:
 		return false // heard of, or overtaken: the rows below
-	case f.Unanimous && f.Master != v.self:
-		return false // refuted by all
+	case f.Unanimous && f.Master != v.self && f.SentAt.Sub(m.PromotedAt) > v.Uncertified:
+		return false // refuted by all, in answers younger than the promotion
 	}
 	return now.Sub(m.PromotedAt) <= promotionTerm || f.Failover || 2*f.Answering <= f.Known
 }

@@ -88,6 +88,8 @@ func (s State) keepGrant(p Policy, v view, now Instant) GrantWant {
 	switch {
 	case s.Redis.SentAt == 0 || now.Sub(s.Redis.SentAt) > v.DownAfter/2:
 		return GrantLeave // a Redis that hangs must not keep its successor waiting
+	case v.other || s.Redis.Role == Replica:
+		return GrantLeave // nor one that has a successor, in maintenance neither
 	case v.inForce:
 		return GrantRenew
 	case s.mayClaim(p, v, now):
