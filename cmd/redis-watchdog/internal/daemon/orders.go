@@ -44,7 +44,7 @@ func (o *localOrders) run(ctx context.Context, changed func()) error {
 			o.mu.Lock()
 			o.now = order
 			o.mu.Unlock()
-			o.log.Info("local order", "fence", order.Fence, "unfence", order.Unfence, "release", order.Release, "by", order.By, "why", order.Reason)
+			o.log.Info("local order", "fence", order.Fence, "release", order.Release, "by", order.By, "why", order.Reason)
 			changed()
 		}
 		select {

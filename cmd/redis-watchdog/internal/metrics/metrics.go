@@ -131,7 +131,9 @@ func (n *Node) Renewed(good bool) {
 }
 
 // BadAnswer counts garbage from a Source….
-func (n *Node) BadAnswer(source string) { n.all.badAnswers.WithLabelValues(n.group, n.node, source).Inc() }
+func (n *Node) BadAnswer(source string) {
+	n.all.badAnswers.WithLabelValues(n.group, n.node, source).Inc()
+}
 
 // Armed counts an armed fence by an Armed… result.
 func (n *Node) Armed(result string) { n.all.armed.WithLabelValues(n.group, n.node, result).Inc() }

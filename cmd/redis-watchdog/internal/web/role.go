@@ -39,7 +39,7 @@ func entitled(n agent.Status) bool {
 	case watchdog.RowCertified:
 		return true
 	case watchdog.RowMaintenance:
-		return n.GrantOurs
+		return n.Enrolled
 	}
 	return n.GrantOurs && n.GrantRemaining > 0
 }

@@ -37,7 +37,7 @@ func (f fake) Alive() bool            { return !f.stuck }
 
 func master() agent.Status {
 	return agent.Status{Group: "m1", Node: "a", Address: "10.0.0.1:6379", Role: "master", Answer: "up", Phase: "serve", Wanted: "serve",
-		Row: 9, Reason: "granted", Guarded: true, GrantOurs: true, GrantRemaining: 3, Master: "10.0.0.1:6379", LagSeconds: -1}
+		Row: 9, Reason: "granted", Guarded: true, Enrolled: true, GrantOurs: true, GrantRemaining: 3, Master: "10.0.0.1:6379", LagSeconds: -1}
 }
 
 func replica() agent.Status {
@@ -79,7 +79,7 @@ func TestRoleChecksFollowTheGrant(t *testing.T) {
 		{"master without a grant", one(with(master(), func(s *agent.Status) { s.GrantOurs, s.Row, s.Wanted = false, 14, "leave" })), "/master", 503, "no_grant"},
 		{"grant lapsed", one(with(master(), func(s *agent.Status) { s.GrantRemaining, s.Row = 0, 13 })), "/master", 503, "no_grant"},
 		{"certified by the Sentinels", one(with(master(), func(s *agent.Status) { s.GrantRemaining, s.Row = 0, 11 })), "/master", 200, "serving"},
-		{"maintenance", one(with(master(), func(s *agent.Status) { s.GrantRemaining, s.Row, s.Wanted = 0, 2, "leave" })), "/master", 200, "serving"},
+		{"maintenance", one(with(master(), func(s *agent.Status) { s.GrantOurs, s.GrantRemaining, s.Row, s.Wanted = false, 0, 2, "leave" })), "/master", 200, "serving"},
 		{"replica is no master", one(replica()), "/master", 503, "not_master"},
 		{"replica", one(replica()), "/replica", 200, "following"},
 		{"replica near enough", one(replica()), "/replica?max_lag=2", 200, "following"},

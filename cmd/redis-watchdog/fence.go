@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/orders"
+	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+)
+
+func (a *app) fenceCommand() *cobra.Command {
+	var f orderFlags
+	c := &cobra.Command{
+		Use:   "fence GROUP",
+		Short: "shut one Redis: it refuses reads and writes until unfence",
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.orderNode(c.Context(), args[0], f, nodeOrder{
+				name: "fence",
+				local: func(o orders.Order) orders.Order {
+					o.Fence = true
+					return o
+				},
+				send: func(ctx context.Context, store coordinator, t target, order grant.Order) error {
+					return store.Fence(ctx, t.group, t.address, order)
+				},
+				done:  func(s agent.Status) bool { return s.FencedByHand && s.Phase == "refuse" },
+				stays: func(agent.Status) string { return "" },
+			})
+		},
+	}
+	a.nodeFlagsOf(c, &f)
+	return c
+}
+
+func (a *app) unfenceCommand() *cobra.Command {
+	var f orderFlags
+	c := &cobra.Command{
+		Use:   "unfence GROUP",
+		Short: "take fence or release back; the Redis opens once it is the granted master or a replica of it",
+		Long: "unfence takes back an order of fence or release. The Redis opens when it is the granted master or a replica of the true one.\n\n" +
+			"With --force it may, for ten minutes, become master although its data is empty or behind that of a reachable replica: what only the others have is lost.",
+		RunE: func(c *cobra.Command, args []string) error {
+			if f.local && f.force {
+				return fmt.Errorf("--force goes through etcd: opening needs the grant, which only etcd gives; leave --local out")
+			}
+			return a.orderNode(c.Context(), args[0], f, a.unfence(f.force))
+		},
+	}
+	a.nodeFlagsOf(c, &f)
+	c.Flags().BoolVar(&f.force, "force", false, "open it although its data is empty or behind")
+	return c
+}
+
+func (a *app) unfence(force bool) nodeOrder {
+	return nodeOrder{
+		name:  "unfence",
+		local: func(orders.Order) orders.Order { return orders.Order{} },
+		send: func(ctx context.Context, store coordinator, t target, order grant.Order) error {
+			if err := store.Unfence(ctx, t.group, t.address, order, force); err != nil {
+				return err
+			}
+			g, err := store.Read(ctx, t.group)
+			if err != nil {
+				return err
+			}
+			if _, released := g.Control.Released[t.address]; !released {
+				return nil
+			}
+			return store.Unrelease(ctx, t.group, t.address)
+		},
+		done: func(s agent.Status) bool {
+			return !s.FencedByHand && s.Reason != "released" && s.Phase != "refuse" && s.Phase != ""
+		},
+		stays: func(s agent.Status) string {
+			switch {
+			case s.FencedByHand:
+				return "an order of fence still stands; if it was given with --local, on the host of the node: redis-watchdog unfence " + s.Group + " --local"
+			case s.Phase != "refuse":
+				return ""
+			case s.Reason == "data_behind":
+				return "taken back, but it stays shut: its data is empty or behind a reachable replica's; let Sentinel promote that replica, or: redis-watchdog unfence " + s.Group + " --force"
+			}
+			return fmt.Sprintf("taken back, but it stays shut for another reason: %s (row %d); it opens by itself when that is gone: redis-watchdog status %s --watch",
+				s.Reason, s.Row, s.Group)
+		},
+	}
+}
+
+func (a *app) releaseCommand() *cobra.Command {
+	var f orderFlags
+	c := &cobra.Command{
+		Use:   "release GROUP",
+		Short: "undo everything at one Redis and leave it alone: nothing guards it until unfence",
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.orderNode(c.Context(), args[0], f, nodeOrder{
+				name: "release",
+				local: func(o orders.Order) orders.Order {
+					o.Release = true
+					return o
+				},
+				send: func(ctx context.Context, store coordinator, t target, order grant.Order) error {
+					return store.Release(ctx, t.group, t.address, order)
+				},
+				// Nothing of ours may be left: no lock, no fence.
+				done: func(s agent.Status) bool {
+					return s.Reason == "released" && s.Phase != "refuse" && s.Phase != "lock" && s.Phase != "hold" && s.Deadline < 0
+				},
+				stays: func(agent.Status) string { return "" },
+			})
+		},
+	}
+	a.nodeFlagsOf(c, &f)
+	return c
+}

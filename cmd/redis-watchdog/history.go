@@ -1,0 +1,89 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/terminal"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+)
+
+func (a *app) historyCommand() *cobra.Command {
+	limit := 50
+	c := &cobra.Command{
+		Use:               "history GROUP",
+		Short:             "who decided what, when, on which evidence; oldest first",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeGroups,
+		RunE: func(c *cobra.Command, args []string) error {
+			asJSON, err := a.json()
+			if err != nil {
+				return err
+			}
+			if limit < 0 {
+				return fmt.Errorf("--limit %d is negative", limit)
+			}
+			cfg, _, err := a.group(args[0])
+			if err != nil {
+				return err
+			}
+			store, err := a.open(cfg)
+			if err != nil {
+				return unknown("open etcd: %w", err)
+			}
+			defer func() { _ = store.Close() }() // nothing was written
+			records, err := store.ReadHistory(c.Context(), args[0], limit)
+			if err != nil {
+				return unknown("%w; this host's own decisions are in the log: journalctl -u redis-watchdog", err)
+			}
+			return a.printHistory(records, asJSON)
+		},
+	}
+	a.outputFlag(c)
+	c.Flags().IntVarP(&limit, "limit", "n", limit, "the newest so many; 0 is all that are kept")
+	return c
+}
+
+func (a *app) printHistory(records []string, asJSON bool) error {
+	if asJSON {
+		all := make([]json.RawMessage, 0, len(records))
+		for _, record := range records {
+			if !json.Valid([]byte(record)) {
+				quoted, err := json.Marshal(record)
+				if err != nil {
+					return unknown("encode history record: %w", err)
+				}
+				record = string(quoted)
+			}
+			all = append(all, json.RawMessage(record))
+		}
+		return a.printJSON(all)
+	}
+	p := a.printer()
+	if len(records) == 0 {
+		p.Line(terminal.Plain, "no decision is recorded")
+		return nil
+	}
+	rows := [][]terminal.Cell{heading("TIME", "NODE", "FROM", "TO", "ROW", "REASON", "GRANT", "MASTER", "TERM", "SENTINELS", "ETCD AGE")}
+	for _, record := range records {
+		var s agent.Step
+		if err := json.Unmarshal([]byte(record), &s); err != nil {
+			rows = append(rows, []terminal.Cell{{Text: "-"}, {Text: "not understood: " + record}})
+			continue
+		}
+		node := s.Self
+		if node == "" {
+			node = s.Node
+		}
+		rows = append(rows, []terminal.Cell{
+			{Text: s.Time.Local().Format(time.DateTime + ".000")}, {Text: node}, {Text: s.From}, {Text: s.To, Colour: phaseColour(s.To)},
+			{Text: fmt.Sprint(s.Row)}, {Text: s.Reason}, {Text: s.Grant}, {Text: orDash(s.Master)}, {Text: s.Term},
+			{Text: fmt.Sprintf("%d/%d", s.Votes, s.Known)}, {Text: seconds(s.CoordinatorAge, s.CoordinatorAge >= 0)},
+		})
+	}
+	p.Table("", rows)
+	return nil
+}
