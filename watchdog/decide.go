@@ -223,10 +223,15 @@ func (s State) isolated(p Policy, v view, now Instant, verdict verdictFunc) Verd
 	if now < s.Coordinator.Grant.Until || p.CoordinatorLost == CoordinatorLostRefuse {
 		until = until.Min(v.lapse)
 	}
-	if now < until {
+	// Refused is refused: that L has passed meanwhile is no reason to hold again.
+	refused := s.Verdict.Row == RowIsolated && s.RefuseSince != 0
+	if now < until && !refused {
 		return verdict(RowIsolated, "isolated", Gate{Access: Hold, Arm: until}, s.keepGrant(p, v, now))
 	}
-	return verdict(RowIsolated, "isolated", Gate{Access: Refuse, StopBy: until.Add(v.Act)}, s.keepGrant(p, v, now))
+	// until may be long past (sentinels_lost: serve); the refusal still gets
+	// its time before it is enforced.
+	stopBy := s.RefuseSince.orNow(now).Add(v.Act)
+	return verdict(RowIsolated, "isolated", Gate{Access: Refuse, StopBy: stopBy}, s.keepGrant(p, v, now))
 }
 
 // claiming is row 13. A Redis that was never locked by a promotion and never
