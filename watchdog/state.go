@@ -134,6 +134,15 @@ func (s State) sawRedis(now Instant, r Redis) State {
 		m.Role, m.RunID = r.Role, r.RunID
 	}
 	s.Redis = r
+	return s.shownPromoted(now)
+}
+
+// shownPromoted marks a master that a Sentinel shows as promoted, whichever of
+// the two was heard first: a watchdog that starts now has not seen the replica.
+func (s State) shownPromoted(now Instant) State {
+	if s.Sentinels.Promoting && s.Redis.Role == Master && s.Memory.Granted != s.Redis.RunID && s.Memory.Promoted == "" && s.Redis.RunID != "" {
+		return s.markPromoted(now, s.Redis.RunID)
+	}
 	return s
 }
 
@@ -150,10 +159,7 @@ func (s State) sawSentinels(now Instant, f Sentinels) State {
 		s.Memory.Self = f.Self
 	}
 	s.Sentinels = f
-	if f.Promoting && s.Redis.Role == Master && s.Memory.Granted != s.Redis.RunID && s.Memory.Promoted == "" && s.Redis.RunID != "" {
-		s = s.markPromoted(now, s.Redis.RunID)
-	}
-	return s.agreed(now)
+	return s.shownPromoted(now).agreed(now)
 }
 
 func (s State) sawCoordinator(now Instant, c Coordinator) State {
