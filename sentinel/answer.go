@@ -78,6 +78,11 @@ type Peer struct {
 	RunID   string
 	Address watchdog.Address // resolved
 	Dial    string           // as announced, perhaps a host name
+
+	// How long ago it was heard: its last answer to a PING, and its last
+	// message on the hello channel (every 2 s, sent to all Redis and Sentinels
+	// it can reach).
+	PongAge, HelloAge time.Duration
 }
 
 // Answer is what one Sentinel answered to one poll. All commands of a poll

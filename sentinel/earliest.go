@@ -9,40 +9,46 @@ package sentinel
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+const (
+	unheardFor = 3 * time.Second // longer than the 2 s between two hellos
+	metGrace   = 1500 * time.Millisecond
 )
 
 // end is one Sentinel's e_i and the send time of the answer it rests on.
 type end struct{ at, from watchdog.Instant }
 
 // tallyEnd sets E and EFrom. Sentinels that are known but never answered (or
-// were never even met) count as past.
+// were never even met) count as past, but see heardNow.
 func (s *State) tallyEnd(t *watchdog.Sentinels, self watchdog.Address, now watchdog.Instant) {
 	if self == "" || t.Quorum == 0 {
 		return // the zero E is long past
 	}
-	var room [8]end
-	ends := room[:0]
+	var room, roomToo [8]end
+	ends, heard := room[:0], roomToo[:0]
 	danger, selected := false, false
 	for i := range s.Members {
 		m := &s.Members[i]
-		ends = append(ends, m.end(self, now))
+		e := m.end(self, now)
+		ends = append(ends, e)
+		if s.heardNow(m, t.DownAfter, now) {
+			heard = append(heard, e)
+		}
 		d, sel := s.danger(m, self, now)
 		danger, selected = danger || d, selected || sel
 	}
 	for len(ends) < t.Known {
 		ends = append(ends, end{})
 	}
-	// By e_i, and of equal ones the older evidence first: what E rests on is
-	// the q-th and those after it.
-	slices.SortFunc(ends, func(a, b end) int {
-		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.from, b.from))
-	})
-	q := min(t.Quorum, len(ends))
-	t.E, t.EFrom = ends[q-1].at, ends[q-1].from
-	for _, e := range ends[q:] {
-		t.EFrom = t.EFrom.Min(e.from)
+	t.E, t.EFrom = earliest(ends, t.Quorum)
+	if from, ok := s.listeners(t.Known, now); ok && len(heard) < len(ends) {
+		if e, also := earliest(heard, t.Quorum); e > t.E {
+			t.E, t.EFrom = e, also.Min(from)
+		}
 	}
 	if from, ok := s.nobody(t, self, now); ok && !selected {
 		t.E, t.EFrom = watchdog.Never, from
@@ -51,6 +57,84 @@ func (s *State) tallyEnd(t *watchdog.Sentinels, self watchdog.Address, now watch
 	if danger {
 		t.E = t.E.Min(now)
 	}
+}
+
+// earliest is the q-th smallest of the ends, and the oldest answer it rests
+// on: the q-th and those after it (of equal ends the older evidence is first).
+func earliest(ends []end, q int) (at, from watchdog.Instant) {
+	if len(ends) == 0 {
+		return 0, 0
+	}
+	slices.SortFunc(ends, func(a, b end) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.from, b.from))
+	})
+	q = min(q, len(ends))
+	at, from = ends[q-1].at, ends[q-1].from
+	for _, e := range ends[q:] {
+		from = from.Min(e.from)
+	}
+	return at, from
+}
+
+// heardNow says that a Sentinel may have its part in a promotion now. A
+// promotion needs the votes of more than half of the known Sentinels, so one of
+// the listeners (a majority that answers us with its lists) must vote for it,
+// and a Sentinel that none of them has heard of for some seconds, neither a
+// PONG nor a hello, cannot ask: it is dead, replaced and never forgotten, or
+// on the other side of a cut from all of them. Without this rule, two dead
+// Sentinels that are still known would fence the healthy master of a group
+// whose quorum is 2. It lasts as long as the answers are fresh; the first sign
+// of life makes the Sentinel count again. One just named for the first time is
+// given the time to be asked before it counts as past.
+func (s *State) heardNow(m *Member, downAfter time.Duration, now watchdog.Instant) bool {
+	if s.fresh(m, now) {
+		return true
+	}
+	if m.metAt != 0 && m.Last.SentAt == 0 && now.Sub(m.metAt) <= metGrace {
+		return false
+	}
+	silence := max(unheardFor, downAfter/2)
+	for i := range s.Members {
+		o := &s.Members[i]
+		if !s.freshLists(o, now) {
+			continue
+		}
+		for _, p := range o.Last.Sentinels {
+			if m.is(p) && (p.PongAge <= silence || p.HelloAge <= silence) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// listeners says whether more than half of the known Sentinels answer with
+// their lists, and since when at the latest.
+func (s *State) listeners(known int, now watchdog.Instant) (watchdog.Instant, bool) {
+	from, n := watchdog.Never, 0
+	for i := range s.Members {
+		if m := &s.Members[i]; s.freshLists(m, now) {
+			from = from.Min(m.ListedAt)
+			n++
+		}
+	}
+	return from, n*2 > known
+}
+
+// Relies says that E rests on what the lists show, so that they had better be
+// asked with every poll.
+func (s *State) Relies(now watchdog.Instant) bool {
+	silent := s.known.n - len(s.Members)
+	quorum := 0
+	for i := range s.Members {
+		m := &s.Members[i]
+		if !s.fresh(m, now) {
+			silent++
+		} else if q := m.Last.Master.Quorum; q > 0 && (quorum == 0 || q < quorum) {
+			quorum = q
+		}
+	}
+	return quorum > 0 && silent >= quorum
 }
 
 func (m *Member) end(self watchdog.Address, now watchdog.Instant) end {

@@ -88,7 +88,7 @@ func (s *State) faults(group string, now watchdog.Instant) (faults []Fault) {
 	var downs []time.Duration
 	for i := range s.Members {
 		m := &s.Members[i]
-		if m.Last.SentAt == 0 {
+		if m.Last.SentAt == 0 && s.heardNow(m, t.DownAfter, now) {
 			silent = append(silent, m.Key)
 		}
 		if !s.fresh(m, now) {
@@ -111,8 +111,8 @@ func (s *State) faults(group string, now watchdog.Instant) (faults []Fault) {
 			"the sentinels %s do not monitor group %q", strings.Join(unknown, ", "), group)
 	}
 	if t.Quorum > 0 && len(silent) >= t.Quorum {
-		add("sentinel_never_answered", severityError, "start them, or SENTINEL RESET "+group+" on each of the others if they are gone for good",
-			"%d known sentinels of group %q never answered (%s): with a quorum of %d they could be promoting another now", len(silent), group, strings.Join(silent, ", "), t.Quorum)
+		add("sentinel_never_answered", severityError, "let the watchdog reach them: address, port, firewall, credentials",
+			"%d sentinels of group %q are heard by the others and never answered us (%s): with a quorum of %d they could be promoting another now", len(silent), group, strings.Join(silent, ", "), t.Quorum)
 	}
 	if t.Quorum > 0 && t.Quorum*2 <= t.Known {
 		add("sentinel_quorum", severityWarning, fmt.Sprintf("SENTINEL SET %s quorum %d on each", group, t.Known/2+1),

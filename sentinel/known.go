@@ -119,7 +119,7 @@ func (m *Member) dial(at string) {
 // meet makes those that a Sentinel names known. They are the same as one known
 // by address, else by run id: a Sentinel set up anew at its old address has
 // another run id, and one that moved keeps its own.
-func (s *State) meet(peers []Peer) {
+func (s *State) meet(peers []Peer, at watchdog.Instant) {
 	for _, p := range peers {
 		i := slices.IndexFunc(s.Members, func(m Member) bool { return m.Address == p.Address })
 		if i < 0 && p.RunID != "" {
@@ -133,16 +133,18 @@ func (s *State) meet(peers []Peer) {
 			}
 			m.dial(p.Dial)
 		case len(s.Members) < maxSentinels && s.member(p.Dial) == nil:
-			s.Members = append(s.Members, Member{Key: p.Dial, RunID: p.RunID, Address: p.Address, Dials: []string{p.Dial}})
+			s.Members = append(s.Members, Member{Key: p.Dial, RunID: p.RunID, Address: p.Address, Dials: []string{p.Dial}, metAt: at})
 		}
 	}
 }
 
+func (m *Member) is(p Peer) bool {
+	return p.Address == m.Address || p.RunID != "" && p.RunID == m.RunID
+}
+
 func (s *State) names(m *Member, now watchdog.Instant) bool {
 	return slices.ContainsFunc(s.Members, func(o Member) bool {
-		return s.freshLists(&o, now) && slices.ContainsFunc(o.Last.Sentinels, func(p Peer) bool {
-			return p.Address == m.Address || p.RunID != "" && p.RunID == m.RunID
-		})
+		return s.freshLists(&o, now) && slices.ContainsFunc(o.Last.Sentinels, m.is)
 	})
 }
 

@@ -191,6 +191,7 @@ func parseInstance(r *replies, i int, names *resolver) (Instance, error) {
 func parsePeer(r *replies, i int, names *resolver) (Peer, error) {
 	var p Peer
 	var ip, port []byte
+	var f fields
 	ok := r.pairs(i, func(name, text []byte) {
 		switch string(name) {
 		case "ip":
@@ -199,8 +200,15 @@ func parsePeer(r *replies, i int, names *resolver) (Peer, error) {
 			port = text
 		case "runid":
 			p.RunID = names.Text(text)
+		case "last-ok-ping-reply":
+			p.PongAge = f.ms(name, text)
+		case "last-hello-message":
+			p.HelloAge = f.ms(name, text)
 		}
 	})
+	if f.bad != nil {
+		return p, fmt.Errorf("%w: field %.40q is no number", errProtocol, f.bad)
+	}
 	if p.Address = names.Address(ip, port); !ok || p.Address == "" {
 		return p, fmt.Errorf("%w: no address: %.60q", errProtocol, ip)
 	}

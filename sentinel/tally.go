@@ -48,6 +48,7 @@ type Member struct {
 	failoverUntil watchdog.Instant // a failover was seen: if it cannot be asked, it may promote until then
 	noneSince     watchdog.Instant // since when its lists have shown no replica that can be promoted
 	ghostSince    watchdog.Instant // since when nobody names it
+	metAt         watchdog.Instant // when another first named it; zero: configured
 	hinted        uint64           // the highest epoch it was the author of an announcement for, plus one
 }
 
@@ -144,7 +145,7 @@ func (s *State) Hear(key string, a Answer) (hint watchdog.Announcement, fault st
 		m.failoverUntil = a.SentAt.Add(a.Master.FailoverTimeout + electionTime)
 	}
 	if a.Full {
-		s.meet(a.Sentinels)
+		s.meet(a.Sentinels, a.SentAt)
 		m = s.member(key) // meet may have moved it
 	}
 	if s.named != "" && a.Named != s.named && a.Master.Epoch > s.epoch && a.Master.Epoch >= m.hinted {

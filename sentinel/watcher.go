@@ -292,14 +292,14 @@ func (w *Watcher) Run(ctx context.Context) error {
 }
 
 func (w *Watcher) ask(full bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.lastPoll = w.cfg.Now()
-	if full {
+	if full = full || w.state.Relies(w.lastPoll); full {
 		w.fullAt = w.lastPoll
 	}
 	clear(w.pending)
 	w.reported = false
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	for _, c := range w.convs {
 		if c.poll(full) {
 			w.pending[c] = true
