@@ -1,0 +1,471 @@
+package gate
+
+// The armed fence: see the package's documentation.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// armed is a fence that stands inside Redis, or did when last seen.
+type armed struct {
+	c        *conn    // nil when adopted
+	adopted  net.Conn // the socket that systemd kept
+	gone     atomic.Bool
+	xread    *call
+	id       int64            // of the client that carries it; zero: not known
+	deadline watchdog.Instant // when it fires at the latest; zero: not known
+	had      time.Duration    // how long it had when armed
+	name     string           // in the store
+	checked  bool             // seen to block
+}
+
+const (
+	armSlack   = 5 * time.Millisecond // Redis' timer is that late at most when it has nothing else to do
+	armGuard   = 15 * time.Millisecond
+	armGain    = 20 * time.Millisecond // putting off by less is not worth it
+	armLeast   = 40 * time.Millisecond // nearer than that it is the fencer's
+	armMost    = time.Hour
+	armWait    = 200 * time.Millisecond // for one step of arming
+	storeWait  = 200 * time.Millisecond
+	namePrefix = "armed-"
+)
+
+// stands says whether it may still fire.
+func (a *armed) stands() bool {
+	if a.c != nil {
+		return a.c.alive() && !a.xread.finished()
+	}
+	return !a.gone.Load()
+}
+
+func (a *armed) close() {
+	if a.c != nil {
+		a.c.close()
+		return
+	}
+	a.adopted.Close()
+}
+
+// adopt takes over the sockets that the store kept. Their names say which
+// client of Redis they are and when they fire; Redis is asked before that is
+// believed.
+func (g *Gate) adopt(files []*os.File) {
+	for _, f := range files {
+		nc, err := net.FileConn(f)
+		name := f.Name()
+		f.Close()
+		if err != nil {
+			g.log.Warn("adopted descriptor is no socket", "name", name, "error", err)
+			g.remove(name)
+			continue
+		}
+		a := &armed{adopted: nc, name: name}
+		if parts := strings.Split(strings.TrimPrefix(name, namePrefix), "-"); len(parts) == 2 {
+			a.id, _ = strconv.ParseInt(parts[0], 10, 64)
+			at, _ := strconv.ParseInt(parts[1], 10, 64)
+			a.deadline = watchdog.Instant(at)
+		}
+		g.standing = append(g.standing, a)
+	}
+}
+
+// watchAdopted reads the adopted sockets: anything that comes means that they
+// have fired or are closed.
+func (g *Gate) watchAdopted() {
+	for _, a := range g.standing {
+		g.conns.Go(func() {
+			var b [1]byte
+			a.adopted.Read(b[:])
+			a.gone.Store(true)
+			g.Poke()
+		})
+	}
+}
+
+// armedFor is when the earliest of the fences that stand fires.
+func (g *Gate) armedFor() watchdog.Instant {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	first := watchdog.Instant(0)
+	for _, a := range g.standing {
+		if a.stands() && a.checked && a.deadline != 0 && (first == 0 || a.deadline < first) {
+			first = a.deadline
+		}
+	}
+	return first
+}
+
+// sortArmed forgets the fences that are no more and returns the rest, the
+// earliest first known one as cur.
+func (g *Gate) sortArmed() (all []*armed, cur *armed) {
+	g.mu.Lock()
+	var lost []*armed
+	for _, a := range g.standing {
+		if a.stands() {
+			all = append(all, a)
+			if a.checked && a.deadline != 0 && (cur == nil || a.deadline < cur.deadline) {
+				cur = a
+			}
+		} else {
+			lost = append(lost, a)
+		}
+	}
+	g.standing = append([]*armed{}, all...)
+	g.mu.Unlock()
+	for _, a := range lost {
+		a.close()
+		g.remove(a.name)
+	}
+	return all, cur
+}
+
+func (g *Gate) remove(name string) {
+	if g.conf.Store == nil || name == "" {
+		return
+	}
+	g.storer.do(func() {
+		if err := g.conf.Store.Remove(name); err != nil {
+			g.log.Warn("descriptor not removed from the store", "name", name, "error", err)
+		}
+	})
+}
+
+// armWanted says whether a fence shall stand.
+func armWanted(want watchdog.Gate) bool { return want.Arm != 0 && want.Arm != watchdog.Never }
+
+// armDue is when armStep has something to do next; zero: no time is known.
+func (g *Gate) armDue(want watchdog.Gate) watchdog.Instant {
+	w := &g.worker
+	if !armWanted(want) || want.Access == watchdog.Refuse || w.seen.Role != watchdog.Master || g.armIsOff() {
+		return 0
+	}
+	_, cur := g.sortArmed()
+	if w.armFailing != 0 || cur == nil {
+		return w.armRetry
+	}
+	if want.Arm < cur.deadline.Add(armGain) {
+		return 0
+	}
+	return cur.deadline.Add(-cur.had / 2)
+}
+
+// armStep keeps a fence standing at want.Arm or somewhat earlier.
+func (g *Gate) armStep(ctx context.Context, want watchdog.Gate) (bool, error) {
+	w := &g.worker
+	all, cur := g.sortArmed()
+	if g.checkAdopted(ctx, all) {
+		all, cur = g.sortArmed()
+	}
+	now := g.conf.Now()
+	if !armWanted(want) || w.seen.Role != watchdog.Master || want.Arm.Sub(now) < armLeast {
+		return false, nil
+	}
+	needed := cur == nil || cur.deadline > want.Arm ||
+		(cur.deadline.Sub(now) < cur.had/2 && want.Arm > cur.deadline.Add(armGain))
+	if !needed {
+		if w.armFailing == 0 && len(all) > 1 {
+			return false, g.takeDown(ctx, want, all, cur) // one that could not be killed at the time
+		}
+		return false, nil
+	}
+	if g.armIsOff() || now < w.armRetry {
+		return false, g.spareHealthy(ctx, want, cur, now)
+	}
+	a, err := g.armOnce(ctx, want)
+	if err != nil {
+		g.armFailed(now, err)
+		return false, g.spareHealthy(ctx, want, cur, now)
+	}
+	w.armFailing, w.armRetry = 0, 0
+	g.clearFault("armed_off")
+	g.mu.Lock()
+	g.details.Armed++
+	g.mu.Unlock()
+	err = g.takeDown(ctx, want, all, a)
+	g.fail("gate.arm.killed")
+	return cur == nil, err // a renewal changes nothing that needs another look
+}
+
+// armFailed notes that arming failed, and says so when it goes on.
+func (g *Gate) armFailed(now watchdog.Instant, err error) {
+	w := &g.worker
+	if errors.Is(err, errSuperseded) {
+		return
+	}
+	if w.armFailing == 0 {
+		w.armFailing = now
+	}
+	w.armRetry = now.Add(20 * time.Millisecond)
+	if now.Sub(w.armFailing) > time.Second {
+		w.armRetry = now.Add(250 * time.Millisecond)
+	}
+	g.mu.Lock()
+	g.details.ArmErrors++
+	g.mu.Unlock()
+	if now.Sub(w.armFailing) > 500*time.Millisecond {
+		g.setFault(Fault{
+			ID: "armed_off", Error: true,
+			Text:   "no fence can be armed inside Redis, so a frozen or killed watchdog does not fence it: " + err.Error(),
+			Remedy: "raise maxclients of this Redis, or give the watchdog's user its rights: ACL SETUSER <user> " + ACLRule,
+		})
+	}
+}
+
+// spareHealthy takes a fence down that would fire although the evidence is
+// good and only the putting off fails.
+func (g *Gate) spareHealthy(ctx context.Context, want watchdog.Gate, cur *armed, now watchdog.Instant) error {
+	if cur == nil || want.Arm <= cur.deadline.Add(armGain) {
+		return nil
+	}
+	margin := max(min(cur.had/8, 500*time.Millisecond), 60*time.Millisecond)
+	if cur.deadline.Sub(now) > margin {
+		return nil
+	}
+	if g.worker.armFailing == 0 {
+		g.worker.armFailing = now
+	}
+	g.log.Error("armed fence cannot be put off and is taken down", "left", cur.deadline.Sub(now).String())
+	all, _ := g.sortArmed()
+	return g.takeDown(ctx, want, all, nil)
+}
+
+// armOnce arms one more connection.
+func (g *Gate) armOnce(ctx context.Context, want watchdog.Gate) (*armed, error) {
+	w := &g.worker
+	c := g.spare()
+	if c == nil {
+		g.mu.Lock()
+		err := g.dialErr
+		g.mu.Unlock()
+		if err == nil {
+			err = errors.New("no spare connection yet")
+		}
+		return nil, err
+	}
+	if c.id.Load() == 0 {
+		c.close()
+		return nil, errors.New("the connection's client id is not known")
+	}
+	begun := g.conf.Now()
+	guard := max(w.armGuard, armGuard)
+	ms := (want.Arm.Sub(begun).Milliseconds() - guard.Milliseconds())
+	ms = min(ms, armMost.Milliseconds())
+	if ms < 1 {
+		g.giveBack(c)
+		return nil, errors.New("too late to arm")
+	}
+	g.fail("gate.arm.begun")
+	a := &armed{c: c, id: c.id.Load(), had: time.Duration(ms) * time.Millisecond, checked: true}
+	a.xread = c.send(g.words.one("XREAD", "BLOCK", strconv.FormatInt(ms, 10), "STREAMS", g.key, "$"), 1, begun,
+		func(*call) { g.Poke() })
+	if err := g.awaitBlocked(ctx, a); err != nil {
+		c.close() // nothing but XREAD is on it: closing is harmless
+		return nil, err
+	}
+	// Redis began to count at the latest when it was seen to block.
+	a.deadline = g.conf.Now().Add(a.had + armSlack)
+	if a.deadline > want.Arm {
+		c.close()
+		w.armGuard = min(2*guard, want.Arm.Sub(begun)/4)
+		return nil, fmt.Errorf("Redis took %v to answer, too long to arm in time", g.conf.Now().Sub(begun))
+	}
+	w.armGuard = 0
+	g.fail("gate.arm.blocked")
+	if n, _ := g.wish(); n.Access == watchdog.Refuse || !armWanted(n) || n.Arm < a.deadline {
+		c.close()
+		return nil, errSuperseded
+	}
+	g.mu.Lock()
+	arm := g.arm
+	g.standing = append(g.standing, a)
+	g.mu.Unlock()
+	c.send(arm.bytes, arm.n, begun, nil)
+	g.fail("gate.arm.queued")
+	if !a.stands() {
+		return nil, errors.New("the connection ended while it was armed")
+	}
+	g.store(ctx, a)
+	return a, nil
+}
+
+// store hands a copy of the socket to systemd, and waits for that only so long
+// that the former fence does not fire.
+func (g *Gate) store(ctx context.Context, a *armed) {
+	if g.conf.Store == nil {
+		return
+	}
+	a.name = fmt.Sprintf("%s%d-%d", namePrefix, a.id, int64(a.deadline))
+	f, err := a.c.file(a.name)
+	if err == nil {
+		var failed error
+		done := g.storer.do(func() {
+			failed = g.conf.Store.Store(a.name, f)
+			f.Close()
+			a.c.unblock()
+			if failed != nil {
+				g.storeFault(failed)
+			} else {
+				g.clearFault("armed_not_kept")
+			}
+		})
+		t := time.NewTimer(storeWait)
+		defer t.Stop()
+		select {
+		case <-done:
+		case <-t.C:
+			err = errors.New("systemd has not taken it in time")
+		case <-ctx.Done():
+		}
+	}
+	if err != nil {
+		g.storeFault(err)
+	}
+	g.fail("gate.arm.stored")
+}
+
+func (g *Gate) storeFault(err error) {
+	g.setFault(Fault{
+		ID: "armed_not_kept", Text: "the armed fence stands only while the watchdog lives: keep its socket: " + err.Error(),
+		Remedy: "run the watchdog as the shipped unit (FileDescriptorStoreMax=, NotifyAccess=main)",
+	})
+}
+
+// awaitBlocked waits until Redis is seen to block the connection of a.
+func (g *Gate) awaitBlocked(ctx context.Context, a *armed) error {
+	end := g.conf.Now().Add(armWait)
+	for try := 0; ; try++ {
+		flags, err := g.clientFlags(ctx, a.id)
+		if err != nil {
+			return err
+		}
+		if a.xread.finished() {
+			if a.xread.err != nil {
+				return a.xread.err
+			}
+			if err := firstError(a.xread.replies); err != nil {
+				return err
+			}
+			return errors.New("XREAD did not block")
+		}
+		if strings.Contains(flags, "b") {
+			return nil
+		}
+		if g.conf.Now() > end {
+			return errors.New("XREAD was not seen to block")
+		}
+		if try > 2 {
+			sleep(ctx, time.Millisecond)
+		}
+	}
+}
+
+// clientFlags are the flags that CLIENT LIST shows of a client of ours; empty
+// when it is not there.
+func (g *Gate) clientFlags(ctx context.Context, id int64) (string, error) {
+	n := strconv.FormatInt(id, 10)
+	s := script{}.with(g.words, "CLIENT", "LIST", "ID", n)
+	if !g.capabilities().ListID {
+		s = script{}.with(g.words, "CLIENT", "LIST", "TYPE", "normal")
+	}
+	re, err := g.ask(ctx, s, armWait)
+	if err != nil {
+		return "", err
+	}
+	if err := firstError(re); err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(re[0].text) {
+		if !strings.HasPrefix(line, "id="+n+" ") || !strings.Contains(line, " name="+clientName) {
+			continue
+		}
+		for field := range strings.FieldsSeq(line) {
+			if flags, ok := strings.CutPrefix(field, "flags="); ok {
+				return flags, nil
+			}
+		}
+	}
+	return "", nil
+}
+
+// checkAdopted asks Redis about adopted fences that nobody has checked yet.
+func (g *Gate) checkAdopted(ctx context.Context, all []*armed) bool {
+	checked := false
+	for _, a := range all {
+		if a.checked || a.id == 0 {
+			continue
+		}
+		flags, err := g.clientFlags(ctx, a.id)
+		if err != nil {
+			continue
+		}
+		checked = true
+		g.mu.Lock()
+		a.checked = true
+		a.had = 4 * max(a.deadline.Sub(g.conf.Now()), 0) // so that it is put off soon
+		g.mu.Unlock()
+		if !strings.Contains(flags, "b") {
+			a.gone.Store(true)
+		} else {
+			g.log.Info("armed fence taken over", "left", a.deadline.Sub(g.conf.Now()).String())
+		}
+	}
+	return checked
+}
+
+// disarmUnwanted takes down what stands when none shall.
+func (g *Gate) disarmUnwanted(ctx context.Context, want watchdog.Gate) (bool, error) {
+	if armWanted(want) {
+		return false, nil
+	}
+	all, _ := g.sortArmed()
+	if len(all) == 0 {
+		return false, nil
+	}
+	return false, g.takeDown(ctx, want, all, nil)
+}
+
+// takeDown kills the armed connections in all but keep, and forgets them once
+// Redis has said that they are gone.
+func (g *Gate) takeDown(ctx context.Context, want watchdog.Gate, all []*armed, keep *armed) error {
+	for _, a := range all {
+		if a == keep || !a.stands() {
+			continue
+		}
+		if a.id != 0 && g.capabilities().Kill {
+			re, err := g.change(ctx, want, script{}.with(g.words, "CLIENT", "KILL", "ID", strconv.FormatInt(a.id, 10)))
+			if err != nil {
+				return err
+			}
+			if err := firstError(re); err != nil && !strings.Contains(err.Error(), "No such client") {
+				return err
+			}
+		}
+		g.forget(a)
+	}
+	return nil
+}
+
+// forget closes a, here and in the store. Where it could not be killed that is
+// what disarms it.
+func (g *Gate) forget(a *armed) {
+	g.mu.Lock()
+	for i, s := range g.standing {
+		if s == a {
+			g.standing = append(g.standing[:i:i], g.standing[i+1:]...)
+			break
+		}
+	}
+	g.mu.Unlock()
+	a.close()
+	g.remove(a.name)
+}

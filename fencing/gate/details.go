@@ -1,0 +1,128 @@
+package gate
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// Fault is something that keeps the gate from doing all of its work.
+type Fault struct {
+	ID     string           // stable, snake_case
+	Error  bool             // a promise is not kept; else the margin is smaller
+	Text   string           // one sentence, with the values
+	Remedy string           // what to do
+	Since  watchdog.Instant // set by the gate
+}
+
+// FenceTiming is how long a fence took.
+type FenceTiming struct {
+	At       watchdog.Instant // when Redis was seen to refuse; zero: there was none
+	Decision time.Duration    // from the Want that asked for it to then
+	Command  time.Duration    // from the sending to then
+}
+
+// Details is what the status page and the metrics show of the gate beside
+// watchdog.Redis. It is a copy.
+type Details struct {
+	RedisVersion string
+	ConfigFile   string // of Redis, as it says; empty: it runs without
+	PID          int    // of Redis, as it says
+
+	LagSeconds        float64 // replica: master_last_io_seconds_ago; -1: unknown
+	MasterOffset      int64   // master_repl_offset
+	ReplicaOffset     int64   // slave_repl_offset; replica only
+	ConnectedReplicas int     // master: connected_slaves
+	UsedMemory        int64   // bytes
+	MaxMemory         int64   // bytes; 0: no limit
+	AnnounceIP        string  // replica-announce-ip; empty: none is set
+	AnnouncePort      int     // replica-announce-port; 0: none is set
+	ReadAt            watchdog.Instant
+
+	Originals Originals // as they are known
+	Recorded  Originals // as Record has kept them
+	Missing   []string  // rights that are missing, as ACL SETUSER names them
+	Faults    []Fault   // by ID
+
+	LastFence FenceTiming
+	Fences    int64 // seen to refuse after one of ours
+	Armed     int64 // fences armed and put off
+	ArmErrors int64
+	Stops     int64 // kills asked for
+	Errors    int64 // changes that Redis refused
+	Garbage   int64 // answers that were not Redis'
+	Commands  int64 // sent to Redis
+}
+
+// Details is what is known now.
+func (g *Gate) Details() Details {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	d := g.details
+	d.Missing = slices.Clone(d.Missing)
+	d.Faults = sortedFaults(g.faults)
+	d.Garbage, d.Commands = g.garbage.Load(), g.commands.Load()
+	return d
+}
+
+// fill takes in what INFO said; a section that was not asked changes nothing.
+func (d *Details) fill(m map[string]string, at watchdog.Instant) {
+	number := func(key string, to *int64) {
+		if v, err := strconv.ParseInt(m[key], 10, 64); err == nil {
+			*to = v
+		}
+	}
+	if v, ok := m["redis_version"]; ok {
+		d.RedisVersion, d.ConfigFile = v, m["config_file"]
+		d.PID, _ = strconv.Atoi(m["process_id"])
+	}
+	if ip, ok := m["replica-announce-ip"]; ok {
+		d.AnnounceIP = ip
+		d.AnnouncePort, _ = strconv.Atoi(m["replica-announce-port"])
+	}
+	if role, ok := m["role"]; ok {
+		d.LagSeconds, d.ReplicaOffset, d.ReadAt = -1, 0, at
+		if v, err := strconv.ParseFloat(m["master_last_io_seconds_ago"], 64); role == "slave" && err == nil {
+			d.LagSeconds = v
+		}
+		replicas := int64(0)
+		number("connected_slaves", &replicas)
+		d.ConnectedReplicas = int(replicas)
+	}
+	number("master_repl_offset", &d.MasterOffset)
+	number("slave_repl_offset", &d.ReplicaOffset)
+	number("used_memory", &d.UsedMemory)
+	number("maxmemory", &d.MaxMemory)
+}
+
+// setFault notes f; what is noted already keeps its since. A new one is logged.
+func (g *Gate) setFault(f Fault) {
+	f.Since = g.conf.Now()
+	g.mu.Lock()
+	old, known := g.faults[f.ID]
+	if known {
+		f.Since = old.Since
+	}
+	g.faults[f.ID] = f
+	g.mu.Unlock()
+	if known {
+		return
+	}
+	if f.Error {
+		g.log.Error("fault", "id", f.ID, "text", f.Text, "remedy", f.Remedy)
+	} else {
+		g.log.Warn("fault", "id", f.ID, "text", f.Text, "remedy", f.Remedy)
+	}
+}
+
+func (g *Gate) clearFault(id string) {
+	g.mu.Lock()
+	_, known := g.faults[id]
+	delete(g.faults, id)
+	g.mu.Unlock()
+	if known {
+		g.log.Info("fault is gone", "id", id)
+	}
+}

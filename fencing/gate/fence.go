@@ -1,0 +1,211 @@
+package gate
+
+// The fence path. Nothing here dials, logs, resolves or waits for a disk
+// before the fence is sent.
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+const (
+	refenceEvery = 100 * time.Millisecond // while Redis is not seen to refuse
+	stopGrace    = 100 * time.Millisecond // a fence is tried for so long, however late it was wanted
+	stopTimeout  = 10 * time.Second
+)
+
+// fencer sends the fence (and the first pause of a hold) and does nothing
+// else. An unanswered fence is left where it is: Redis runs it when it wakes.
+func (g *Gate) fencer(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.fenceWake:
+		case <-timer.C:
+		}
+		timer.Reset(g.fenceOnce(ctx))
+	}
+}
+
+// fenceOnce sends what is wanted and waits for the answer; it returns when to
+// try again.
+func (g *Gate) fenceOnce(ctx context.Context) time.Duration {
+	const idle = time.Hour
+	g.mu.Lock()
+	want, h, seen := g.want, g.hand, g.seen
+	switch {
+	case !g.wanted:
+		g.mu.Unlock()
+		return idle
+	case want.Access == watchdog.Hold:
+		if h != nil && g.caps.PauseWrite && seen.Role == watchdog.Master {
+			h.send(g.pause.bytes, g.pause.n, g.conf.Now(), nil)
+		}
+		g.mu.Unlock()
+		g.fail("gate.hold.sent")
+		return idle
+	case want.Access != watchdog.Refuse, seen.Refusing && seen.Answer == watchdog.Up && seen.Role == watchdog.Nowhere:
+		g.mu.Unlock()
+		return idle
+	case h == nil: // a new hand wakes us
+		g.mu.Unlock()
+		return g.stopIfLate(ctx)
+	}
+	at := g.wantedAt
+	begun := g.conf.Now()
+	k := h.send(g.fence.bytes, g.fence.n, begun, nil)
+	g.mu.Unlock()
+	g.fail("gate.fence.sent")
+	re := g.awaitFence(ctx, k)
+	if re == nil {
+		return refenceEvery
+	}
+	proved, again := g.judge(re)
+	if !proved && again == 0 { // EXEC would not have it: one by one
+		g.mu.Lock()
+		if g.want.Access != watchdog.Refuse {
+			g.mu.Unlock()
+			return idle
+		}
+		k = h.send(g.plain.bytes, g.plain.n, g.conf.Now(), nil)
+		g.mu.Unlock()
+		if re = g.awaitFence(ctx, k); re == nil {
+			return refenceEvery
+		}
+		proved, again = g.judge(re)
+	}
+	if proved {
+		g.fail("gate.fence.answered")
+		g.fenced(at, begun)
+		return idle
+	}
+	poke(g.wake)
+	if again == 0 {
+		again = refenceEvery
+	}
+	return min(again, g.stopIfLate(ctx))
+}
+
+// awaitFence waits for the answers to a fence, however long, and has Redis
+// stopped meanwhile when it is time. nil: there will be none.
+func (g *Gate) awaitFence(ctx context.Context, k *call) []reply {
+	for {
+		left := g.stopIfLate(ctx)
+		if k.wait(ctx, left) {
+			if k.err != nil {
+				return nil
+			}
+			return k.replies
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// judge reads the answers to a fence: whether Redis was seen to refuse, and if
+// not when to try again (zero: at once, without MULTI).
+func (g *Gate) judge(re []reply) (proved bool, again time.Duration) {
+	n := len(re)
+	role, get, del := re[n-3], re[n-2], re[n-1]
+	for _, r := range re {
+		if r.errorIs("BUSY", "LOADING") {
+			return false, fenceRetry
+		}
+	}
+	nowhere := role.kind == '*' && len(role.elems) >= 3 && role.elems[0].text == "slave" &&
+		role.elems[1].text == nowhereHost && role.elems[2].num == nowherePort
+	if nowhere && get.errorIs("MASTERDOWN") && del.errorIs("MASTERDOWN", "READONLY") {
+		return true, 0
+	}
+	for _, r := range re[:n-3] {
+		if r.errorIs("EXECABORT") || (r.unknownCommand() && re[0].isError()) {
+			return false, 0
+		}
+	}
+	g.setFault(Fault{
+		ID: "fence_incomplete", Error: true, Text: "the fence did not make Redis refuse: " + complaint(re[:n-3]),
+		Remedy: "check the rights of the watchdog's Redis user: ACL SETUSER <user> " + ACLRule,
+	})
+	return false, refenceEvery
+}
+
+// complaint is the first error in the answers to a fence that matters.
+func complaint(re []reply) string {
+	for _, r := range re {
+		if r.isError() && !isNoFailover(r) {
+			return r.text
+		}
+		for _, e := range r.elems {
+			if e.isError() && !isNoFailover(e) {
+				return e.text
+			}
+		}
+	}
+	return "no command of it was refused"
+}
+
+// isNoFailover is the answer to FAILOVER ABORT when there is none.
+func isNoFailover(r reply) bool { return r.text == "ERR No failover in progress." }
+
+// fenced takes note that the fence was seen to stand.
+func (g *Gate) fenced(wantedAt, begun watchdog.Instant) {
+	now := g.conf.Now()
+	g.mu.Lock()
+	g.seen.Role, g.seen.Refusing, g.seen.Answer = watchdog.Nowhere, true, watchdog.Up
+	g.provedAt = now
+	g.details.Fences++
+	g.details.LastFence = FenceTiming{At: now, Decision: now.Sub(wantedAt), Command: now.Sub(begun)}
+	g.mu.Unlock()
+	g.clearFault("fence_incomplete")
+	g.log.Info("fenced: Redis refuses", "after", now.Sub(wantedAt).String(), "command", now.Sub(begun).String())
+	poke(g.wake)
+}
+
+// stopIfLate kills a Redis that is not seen to refuse by its time, once, and
+// returns when to ask again.
+func (g *Gate) stopIfLate(ctx context.Context) time.Duration {
+	now := g.conf.Now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	want, seen := g.want, g.seen
+	if g.conf.Stopper == nil || want.Access != watchdog.Refuse || want.StopBy == watchdog.Never {
+		return time.Second
+	}
+	by := want.StopBy.Max(g.wantedAt.Add(stopGrace))
+	if now < by {
+		return max(min(by.Sub(now), time.Second), time.Millisecond)
+	}
+	refusing := seen.Refusing || seen.Answer == watchdog.Absent || seen.Answer == watchdog.Loading
+	if refusing || g.stopped == seen.RunID || now.Sub(g.provedAt) < lookTimeout && g.provedAt != 0 {
+		return refenceEvery
+	}
+	g.stopped = seen.RunID
+	g.details.Stops++
+	pid, runID := g.details.PID, seen.RunID
+	g.stops.Go(func() {
+		g.log.Error("Redis was not seen to refuse in time and is killed", "run_id", runID, "pid", strconv.Itoa(pid))
+		ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+		defer cancel()
+		g.fail("gate.stop.begun")
+		if err := g.conf.Stopper.Kill(ctx, pid, runID); err != nil {
+			g.setFault(Fault{
+				ID: "stop", Error: true, Text: "Redis does not refuse and cannot be killed: " + err.Error(),
+				Remedy: "kill Redis by hand now: kill -9 " + strconv.Itoa(pid),
+			})
+			g.mu.Lock()
+			g.stopped = "" // try again
+			g.mu.Unlock()
+		} else {
+			g.clearFault("stop")
+		}
+		poke(g.fenceWake)
+	})
+	return refenceEvery
+}

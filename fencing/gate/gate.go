@@ -1,0 +1,273 @@
+package gate
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// Stopper kills a Redis through the service manager, in a way that does not
+// start it again into serving.
+type Stopper interface {
+	// Kill is asked to end the process pid of Redis' own reckoning (0: not
+	// known), which is the Redis of that run id.
+	Kill(ctx context.Context, pid int, runID string) error
+}
+
+// Store keeps descriptors beyond our own death (systemd's descriptor store).
+type Store interface {
+	// Store keeps a copy of conn. The caller closes conn.
+	Store(name string, conn *os.File) error
+	Remove(name string) error
+}
+
+// Config is what a Gate is made of. Address or Socket, and Now, must be set.
+type Config struct {
+	Address  string // host:port
+	Socket   string // a unix socket, preferred to Address
+	Username string // empty: the default user
+	Password string
+	TLS      *tls.Config // of Address; nil: none
+
+	// Commands are renamed commands: the real name to the one Redis knows.
+	Commands map[string]string
+
+	Now     func() watchdog.Instant
+	Log     hclog.Logger // nil: none
+	Stopper Stopper      // nil: Redis is never killed
+	Store   Store        // nil: an armed fence dies with us
+
+	// Adopted are the sockets that Store kept over our restart, each named
+	// (os.File.Name) as it was stored. New takes them over.
+	Adopted []*os.File
+
+	// Originals is the last value given to Record; zero: none.
+	Originals Originals
+	// Record keeps the operator's values on disk. It is called from a
+	// goroutine of its own, one call at a time, never on the fence path, and
+	// what it was given counts as kept when it returns nil. nil: not kept.
+	Record func(Originals) error
+
+	// PollEvery is how often Redis is looked at when all is calm; zero: 250 ms.
+	PollEvery time.Duration
+
+	// Failpoint is called at every named step; for crash tests. nil: none.
+	Failpoint func(name string)
+}
+
+const (
+	defaultPoll  = 250 * time.Millisecond
+	briskPoll    = 100 * time.Millisecond // while holding, shut or opening
+	lookTimeout  = 300 * time.Millisecond // after which a Redis is called silent
+	stepTimeout  = time.Second            // for a change that is not the fence
+	pauseFor     = 300 * time.Millisecond // one CLIENT PAUSE
+	fenceRetry   = 20 * time.Millisecond  // after -BUSY
+	wantedSpares = 2
+)
+
+// Gate works the gate of one local Redis.
+type Gate struct {
+	conf  Config
+	log   hclog.Logger
+	words words
+	key   string // XREAD waits for it in vain
+
+	wake      chan struct{} // the worker: turn now
+	fenceWake chan struct{} // the fencer: look at the want
+	redial    chan struct{} // the keeper: a connection is gone or taken
+	conns     sync.WaitGroup
+	stops     sync.WaitGroup // kills under way
+	scribe    *scribe        // disk
+	storer    *scribe        // systemd
+
+	mu       sync.Mutex // never held over anything that waits
+	want     watchdog.Gate
+	wanted   bool             // a want has come
+	wantedAt watchdog.Instant // when its Access was first wanted
+	hand     *conn
+	spares   []*conn
+	dialErr  error
+	caps     capabilities
+	seen     watchdog.Redis
+	fence    script // prepared
+	plain    script // likewise, without MULTI
+	arm      script // likewise
+	pause    script // likewise
+	details  Details
+	faults   map[string]Fault
+	standing []*armed         // the armed fences that stand, or may
+	provedAt watchdog.Instant // when a fence was last seen to refuse
+	stopped  string           // run id of the Redis that was killed
+
+	commands atomic.Int64
+	garbage  atomic.Int64
+
+	worker worker // touched by the worker's goroutine only
+}
+
+// New checks conf. Nothing is touched before Run.
+func New(conf Config) (*Gate, error) {
+	if conf.Address == "" && conf.Socket == "" {
+		return nil, errors.New("gate: neither address nor socket of Redis")
+	}
+	if conf.Now == nil {
+		return nil, errors.New("gate: no clock")
+	}
+	if conf.PollEvery <= 0 {
+		conf.PollEvery = defaultPoll
+	}
+	if conf.Log == nil {
+		conf.Log = hclog.NewNullLogger()
+	}
+	renamed := make(map[string]string, len(conf.Commands))
+	for real, as := range conf.Commands {
+		renamed[strings.ToUpper(real)] = as
+	}
+	var random [8]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return nil, fmt.Errorf("gate: name a key: %w", err)
+	}
+	g := &Gate{
+		conf:      conf,
+		log:       conf.Log,
+		words:     words{renamed},
+		key:       "redis-watchdog:never:" + hex.EncodeToString(random[:]),
+		wake:      make(chan struct{}, 1),
+		fenceWake: make(chan struct{}, 1),
+		redial:    make(chan struct{}, 1),
+		faults:    map[string]Fault{},
+		scribe:    newScribe(),
+		storer:    newScribe(),
+	}
+	g.worker.originals = conf.Originals
+	g.worker.kept = conf.Originals
+	g.prepare(assumed())
+	g.adopt(conf.Adopted)
+	return g, nil
+}
+
+// Run works the gate until ctx is done and ends with its cause. Everything it
+// started has ended by then; its connections are closed, so that an armed
+// fence stands on only where Store kept its descriptor. report must not block.
+func (g *Gate) Run(ctx context.Context, report func(watchdog.Redis)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var wait sync.WaitGroup
+	wait.Go(func() { g.scribe.run(ctx) })
+	wait.Go(func() { g.storer.run(ctx) })
+	g.watchAdopted()
+	wait.Go(func() { g.keep(ctx) })
+	wait.Go(func() { g.fencer(ctx) })
+	g.work(ctx, report)
+	cancel(nil)
+	wait.Wait()
+	g.closeAll()
+	g.conns.Wait()
+	g.stops.Wait()
+	return context.Cause(ctx)
+}
+
+// Want tells what the gate shall be. It never blocks; the newest wins.
+func (g *Gate) Want(w watchdog.Gate) {
+	now := g.conf.Now()
+	g.mu.Lock()
+	old, first := g.want, !g.wanted
+	g.want, g.wanted = w, true
+	if first || old.Access != w.Access {
+		g.wantedAt = now
+	}
+	g.mu.Unlock()
+	if first || old != w {
+		if w.Access == watchdog.Refuse || w.Access == watchdog.Hold {
+			poke(g.fenceWake)
+		}
+		poke(g.wake)
+	}
+}
+
+// Poke makes the gate look at Redis now.
+func (g *Gate) Poke() {
+	g.worker.hinted.Store(true)
+	poke(g.wake)
+}
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (g *Gate) fail(name string) {
+	if g.conf.Failpoint != nil {
+		g.conf.Failpoint(name)
+	}
+}
+
+// wish is the newest want; false when none has come.
+func (g *Gate) wish() (watchdog.Gate, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.want, g.wanted
+}
+
+// same says whether a step decided for w still serves n. The deadlines move
+// with every renewal and are no reason to begin anew.
+func same(w, n watchdog.Gate) bool {
+	w.Arm, w.StopBy, n.Arm, n.StopBy = 0, 0, 0, 0
+	return w == n
+}
+
+var (
+	errNoHand     = errors.New("no connection to Redis")
+	errSuperseded = errors.New("superseded by a newer want")
+	errUnanswered = errors.New("Redis has not answered")
+)
+
+// change sends s over the hand, if the newest want is still w, and waits for
+// the answers. An error among them is not its error. The check and the send
+// are one step for the fencer: see the package's first promise.
+func (g *Gate) change(ctx context.Context, w watchdog.Gate, s script) ([]reply, error) {
+	g.mu.Lock()
+	if !same(w, g.want) {
+		g.mu.Unlock()
+		return nil, errSuperseded
+	}
+	h := g.hand
+	if h == nil {
+		g.mu.Unlock()
+		return nil, errNoHand
+	}
+	k := h.send(s.bytes, s.n, g.conf.Now(), nil)
+	g.mu.Unlock()
+	if !k.wait(ctx, stepTimeout) {
+		return nil, errUnanswered
+	}
+	return k.replies, k.err
+}
+
+// ask sends s over the hand whatever is wanted: for what changes nothing.
+func (g *Gate) ask(ctx context.Context, s script, d time.Duration) ([]reply, error) {
+	g.mu.Lock()
+	h := g.hand
+	g.mu.Unlock()
+	if h == nil {
+		return nil, errNoHand
+	}
+	k := h.send(s.bytes, s.n, g.conf.Now(), nil)
+	if !k.wait(ctx, d) {
+		return nil, errUnanswered
+	}
+	return k.replies, k.err
+}

@@ -1,0 +1,240 @@
+package gate
+
+import (
+	"testing"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+var never = watchdog.Never
+
+func refuse() watchdog.Gate { return watchdog.Gate{Access: watchdog.Refuse, StopBy: never} }
+
+func TestGateTouchesNothingBeforeItIsTold(t *testing.T) {
+	s := startRedis(t)
+	l := startGate(t, s)
+	l.sees("a master", func(r watchdog.Redis) bool {
+		return r.Answer == watchdog.Up && r.Role == watchdog.Master && r.RunID != ""
+	})
+	if got := s.do("SET", "k", "v"); !got.ok() {
+		t.Errorf("SET: got %+v", got)
+	}
+	eventually(t, "the originals are recorded", func() bool { return l.originals().Known })
+	want := Originals{Known: true, MinReplicasToWrite: "0", MinReplicasMaxLag: "10", ReplicaPriority: "100", ReplicaServeStale: "yes", RunID: l.last().RunID}
+	if got := l.originals(); got != want {
+		t.Errorf("recorded: got %+v, want %+v", got, want)
+	}
+}
+
+func TestLockRefusesWritesAndServeTakesItOff(t *testing.T) {
+	s := startRedis(t, "min-replicas-max-lag 0")
+	l := startGate(t, s)
+	l.Want(watchdog.Gate{Access: watchdog.Lock})
+	l.sees("the lock", func(r watchdog.Redis) bool { return r.Locked })
+	if got := s.do("SET", "k", "v"); !got.errorIs("NOREPLICAS") {
+		t.Errorf("SET while locked: got %+v", got)
+	}
+	if got := s.do("GET", "k"); got.isError() {
+		t.Errorf("GET while locked: got %+v", got)
+	}
+	l.Want(watchdog.Gate{Access: watchdog.Serve})
+	l.sees("no lock", func(r watchdog.Redis) bool { return !r.Locked })
+	if got := s.do("SET", "k", "v"); !got.ok() {
+		t.Errorf("SET: got %+v", got)
+	}
+	if lock, lag := s.config(keyLock), s.config(keyLag); lock != "0" || lag != "0" {
+		t.Errorf("originals: got %s %s, want 0 0", lock, lag)
+	}
+}
+
+func TestHoldMakesWritersWait(t *testing.T) {
+	s := startRedis(t)
+	l := startGate(t, s)
+	l.sees("a master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master })
+	eventually(t, "rights are known", func() bool { return l.capabilities().Checked })
+	l.Want(watchdog.Gate{Access: watchdog.Hold})
+	l.sees("the hold", func(r watchdog.Redis) bool { return r.Held })
+	writer := s.client()
+	answered := make(chan reply, 1)
+	go func() {
+		r, _ := writer.try("SET", "k", "v")
+		answered <- r
+	}()
+	for range 20 { // reads go on for longer than one pause lasts
+		if got := s.do("GET", "k"); got.isError() || !got.null {
+			t.Fatalf("GET while held: got %+v", got)
+		}
+		select {
+		case r := <-answered:
+			t.Fatalf("SET was answered while held: %+v", r)
+		case <-time.After(2 * pauseFor / 20):
+		}
+	}
+	l.Want(watchdog.Gate{Access: watchdog.Serve})
+	if got := <-answered; !got.ok() {
+		t.Errorf("SET after the hold: got %+v", got)
+	}
+	l.sees("no hold", func(r watchdog.Redis) bool { return !r.Held })
+}
+
+func TestRefuseCutsClientsAndSurvivesARestart(t *testing.T) {
+	s := startRedis(t, "replica-priority 50")
+	l := startGate(t, s)
+	l.Want(watchdog.Gate{Access: watchdog.Serve})
+	eventually(t, "the originals are recorded", func() bool { return l.originals().Known })
+	c := s.client()
+	c.do("SET", "k", "v")
+	l.Want(refuse())
+	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing && r.Role == watchdog.Nowhere })
+	if _, err := c.try("GET", "k"); err == nil {
+		t.Errorf("an open connection was answered after the fence")
+	}
+	if got := s.do("GET", "k"); !got.errorIs("MASTERDOWN") {
+		t.Errorf("GET: got %+v", got)
+	}
+	if got := s.do("SET", "k", "w"); !got.errorIs("READONLY") {
+		t.Errorf("SET: got %+v", got)
+	}
+	eventually(t, "the fence is in redis.conf", func() bool {
+		return s.inFile("replicaof") == "127.0.0.1 0" && s.inFile(keyStale) == "no" && s.inFile(keyPrio) == "0"
+	})
+	s.kill()
+	l.sees("nobody listening", func(r watchdog.Redis) bool { return r.Answer == watchdog.Absent && r.Refusing })
+	s.start()
+	r := l.sees("a shut Redis", func(r watchdog.Redis) bool { return r.Answer == watchdog.Up && r.Refusing })
+	if !r.Gated {
+		t.Errorf("a Redis that came up shut is not called gated")
+	}
+	if got := s.do("GET", "k"); !got.errorIs("MASTERDOWN") {
+		t.Errorf("GET after the restart: got %+v", got)
+	}
+	// Opened again: locked, then everything as the operator had it.
+	l.Want(watchdog.Gate{Access: watchdog.Lock, Open: true})
+	l.sees("a locked master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master && r.Locked && !r.Gated })
+	l.Want(watchdog.Gate{Access: watchdog.Serve})
+	l.sees("no lock", func(r watchdog.Redis) bool { return !r.Locked })
+	checkOriginals(t, s, "50")
+}
+
+func checkOriginals(t *testing.T, s *server, prio string) {
+	t.Helper()
+	now := map[string]string{keyLock: "0", keyLag: "10", keyPrio: prio, keyStale: "yes"}
+	for key, want := range now {
+		eventually(t, key+" is the operator's again", func() bool { return s.config(key) == want })
+	}
+	eventually(t, "redis.conf is the operator's again", func() bool {
+		for key, want := range now {
+			if got := s.inFile(key); got != "" && got != want {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func TestFencedRedisIsFencedAgain(t *testing.T) {
+	s := startRedis(t)
+	l := startGate(t, s)
+	l.Want(refuse())
+	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing })
+	s.do("REPLICAOF", "NO", "ONE")
+	eventually(t, "it is fenced again", func() bool { return s.role() == "slave of 127.0.0.1:0 connect" && l.Details().Fences >= 2 })
+	s.do("CONFIG", "SET", keyStale, "yes")
+	eventually(t, "it refuses again", func() bool { return s.do("GET", "k").errorIs("MASTERDOWN") })
+}
+
+func TestFencedRedisStaysFencedWithoutOpen(t *testing.T) {
+	s := startRedis(t)
+	l := startGate(t, s)
+	l.Want(refuse())
+	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing })
+	for _, a := range []watchdog.Access{watchdog.Serve, watchdog.Lock, watchdog.Hold, watchdog.Leave, watchdog.Follow} {
+		l.Want(watchdog.Gate{Access: a, Arm: bootTime().Add(time.Minute)})
+		l.mu.Lock()
+		from := l.reports
+		l.mu.Unlock()
+		eventually(t, "some looks", func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.reports > from+3 })
+		if r := l.last(); !r.Refusing || r.Role != watchdog.Nowhere {
+			t.Errorf("%v: got %+v", a, r)
+		}
+	}
+}
+
+func TestRejoinAnswersNothingUntilInSync(t *testing.T) {
+	master := startRedis(t)
+	s := startRedis(t)
+	l := startGate(t, s)
+	master.do("SET", "k", "master's")
+	s.do("SET", "k", "stale")
+	l.Want(watchdog.Gate{Access: watchdog.Serve})
+	eventually(t, "the originals are recorded", func() bool { return l.originals().Known })
+	l.Want(refuse())
+	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing })
+	l.Want(watchdog.Gate{Access: watchdog.Follow, Master: watchdog.Address(master.address())})
+	eventually(t, "a read is answered", func() bool {
+		r := s.do("GET", "k")
+		if !r.isError() && r.text != "master's" {
+			t.Fatalf("GET during the rejoin: got %+v", r)
+		}
+		return !r.isError()
+	})
+	r := l.sees("a locked replica", func(r watchdog.Redis) bool { return r.Role == watchdog.Replica && r.LinkUp && r.Locked })
+	if r.Following != watchdog.Address(master.address()) {
+		t.Errorf("following: got %q, want %q", r.Following, master.address())
+	}
+	eventually(t, "the originals are back", func() bool { return s.config(keyPrio) == "100" && s.config(keyStale) == "yes" })
+	if s.config(keyLock) != lockValue {
+		t.Errorf("the replica is not locked")
+	}
+	// Promoted as Sentinel does it: born locked.
+	c := s.client()
+	c.do("MULTI")
+	c.do("SLAVEOF", "NO", "ONE")
+	c.do("CONFIG", "REWRITE")
+	c.do("CLIENT", "KILL", "TYPE", "normal")
+	c.try("EXEC")
+	if got := s.do("SET", "k", "v"); !got.errorIs("NOREPLICAS") {
+		t.Errorf("first write after a promotion: got %+v", got)
+	}
+	l.Want(watchdog.Gate{Access: watchdog.Serve, Arm: bootTime().Add(time.Minute)})
+	l.sees("an open, armed master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master && !r.Locked && r.ArmedFor != 0 })
+	checkOriginals(t, s, "100")
+}
+
+func TestVetoIsKeptAndTheOperatorsZeroStays(t *testing.T) {
+	master := startRedis(t)
+	s := startRedis(t, "replicaof 127.0.0.1 "+master.port)
+	l := startGate(t, s)
+	l.Want(watchdog.Gate{Access: watchdog.Follow, Veto: true})
+	eventually(t, "the veto stands", func() bool { return s.config(keyPrio) == "0" })
+	if o := l.originals(); !o.Veto || o.ReplicaPriority != "100" {
+		t.Errorf("record under the veto: %+v", o)
+	}
+	// A crash, and another watchdog with the record.
+	l.stop()
+	again := startGate(t, s, func(c *Config) { c.Originals = l.originals() })
+	again.Want(watchdog.Gate{Access: watchdog.Follow})
+	eventually(t, "the veto is lifted", func() bool { return s.config(keyPrio) == "100" })
+	s.do("CONFIG", "SET", keyPrio, "0")
+	again.Poke()
+	eventually(t, "the operator's 0 is recorded", func() bool { return again.originals().ReplicaPriority == "0" })
+	again.Want(watchdog.Gate{Access: watchdog.Follow, Veto: true})
+	again.sees("anything", func(r watchdog.Redis) bool { return r.Locked })
+	again.Want(watchdog.Gate{Access: watchdog.Follow, Unlocked: true})
+	again.sees("no lock", func(r watchdog.Redis) bool { return !r.Locked })
+	if got := s.config(keyPrio); got != "0" {
+		t.Errorf("the operator's priority: got %s, want 0", got)
+	}
+}
+
+func TestReleaseGivesEverythingBack(t *testing.T) {
+	master := startRedis(t)
+	s := startRedis(t, "replicaof 127.0.0.1 "+master.port, "replica-priority 7")
+	l := startGate(t, s)
+	l.Want(watchdog.Gate{Access: watchdog.Follow, Veto: true})
+	eventually(t, "veto and lock stand", func() bool { return s.config(keyPrio) == "0" && s.config(keyLock) == lockValue })
+	s.do("CONFIG", "REWRITE") // as Sentinel's reconfigurations do
+	l.Want(watchdog.Gate{Access: watchdog.Leave, Release: true})
+	checkOriginals(t, s, "7")
+}

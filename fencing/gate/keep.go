@@ -1,0 +1,301 @@
+package gate
+
+// Connections are opened before they are needed: the hand, and spares that
+// take its place or are armed. With them in hand, a Redis that has reached
+// maxclients can still be fenced.
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+)
+
+// keep opens what is missing until ctx is done.
+func (g *Gate) keep(ctx context.Context) {
+	const least, most = 20 * time.Millisecond, 500 * time.Millisecond
+	backoff := least
+	for ctx.Err() == nil {
+		if !g.short() {
+			select {
+			case <-ctx.Done():
+			case <-g.redial:
+			}
+			continue
+		}
+		begun := time.Now()
+		err := g.open(ctx)
+		if err == nil {
+			backoff = least
+			continue
+		}
+		g.mu.Lock()
+		g.dialErr = err
+		handless := g.hand == nil
+		g.mu.Unlock()
+		if handless {
+			poke(g.wake)
+		}
+		backoff = min(2*backoff, most)
+		if crowded(err) || handless {
+			backoff = min(backoff, 5*least) // a place comes free when somebody leaves
+		}
+		if left := backoff - time.Since(begun); left > 0 {
+			sleep(ctx, left)
+		}
+	}
+}
+
+// sleep waits d, or until ctx is done.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+func (g *Gate) short() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.hand == nil || len(g.spares) < wantedSpares
+}
+
+// open makes one connection and waits until it is of use. Without a hand it is
+// the hand from its first byte on, so that a fence can be queued behind its
+// greeting when Redis hangs.
+func (g *Gate) open(ctx context.Context) error {
+	nc, raw, err := dial(ctx, g.conf.Socket, g.conf.Address, g.conf.TLS)
+	if err != nil {
+		return err
+	}
+	c := newConn(nc, raw, &g.commands, g.gone, &g.conns)
+	hello := g.greet(c)
+	g.mu.Lock()
+	first := g.hand == nil
+	if first {
+		g.hand = c
+	}
+	g.mu.Unlock()
+	if first {
+		poke(g.fenceWake)
+		poke(g.wake)
+	}
+	for !hello.finished() {
+		select {
+		case <-hello.done:
+		case <-c.dead:
+		case <-ctx.Done():
+			c.close()
+			return ctx.Err()
+		case <-g.redial:
+			if !first && g.handless() { // do not let a spare's greeting delay the hand
+				g.adoptHand(c)
+				first = true
+			}
+		}
+	}
+	if err := g.greeted(c, hello); err != nil {
+		c.close()
+		return err
+	}
+	c.ready.Store(true)
+	g.mu.Lock()
+	g.dialErr = nil
+	if g.hand != c {
+		if g.hand == nil {
+			g.hand = c
+		} else {
+			g.spares = append(g.spares, c)
+		}
+	}
+	g.mu.Unlock()
+	if !c.alive() { // it died between its greeting and here, unseen by gone
+		g.gone(c)
+	}
+	g.clearFault("redis_auth")
+	poke(g.wake)
+	return nil
+}
+
+func (g *Gate) handless() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.hand == nil
+}
+
+func (g *Gate) adoptHand(c *conn) {
+	g.mu.Lock()
+	if g.hand == nil {
+		g.hand = c
+	}
+	g.mu.Unlock()
+	poke(g.fenceWake)
+	poke(g.wake)
+}
+
+const clientName = "redis-watchdog"
+
+// greet sends the greeting: HELLO does it all in one command and one answer;
+// where it is not to be had, the three that are older.
+func (g *Gate) greet(c *conn) *call {
+	g.mu.Lock()
+	plain := g.caps.NoHello
+	g.mu.Unlock()
+	user := g.conf.Username
+	if user == "" {
+		user = "default"
+	}
+	var s script
+	if !plain {
+		args := []string{"2"}
+		if g.conf.Password != "" || g.conf.Username != "" {
+			args = append(args, "AUTH", user, g.conf.Password)
+		}
+		s = s.with(g.words, "HELLO", append(args, "SETNAME", clientName)...)
+	} else {
+		switch {
+		case g.conf.Username != "":
+			s = s.with(g.words, "AUTH", user, g.conf.Password)
+		case g.conf.Password != "":
+			s = s.with(g.words, "AUTH", g.conf.Password)
+		}
+		s = s.with(g.words, "CLIENT", "SETNAME", clientName).with(g.words, "CLIENT", "ID")
+	}
+	return c.send(s.bytes, s.n, g.conf.Now(), nil)
+}
+
+// greeted reads the answers to greet.
+func (g *Gate) greeted(c *conn, hello *call) error {
+	if hello.err != nil {
+		return hello.err
+	}
+	last := hello.replies[len(hello.replies)-1]
+	first := hello.replies[0]
+	switch {
+	case first.unknownCommand() && len(hello.replies) == 1,
+		first.errorIs("NOPERM") && len(hello.replies) == 1:
+		g.mu.Lock()
+		g.caps.NoHello = true
+		g.mu.Unlock()
+		return first.err()
+	case first.errorIs("WRONGPASS", "NOAUTH", "NOPERM") || (first.isError() && strings.Contains(first.text, "AUTH")):
+		g.setFault(Fault{
+			ID:     "redis_auth",
+			Error:  true,
+			Text:   "Redis refuses our login: " + first.text,
+			Remedy: "check the user and the password of this Redis in the configuration against ACL LIST (or requirepass) in Redis",
+		})
+		return first.err()
+	case first.errorIs("BUSY", "LOADING") || crowded(first.err()):
+		return first.err()
+	}
+	if last.kind == ':' {
+		c.id.Store(last.num)
+	}
+	for i := 0; i+1 < len(last.elems); i += 2 {
+		if last.elems[i].text == "id" {
+			c.id.Store(last.elems[i+1].num)
+		}
+	}
+	return nil
+}
+
+// gone is told by a connection's reader that it has ended. A reset is the
+// earliest sign of a promotion: Sentinel's reconfiguration kills every client.
+func (g *Gate) gone(c *conn) {
+	c.mu.Lock()
+	err := c.err
+	c.mu.Unlock()
+	g.mu.Lock()
+	lost := g.hand == c
+	if lost {
+		g.hand = nil
+		for i, s := range g.spares { // a spare takes its place at once
+			if s.alive() {
+				g.hand = s
+				g.spares = append(g.spares[:i:i], g.spares[i+1:]...)
+				break
+			}
+		}
+	}
+	for i, s := range g.spares {
+		if s == c {
+			g.spares = append(g.spares[:i:i], g.spares[i+1:]...)
+			break
+		}
+	}
+	g.mu.Unlock()
+	if errors.Is(err, errGarbage) {
+		g.heardGarbage(err)
+	}
+	poke(g.redial)
+	if lost {
+		poke(g.fenceWake)
+		g.Poke()
+	}
+}
+
+// heardGarbage counts what is not Redis, and says so once.
+func (g *Gate) heardGarbage(err error) {
+	if g.garbage.Add(1) == 1 {
+		g.log.Error("what answers is not Redis", "address", g.where(), "error", err)
+	}
+	g.setFault(Fault{
+		ID: "redis_protocol", Error: true,
+		Text:   "what answers at " + g.where() + " does not speak the Redis protocol: " + err.Error(),
+		Remedy: "check address, socket and tls of this Redis in the configuration",
+	})
+}
+
+func (g *Gate) where() string {
+	if g.conf.Socket != "" {
+		return g.conf.Socket
+	}
+	return g.conf.Address
+}
+
+// spare takes a connection out of the spares; nil when there is none.
+func (g *Gate) spare() *conn {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for len(g.spares) > 0 {
+		c := g.spares[0]
+		g.spares = g.spares[1:]
+		if c.alive() {
+			poke(g.redial)
+			return c
+		}
+	}
+	poke(g.redial)
+	return nil
+}
+
+// giveBack returns a spare that was not used up.
+func (g *Gate) giveBack(c *conn) {
+	g.mu.Lock()
+	if c.alive() && len(g.spares) < wantedSpares {
+		g.spares = append(g.spares, c)
+		g.mu.Unlock()
+		return
+	}
+	g.mu.Unlock()
+	c.close()
+}
+
+func (g *Gate) closeAll() {
+	g.mu.Lock()
+	all := append([]*conn{}, g.spares...)
+	if g.hand != nil {
+		all = append(all, g.hand)
+	}
+	standing := append([]*armed{}, g.standing...)
+	g.mu.Unlock()
+	for _, c := range all {
+		c.close()
+	}
+	for _, a := range standing {
+		a.close()
+	}
+}

@@ -1,0 +1,299 @@
+package gate
+
+// Looking at Redis: one pipelined write, answers folded into watchdog.Redis.
+//
+// Beside a calm master that is ROLE four times a second, CONFIG GET of the
+// lock once, INFO replication every two seconds, and the rest seldom.
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// look is one question, answered or not.
+type look struct {
+	call *call
+	on   *conn
+	take []func(reply) // one an answer
+
+	role     reply
+	viaInfo  bool
+	ping     reply
+	get, del reply // of the probes; kind 0: not asked
+	cur      settings
+	asked    bool // all four settings were asked
+	paused   bool
+	replies  map[string]string
+}
+
+// due says whether what was last done at *at is to be done again, and notes it.
+func due(at *watchdog.Instant, now watchdog.Instant, every time.Duration) bool {
+	if *at != 0 && now.Sub(*at) < every {
+		return false
+	}
+	*at = now
+	return true
+}
+
+// compose chooses what to ask now.
+func (g *Gate) compose(h *conn, want watchdog.Gate, now watchdog.Instant) *look {
+	w := &g.worker
+	l := &look{on: h, replies: map[string]string{}}
+	var s script
+	put := func(take func(reply), command string, args ...string) {
+		s = s.with(g.words, command, args...)
+		l.take = append(l.take, take)
+	}
+	fresh := w.on != h // nothing is known of what is behind this connection
+	if fresh {
+		w.on, w.dirty, w.replicationAt, w.memoryAt, w.lockAt, w.restAt = h, true, 0, 0, 0, 0
+	}
+	seen := w.seen
+	calm := !fresh && seen.Answer == watchdog.Up && seen.Role == watchdog.Master && want.Access != watchdog.Refuse
+	if w.pausing(want) {
+		put(func(r reply) { l.paused = r.ok() }, "CLIENT", "PAUSE", strconv.FormatInt(pauseFor.Milliseconds(), 10), "WRITE")
+	}
+	l.viaInfo = w.noRole
+	if !w.noRole {
+		put(func(r reply) { l.role = r }, "ROLE")
+	}
+	if !calm {
+		put(func(r reply) { l.ping = r }, "PING")
+	}
+	config := func(key string, value *string) {
+		put(func(r reply) {
+			if len(r.elems) == 2 && r.elems[0].text == key {
+				*value = r.elems[1].text
+			}
+		}, "CONFIG", "GET", key)
+	}
+	every := time.Second
+	if due(&w.lockAt, now, every) || w.dirty {
+		w.lockAt = now
+		config(keyLock, &l.cur.lock)
+	}
+	if due(&w.restAt, now, 5*every) || w.dirty {
+		w.restAt, l.asked = now, true
+		config(keyLag, &l.cur.lag)
+		config(keyPrio, &l.cur.prio)
+		config(keyStale, &l.cur.stale)
+	}
+	w.dirty = false
+	inform := func(r reply) {
+		if r.kind == '$' {
+			for k, v := range info(r.text) {
+				l.replies[k] = v
+			}
+		}
+	}
+	if fresh {
+		put(inform, "INFO", "server")
+	}
+	if due(&w.replicationAt, now, 2*every) || w.noRole || (seen.Role == watchdog.Replica && !seen.LinkUp) {
+		put(inform, "INFO", "replication")
+	}
+	if due(&w.memoryAt, now, 10*every) {
+		put(inform, "INFO", "memory")
+		for _, key := range []string{"replica-announce-ip", "replica-announce-port"} {
+			put(func(r reply) {
+				if len(r.elems) == 2 {
+					l.replies[key] = r.elems[1].text
+				}
+			}, "CONFIG", "GET", key)
+		}
+	}
+	if seen.Role == watchdog.Nowhere || want.Access == watchdog.Refuse {
+		put(func(r reply) { l.get = r }, "GET", probeKey)
+		put(func(r reply) { l.del = r }, "DEL", probeKey)
+	}
+	l.call = h.send(s.bytes, s.n, now, nil)
+	return l
+}
+
+// lookAt asks Redis, or goes on waiting for what was asked, and reports.
+func (g *Gate) lookAt(ctx context.Context, report func(watchdog.Redis)) {
+	w := &g.worker
+	g.mu.Lock()
+	h, want, wanted, dialErr := g.hand, g.want, g.wanted, g.dialErr
+	g.mu.Unlock()
+	if !wanted {
+		want.Access = watchdog.Leave
+	}
+	now := g.conf.Now()
+	if w.look != nil && w.look.on != h {
+		w.look = nil // Redis closed that one: nobody answers
+	}
+	seen := w.seen
+	switch {
+	case h == nil:
+		seen.SeenAt, seen.Answer, seen.ArmedFor = now, watchdog.Silent, 0
+		if dialErr != nil && absent(dialErr) {
+			seen.Answer = watchdog.Absent
+		}
+		seen.Refusing = seen.Answer == watchdog.Absent
+	default:
+		if w.look == nil {
+			w.look = g.compose(h, want, now)
+		}
+		l := w.look
+		answered := l.call.wait(ctx, lookTimeout)
+		seen.SeenAt = l.call.sentAt
+		if answered {
+			w.look = nil
+			if l.call.err == nil {
+				g.fold(l, &seen)
+				break
+			}
+		}
+		seen.Answer, seen.Refusing = watchdog.Silent, false
+	}
+	seen.ArmedFor = g.armedFor()
+	w.seen = seen
+	g.mu.Lock()
+	g.seen = seen
+	renew := g.wanted && g.want.Access == watchdog.Refuse && !(seen.Refusing && seen.Answer == watchdog.Up)
+	g.mu.Unlock()
+	if renew {
+		poke(g.fenceWake)
+	}
+	report(seen)
+}
+
+// fold takes the answers in.
+func (g *Gate) fold(l *look, seen *watchdog.Redis) {
+	w := &g.worker
+	for i, take := range l.take {
+		take(l.call.replies[i])
+	}
+	seen.Answer = g.classify(l)
+	if seen.Answer == watchdog.Silent {
+		seen.Refusing = false
+		return
+	}
+	seen.SentAt = l.call.sentAt
+	if id := l.replies["run_id"]; id != "" {
+		g.met(l.replies, seen)
+	}
+	g.foldRole(l, seen)
+	if w.firstLook {
+		w.firstLook = false
+		seen.Gated = seen.Role == watchdog.Nowhere
+		if w.originals.RunID == seen.RunID {
+			seen.Gated = w.originals.Gated
+		}
+	}
+	if l.cur.lock != "" {
+		w.cur.lock = l.cur.lock
+	}
+	if l.asked && l.cur.known() {
+		w.cur = l.cur
+	}
+	seen.Locked = w.cur.locked()
+	if l.paused {
+		w.heldAt = l.call.sentAt
+	}
+	seen.Held = w.heldAt != 0 && g.conf.Now().Sub(w.heldAt) < pauseFor
+	seen.Refusing = g.refuses(l, seen)
+	if seen.Role != watchdog.Nowhere && seen.Role != watchdog.RoleUnknown && seen.Answer == watchdog.Up {
+		seen.Gated = false
+	}
+	g.mu.Lock()
+	g.details.fill(l.replies, l.call.sentAt)
+	g.mu.Unlock()
+}
+
+// classify says how Redis answered.
+func (g *Gate) classify(l *look) watchdog.Answer {
+	for _, r := range []reply{l.role, l.ping} {
+		switch {
+		case r.errorIs("LOADING"):
+			return watchdog.Loading
+		case r.errorIs("BUSY"):
+			return watchdog.Busy
+		case r.errorIs("NOAUTH"):
+			return watchdog.Silent
+		}
+	}
+	if l.viaInfo {
+		if l.replies["role"] == "" {
+			return watchdog.Silent
+		}
+		return watchdog.Up
+	}
+	switch {
+	case l.role.errorIs("NOPERM"), l.role.unknownCommand():
+		g.worker.noRole = true // INFO replication tells it too, at a higher price
+		return watchdog.Silent
+	case l.role.kind != '*' || len(l.role.elems) < 3:
+		g.heardGarbage(errGarbage)
+		return watchdog.Silent
+	}
+	return watchdog.Up
+}
+
+// foldRole reads ROLE, or INFO replication in its place.
+func (g *Gate) foldRole(l *look, seen *watchdog.Redis) {
+	var host, port string
+	role, link := "", false
+	switch {
+	case l.viaInfo:
+		role, host, port = l.replies["role"], l.replies["master_host"], l.replies["master_port"]
+		link = l.replies["master_link_status"] == "up"
+	case len(l.role.elems) >= 3:
+		e := l.role.elems
+		if role = e[0].text; role == "slave" && len(e) >= 4 {
+			host, port, link = e[1].text, strconv.FormatInt(e[2].num, 10), e[3].text == "connected"
+		}
+	default:
+		return // LOADING or BUSY: what was last told stands
+	}
+	seen.Following, seen.LinkUp = "", false
+	switch {
+	case role == "master":
+		seen.Role = watchdog.Master
+	case role == "slave" && host == nowhereHost && port == strconv.Itoa(nowherePort):
+		seen.Role = watchdog.Nowhere
+	case role == "slave":
+		seen.Role, seen.LinkUp = watchdog.Replica, link
+		seen.Following = watchdog.Address(net.JoinHostPort(strings.Trim(host, "[]"), port))
+	default:
+		seen.Role = watchdog.RoleUnknown
+	}
+}
+
+// met notes which Redis this is. One that is new to us and already fenced was
+// held shut from its first command: by the start gate, or by its redis.conf.
+func (g *Gate) met(replies map[string]string, seen *watchdog.Redis) {
+	w := &g.worker
+	id := replies["run_id"]
+	if id != seen.RunID {
+		w.cur, w.rejoin, w.killed, w.noRole = settings{}, false, false, false
+		w.firstLook = true
+		w.pid, _ = strconv.Atoi(replies["process_id"])
+		w.configFile = replies["config_file"]
+		w.rewriteDue, w.fencedSeen = false, false
+	}
+	seen.RunID = id
+}
+
+// refuses says whether clients were seen to be refused.
+func (g *Gate) refuses(l *look, seen *watchdog.Redis) bool {
+	if seen.Answer == watchdog.Loading {
+		return true
+	}
+	if seen.Answer != watchdog.Up || seen.Role != watchdog.Nowhere || l.get.kind == 0 {
+		return false
+	}
+	read := l.get.errorIs("MASTERDOWN")
+	write := l.del.errorIs("MASTERDOWN", "READONLY")
+	if l.get.errorIs("NOPERM") || l.del.errorIs("NOPERM") {
+		// We may not try: the parameter that makes Redis refuse is the witness.
+		return g.worker.cur.stale == staleValue
+	}
+	return read && write
+}

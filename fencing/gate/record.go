@@ -1,0 +1,192 @@
+package gate
+
+// Keeping the record of the operator's values, and redis.conf, in order.
+
+import (
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+const (
+	recordPatience = time.Second      // how long a lock waits for a slow disk
+	rewriteAgain   = time.Minute      // after a CONFIG REWRITE that failed
+	rewriteGiveUp  = 30 * time.Second // an answer to it that has not come
+)
+
+// learn takes in what the last look tells of the operator's values.
+func (g *Gate) learn() {
+	w := &g.worker
+	if !w.cur.known() {
+		return
+	}
+	if !w.originals.Known && !g.readFile() {
+		return
+	}
+	if w.seen.Role == watchdog.Nowhere {
+		w.rejoin = true
+	} else if !w.rejoin && marked(w.originals, w.cur) {
+		w.rejoin = true // a fence that was re-pointed while nobody looked
+	}
+	o, known := learn(w.originals, w.cur, w.rejoin, w.file)
+	if !known {
+		g.setFault(Fault{
+			ID: "originals_unknown",
+			Text: "this Redis carries values of the watchdog's and no record says what they were before: taking min-replicas-to-write " +
+				o.MinReplicasToWrite + ", replica-priority " + o.ReplicaPriority + ", replica-serve-stale-data " + o.ReplicaServeStale,
+			Remedy: "compare with your configuration and CONFIG SET what differs, once this Redis serves",
+		})
+	}
+	o.RunID, o.Gated = w.seen.RunID, w.seen.Gated
+	if want, _ := g.wish(); o.Veto && !want.Veto && w.cur.prio != vetoValue {
+		o.Veto = false
+	}
+	if o != w.originals {
+		w.originals, w.learntAt = o, g.conf.Now()
+		g.mu.Lock()
+		g.details.Originals = o
+		g.mu.Unlock()
+	}
+	if w.seen.Refusing && w.seen.Role == watchdog.Nowhere && !w.fencedSeen {
+		w.fencedSeen, w.rewriteDue = true, true // so that a restart stays shut
+	}
+	if w.seen.Role != watchdog.Nowhere {
+		w.fencedSeen = false
+	}
+	if o.Dirty && w.clean() {
+		w.rewriteDue = true
+	}
+	g.rewrite()
+}
+
+// clean says that nothing of ours is in force.
+func (w *worker) clean() bool {
+	return w.cur == w.originals.settings() && !w.rejoin && !w.originals.Veto
+}
+
+// readFile reads redis.conf, off the worker's way, for values from before us.
+// It is false while it is being read.
+func (g *Gate) readFile() bool {
+	w := &g.worker
+	if w.configFile == "" {
+		return true
+	}
+	if w.fileRead == nil {
+		path := w.configFile
+		w.fileRead = g.scribe.do(func() { w.file = fileSettings(path); poke(g.wake) })
+	}
+	select {
+	case <-w.fileRead:
+		return true
+	default:
+		return false
+	}
+}
+
+// persist has the record kept when it has changed.
+func (g *Gate) persist() {
+	w := &g.worker
+	if w.keeping != nil {
+		select {
+		case <-w.keeping:
+			w.keeping = nil
+			g.mu.Lock()
+			w.kept = g.details.Recorded
+			g.mu.Unlock()
+		default:
+			return
+		}
+	}
+	if g.conf.Record == nil || w.originals == w.kept || !w.originals.Known {
+		return
+	}
+	o := w.originals
+	w.keeping = g.scribe.do(func() {
+		err := g.conf.Record(o)
+		if err == nil {
+			g.clearFault("record")
+		} else {
+			g.setFault(Fault{
+				ID: "record", Text: "the record of the operator's values cannot be kept: " + err.Error(),
+				Remedy: "make the state directory writable for the watchdog",
+			})
+		}
+		g.keptNow(o, err)
+	})
+}
+
+// keptNow is told by the scribe; persist takes it over in the worker.
+func (g *Gate) keptNow(o Originals, err error) {
+	g.mu.Lock()
+	if err == nil {
+		g.details.Recorded = o
+	}
+	g.mu.Unlock()
+	poke(g.wake)
+}
+
+// recorded says whether the record on disk is good enough to put a value of
+// ours in the place of one of the operator's.
+func (g *Gate) recorded() bool {
+	w, now := &g.worker, g.conf.Now()
+	a, b := w.originals, w.kept
+	a.Dirty, b.Dirty, a.Gated, b.Gated, a.RunID, b.RunID = false, false, false, false, "", ""
+	return g.conf.Record == nil || a == b || (w.learntAt != 0 && now.Sub(w.learntAt) > recordPatience)
+}
+
+// rewrite has Redis write its redis.conf: with the fence in it once it is seen
+// to refuse, with the operator's values once they are back. Sentinel's
+// reconfigurations write what they find, so ours may be in there.
+func (g *Gate) rewrite() {
+	w := &g.worker
+	now := g.conf.Now()
+	if w.rewriting != nil {
+		switch {
+		case w.rewriting.finished():
+			g.rewritten(now)
+		case now.Sub(w.rewriting.sentAt) > rewriteGiveUp:
+			w.rewriting, w.rewriteAt = nil, now.Add(rewriteAgain)
+		}
+		return
+	}
+	if !w.rewriteDue || now < w.rewriteAt {
+		return
+	}
+	g.mu.Lock()
+	h := g.hand
+	g.mu.Unlock()
+	if h == nil {
+		return
+	}
+	w.rewroteOurs = w.originals
+	w.rewriting = h.send(g.words.one("CONFIG", "REWRITE"), 1, now, func(*call) { poke(g.wake) })
+	g.fail("gate.rewrite.sent")
+}
+
+func (g *Gate) rewritten(now watchdog.Instant) {
+	w := &g.worker
+	k := w.rewriting
+	w.rewriting = nil
+	err := k.err
+	if err == nil {
+		err = firstError(k.replies)
+	}
+	if err != nil {
+		w.rewriteAt = now.Add(rewriteAgain)
+		if k.err != nil {
+			w.rewriteAt = now // the connection went, not the command
+		}
+		g.setFault(Fault{
+			ID:     "config_rewrite",
+			Text:   "CONFIG REWRITE is refused, so redis.conf does not say what Redis does (a fence does not survive a restart of Redis): " + err.Error(),
+			Remedy: "start Redis with a configuration file that it may write; until then the start gate is what keeps it shut",
+		})
+		return
+	}
+	g.clearFault("config_rewrite")
+	w.rewriteDue = false
+	if w.rewroteOurs == w.originals && w.clean() {
+		w.originals.Dirty = false
+		w.learntAt = now
+	}
+}

@@ -1,0 +1,163 @@
+package gate
+
+// What this Redis lets us do, found out by harmless trials: each command is
+// tried with arguments that Redis refuses only after it has found the command
+// and checked our rights to it. That works alike on Redis 6.0 and on 8, where
+// ACL DRYRUN and COMMAND INFO do not.
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+)
+
+const rightsEvery = time.Minute
+
+// capabilities are the means that this Redis grants us.
+type capabilities struct {
+	Multi, Config, ReplicaOf, Kill, XRead, List, Pause bool
+
+	PauseWrite bool // CLIENT PAUSE … WRITE: 6.2
+	ListID     bool // CLIENT LIST ID: 6.2
+	Failover   bool // FAILOVER ABORT: 6.2
+	NoHello    bool // HELLO is not to be had
+	Checked    bool
+}
+
+// assumed is what is tried before anything is known.
+func assumed() capabilities {
+	return capabilities{Multi: true, Config: true, ReplicaOf: true, Kill: true, XRead: true, List: true, Pause: true}
+}
+
+func (g *Gate) capabilities() capabilities {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.caps
+}
+
+func (w *worker) pauseWrite() bool { return w.pauseOK }
+
+// armIsOff says that no fence can be armed here at all.
+func (g *Gate) armIsOff() bool {
+	c := g.capabilities()
+	return !(c.XRead && c.Multi && c.ReplicaOf && c.List) ||
+		(g.worker.armFailing != 0 && g.conf.Now().Sub(g.worker.armFailing) > 2*time.Second)
+}
+
+// prepare makes the fence of what is to be had.
+func (g *Gate) prepare(c capabilities) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c.NoHello = g.caps.NoHello
+	g.caps = c
+	g.fence = fenceScript(g.words, c)
+	plain := c
+	plain.Multi = false
+	g.plain = fenceScript(g.words, plain)
+	g.arm = armedScript(g.words, c)
+	g.pause = script{}.with(g.words, "CLIENT", "PAUSE", "300", "WRITE")
+	g.worker.pauseOK = c.PauseWrite
+}
+
+// trial is one command tried, and where its outcome goes.
+type trial struct {
+	words []string
+	out   *bool
+	right string // as ACL names it
+}
+
+// checkRights tries, on every new connection and once a minute.
+func (g *Gate) checkRights(ctx context.Context) {
+	w := &g.worker
+	now := g.conf.Now()
+	if w.capsOn == w.on && now.Sub(w.capsAt) < rightsEvery {
+		return
+	}
+	c := g.capabilities()
+	const nobody = "9223372036854775807"
+	exec := false
+	trials := []trial{
+		{[]string{"MULTI"}, &c.Multi, "+multi"},
+		{[]string{"EXEC"}, &exec, "+exec"},
+		{[]string{"CONFIG", "SET", "redis-watchdog", "trial"}, &c.Config, "+config|set"},
+		{[]string{"REPLICAOF", "redis-watchdog", "trial"}, &c.ReplicaOf, "+replicaof"},
+		{[]string{"CLIENT", "KILL", "ID", nobody}, &c.Kill, "+client|kill"},
+		{[]string{"XREAD", "COUNT", "1", "STREAMS", g.key, "$"}, &c.XRead, "+xread on ~redis-watchdog:*"},
+		{[]string{"CLIENT", "LIST", "ID", nobody}, &c.List, "+client|list"},
+		{[]string{"CLIENT", "PAUSE", "trial", "WRITE"}, &c.Pause, "+client|pause"},
+		{[]string{"FAILOVER", "TIMEOUT", "trial"}, &c.Failover, "+failover"},
+	}
+	var s script
+	for _, t := range trials {
+		s = s.with(g.words, t.words[0], t.words[1:]...)
+	}
+	re, err := g.ask(ctx, s, stepTimeout)
+	if err != nil {
+		return
+	}
+	var missing []string
+	for i, t := range trials {
+		switch r := re[i]; {
+		case r.errorIs("NOPERM"), r.unknownCommand():
+			*t.out = false
+			missing = append(missing, t.right)
+		case r.errorIs("MASTERDOWN", "LOADING", "BUSY"): // says nothing of rights
+		default:
+			*t.out = true
+		}
+	}
+	syntax := func(r reply) bool {
+		return r.isError() && (strings.Contains(r.text, "syntax") || strings.Contains(strings.ToLower(r.text), "unknown subcommand"))
+	}
+	c.Multi = c.Multi && exec
+	c.ListID = c.List && !syntax(re[6])
+	c.PauseWrite = c.Pause && !syntax(re[7])
+	c.Checked = true
+	w.capsOn, w.capsAt = w.on, now
+	if c != g.capabilities() {
+		g.prepare(c)
+	}
+	g.blame(c, missing)
+}
+
+// blame says what is missing and what is done in its place.
+func (g *Gate) blame(c capabilities, missing []string) {
+	g.mu.Lock()
+	g.details.Missing = missing
+	old := g.details.RedisVersion
+	g.mu.Unlock()
+	failover := strings.HasPrefix(old, "6.0.")
+	lacks := []struct {
+		id, text string
+		missing  bool
+		severe   bool
+	}{
+		{"rights_replicaof", "REPLICAOF is denied or renamed: Redis cannot be fenced, it is killed instead when it has to refuse", !c.ReplicaOf, true},
+		{"rights_config", "CONFIG SET is denied or renamed: no lock, and a fenced Redis goes on answering reads, so it is killed when it has to refuse", !c.Config, true},
+		{"rights_xread", "XREAD or CLIENT LIST is denied or renamed: no fence can be armed inside Redis, a frozen or killed watchdog does not fence it", !c.XRead || !c.List, true},
+		{"rights_multi", "MULTI or EXEC is denied or renamed: the fence is sent command by command, and none can be armed inside Redis", !c.Multi, true},
+		{"rights_kill", "CLIENT KILL is denied or renamed: the fence leaves connections open (they are refused), and an armed fence is put off by closing its socket", !c.Kill, false},
+		{"rights_pause", "CLIENT PAUSE is denied, renamed or without WRITE (before Redis 6.2): a hold gives writers an error instead of making them wait", !c.PauseWrite, false},
+		{"rights_failover", "FAILOVER is denied or renamed: a fence during a FAILOVER typed into Redis waits until that has ended", !c.Failover && !failover, false},
+	}
+	for _, l := range lacks {
+		if !l.missing {
+			g.clearFault(l.id)
+			continue
+		}
+		g.setFault(Fault{
+			ID: l.id, Error: l.severe, Text: l.text,
+			Remedy: "ACL SETUSER <user> " + ACLRule + " ; for a renamed command name it under commands: in the configuration",
+		})
+	}
+}
+
+func sortedFaults(m map[string]Fault) []Fault {
+	out := make([]Fault, 0, len(m))
+	for _, f := range m {
+		out = append(out, f)
+	}
+	slices.SortFunc(out, func(a, b Fault) int { return strings.Compare(a.ID, b.ID) })
+	return out
+}

@@ -1,0 +1,47 @@
+package gate
+
+import (
+	"context"
+	"sync"
+)
+
+// scribe does what may wait for a disk or for systemd, one job after the
+// other, so that nobody else has to.
+type scribe struct {
+	mu   sync.Mutex
+	jobs []func()
+	more chan struct{}
+}
+
+func newScribe() *scribe { return &scribe{more: make(chan struct{}, 1)} }
+
+// do queues job; the channel is closed when it has run. It never blocks.
+func (s *scribe) do(job func()) <-chan struct{} {
+	done := make(chan struct{})
+	s.mu.Lock()
+	s.jobs = append(s.jobs, func() { job(); close(done) })
+	s.mu.Unlock()
+	poke(s.more)
+	return done
+}
+
+// run works until ctx is done, and what was queued by then.
+func (s *scribe) run(ctx context.Context) {
+	for {
+		s.mu.Lock()
+		jobs := s.jobs
+		s.jobs = nil
+		s.mu.Unlock()
+		for _, job := range jobs {
+			job()
+		}
+		if len(jobs) > 0 {
+			continue
+		}
+		select {
+		case <-s.more:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

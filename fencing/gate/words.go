@@ -1,0 +1,144 @@
+package gate
+
+// What is said to Redis, prepared before it is needed.
+
+import (
+	"strconv"
+	"strings"
+)
+
+// The values that are ours. facts.md and design.md say why these.
+const (
+	lockValue   = "1000000" // min-replicas-to-write: more replicas than anybody has
+	lagValue    = "10"      // min-replicas-max-lag where it is 0, which would void the lock; Redis' default
+	vetoValue   = "0"       // replica-priority: Sentinel never promotes it
+	staleValue  = "no"      // replica-serve-stale-data of the fence
+	nowhereHost = "127.0.0.1"
+	nowherePort = 0
+)
+
+// The four parameters that the gate changes, by their names since Redis 5.
+const (
+	keyLock  = "min-replicas-to-write"
+	keyLag   = "min-replicas-max-lag"
+	keyPrio  = "replica-priority"
+	keyStale = "replica-serve-stale-data"
+)
+
+// probeKey is read and deleted (it never exists) to see whether Redis refuses.
+const probeKey = "redis-watchdog:probe"
+
+// ACLRule is what the watchdog's Redis user needs, and no more, as arguments
+// of ACL SETUSER (and as they stand in an aclfile):
+//
+//	ACL SETUSER redis-watchdog on >PASSWORD <ACLRule>
+//
+// On Redis 6.0 leave +failover out, which it does not know.
+const ACLRule = "resetchannels ~redis-watchdog:* -@all +ping +info +role +get +del +xread +multi +exec" +
+	" +config|get +config|set +config|rewrite +replicaof +failover" +
+	" +client|id +client|setname +client|list +client|kill +client|pause +client|unpause"
+
+// words builds commands, with the names this Redis gives them.
+type words struct {
+	renamed map[string]string
+}
+
+func (w words) add(b []byte, command string, args ...string) []byte {
+	if as, ok := w.renamed[strings.ToUpper(command)]; ok {
+		command = as
+	}
+	return appendCommand(b, append([]string{command}, args...)...)
+}
+
+func (w words) one(command string, args ...string) []byte { return w.add(nil, command, args...) }
+
+// script is a prepared pipeline: its bytes and how many answers it gets.
+type script struct {
+	bytes []byte
+	n     int
+}
+
+func (s script) with(w words, command string, args ...string) script {
+	return script{w.add(s.bytes[:len(s.bytes):len(s.bytes)], command, args...), s.n + 1}
+}
+
+func (s script) then(t script) script {
+	return script{append(s.bytes[:len(s.bytes):len(s.bytes)], t.bytes...), s.n + t.n}
+}
+
+// fenceBody is what the fence does, without MULTI and EXEC, leaving out what
+// this Redis lacks. An element too many would cost the whole fence: EXEC is
+// all or nothing when queueing fails. FAILOVER ABORT comes first because
+// REPLICAOF is refused while Redis fails over; with none running it answers an
+// error, which is nobody's harm.
+func fenceBody(w words, c capabilities) script {
+	var s script
+	if c.Failover {
+		s = s.with(w, "FAILOVER", "ABORT")
+	}
+	if c.Config {
+		s = s.with(w, "CONFIG", "SET", keyStale, staleValue)
+		s = s.with(w, "CONFIG", "SET", keyPrio, vetoValue)
+		s = s.with(w, "CONFIG", "SET", keyLock, lockValue)
+	}
+	s = s.with(w, "REPLICAOF", nowhereHost, strconv.Itoa(nowherePort))
+	if c.Kill {
+		s = s.with(w, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+		s = s.with(w, "CLIENT", "KILL", "TYPE", "pubsub")
+	}
+	return s
+}
+
+// whole is s as one transaction.
+func whole(w words, s script) script {
+	return script{}.with(w, "MULTI").then(s).with(w, "EXEC")
+}
+
+// look back: the role, and whether a reader and a writer are refused. DEL of a
+// key that does not exist changes nothing where it is not refused.
+func probes(w words) script {
+	return script{}.with(w, "ROLE").with(w, "GET", probeKey).with(w, "DEL", probeKey)
+}
+
+// fenceScript is what the watchdog sends when clients are to be refused.
+func fenceScript(w words, c capabilities) script {
+	s := fenceBody(w, c)
+	if c.Multi {
+		s = whole(w, s)
+	}
+	if c.PauseWrite {
+		s = s.with(w, "CLIENT", "UNPAUSE")
+	}
+	return s.then(probes(w))
+}
+
+// armedScript is what waits behind the XREAD.
+func armedScript(w words, c capabilities) script { return whole(w, fenceBody(w, c)) }
+
+// openScript makes a fenced Redis a master again, born locked.
+func openScript(w words, maxLag string) script {
+	s := script{}.with(w, "CONFIG", "SET", keyLock, lockValue)
+	if maxLag == "0" {
+		s = s.with(w, "CONFIG", "SET", keyLag, lagValue)
+	}
+	return whole(w, s.with(w, "REPLICAOF", "NO", "ONE"))
+}
+
+// followScript makes Redis a replica. A master that is to become one answers
+// nothing until it is in sync (shut).
+func followScript(w words, c capabilities, host, port string, shut, lock bool) script {
+	var s script
+	if shut {
+		s = s.with(w, "CONFIG", "SET", keyStale, staleValue)
+		s = s.with(w, "CONFIG", "SET", keyPrio, vetoValue)
+	}
+	if lock {
+		s = s.with(w, "CONFIG", "SET", keyLock, lockValue)
+	}
+	s = s.with(w, "REPLICAOF", host, port)
+	if shut && c.Kill {
+		s = s.with(w, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+		s = s.with(w, "CLIENT", "KILL", "TYPE", "pubsub")
+	}
+	return whole(w, s)
+}

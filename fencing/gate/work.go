@@ -1,0 +1,351 @@
+package gate
+
+// The worker: looks, and brings about everything that is not the fence.
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// worker is the state of the one goroutine that looks and changes.
+type worker struct {
+	hinted atomic.Bool // Poke was called; the only field others touch
+
+	look *look
+	on   *conn // what was looked at last
+	seen watchdog.Redis
+	cur  settings
+
+	dirty         bool // what was read is no longer so: read all again
+	noRole        bool // ROLE is denied
+	lockAt        watchdog.Instant
+	restAt        watchdog.Instant
+	replicationAt watchdog.Instant
+	memoryAt      watchdog.Instant
+	capsAt        watchdog.Instant
+	capsOn        *conn
+	heldAt        watchdog.Instant // the last CLIENT PAUSE of ours; zero: none, or taken back
+	followedAt    watchdog.Instant // the last REPLICAOF of ours
+	followed      watchdog.Address
+
+	originals Originals
+	kept      Originals // what Record has on disk
+	keeping   <-chan struct{}
+	learntAt  watchdog.Instant // when originals last changed
+	file      settings         // redis.conf's, read once when there is no record
+	fileRead  <-chan struct{}
+
+	firstLook  bool // of this run id
+	rejoin     bool // what was fenced is a replica, not in sync yet
+	killed     bool
+	pid        int
+	configFile string
+	pauseOK    bool
+
+	fencedSeen  bool // this run id was seen refusing: its redis.conf is to say so
+	rewriteDue  bool
+	rewriteAt   watchdog.Instant // not before
+	rewriting   *call
+	rewroteOurs Originals // as they were when it was sent
+
+	armFailing watchdog.Instant // since when arming fails; zero: it does not
+	armRetry   watchdog.Instant // not before
+	armGuard   time.Duration    // taken off the time it is armed for; see armOnce
+}
+
+func (w *worker) pausing(want watchdog.Gate) bool {
+	return want.Access == watchdog.Hold && w.seen.Role == watchdog.Master && w.pauseWrite()
+}
+
+// work turns until ctx is done.
+func (g *Gate) work(ctx context.Context, report func(watchdog.Redis)) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.wake:
+		case <-timer.C:
+		}
+		if g.worker.hinted.Swap(false) {
+			g.worker.dirty = true
+		}
+		next := g.turn(ctx, report)
+		timer.Reset(next)
+	}
+}
+
+// turn looks once and takes the steps that are due; it returns how long to
+// rest.
+func (g *Gate) turn(ctx context.Context, report func(watchdog.Redis)) time.Duration {
+	w := &g.worker
+	for range 4 { // a step is looked at as soon as it is taken
+		g.lookAt(ctx, report)
+		if ctx.Err() != nil {
+			return time.Hour
+		}
+		if w.seen.Answer != watchdog.Up {
+			return g.rest()
+		}
+		g.checkRights(ctx)
+		g.learn()
+		g.persist()
+		want, wanted := g.wish()
+		if !wanted {
+			return g.rest()
+		}
+		acted, err := g.act(ctx, want)
+		g.note(err)
+		if !acted || err != nil {
+			return g.rest()
+		}
+		w.dirty = true
+	}
+	return g.rest()
+}
+
+// note keeps account of a step that was refused.
+func (g *Gate) note(err error) {
+	switch {
+	case err == nil:
+		g.clearFault("gate_step")
+	case errors.Is(err, errSuperseded), errors.Is(err, errNoHand), errors.Is(err, errUnanswered):
+	default:
+		g.mu.Lock()
+		g.details.Errors++
+		g.mu.Unlock()
+		g.setFault(Fault{
+			ID: "gate_step", Error: true, Text: "a change of Redis was refused: " + err.Error(),
+			Remedy: "check the rights of the watchdog's Redis user: ACL SETUSER <user> " + ACLRule,
+		})
+	}
+}
+
+// rest is how long nothing has to be looked at.
+func (g *Gate) rest() time.Duration {
+	w := &g.worker
+	want, _ := g.wish()
+	every := g.conf.PollEvery
+	brisk := want.Access == watchdog.Hold || w.seen.Answer != watchdog.Up ||
+		w.seen.Role == watchdog.Nowhere || w.rejoin || want.Open || w.rewriting != nil
+	if brisk || want.Access == watchdog.Refuse {
+		every = min(every, briskPoll)
+	}
+	if at := g.armDue(want); at != 0 {
+		every = min(every, max(at.Sub(g.conf.Now()), time.Millisecond))
+	}
+	return every
+}
+
+// act takes the first step that is due. acted says that Redis has changed.
+func (g *Gate) act(ctx context.Context, want watchdog.Gate) (acted bool, err error) {
+	w := &g.worker
+	if want.Access == watchdog.Refuse {
+		return false, nil // the fencer's; what stands armed stands
+	}
+	if acted, err := g.unhold(ctx, want); acted || err != nil {
+		return acted, err
+	}
+	if acted, err := g.disarmUnwanted(ctx, want); acted || err != nil {
+		return acted, err
+	}
+	switch {
+	case want.Open && w.seen.Role == watchdog.Nowhere && (want.Access == watchdog.Lock || want.Release):
+		return g.openUp(ctx, want)
+	case want.Access == watchdog.Follow && want.Master != "" && want.Master != w.seen.Following:
+		return g.follow(ctx, want)
+	}
+	return g.settle(ctx, want)
+}
+
+// unhold takes our pause back as soon as it is no longer wanted.
+func (g *Gate) unhold(ctx context.Context, want watchdog.Gate) (bool, error) {
+	w := &g.worker
+	if w.heldAt == 0 || want.Access == watchdog.Hold {
+		return false, nil
+	}
+	if g.conf.Now().Sub(w.heldAt) > pauseFor {
+		w.heldAt = 0
+		return false, nil
+	}
+	re, err := g.change(ctx, want, script{}.with(g.words, "CLIENT", "UNPAUSE"))
+	if err != nil {
+		return false, err
+	}
+	w.heldAt = 0
+	g.fail("gate.hold.lifted")
+	if err := firstError(re); err != nil { // it ends by itself, a little later
+		g.log.Debug("pause not lifted", "error", err)
+	}
+	return true, nil
+}
+
+// openUp makes the fenced Redis a master, locked. The originals come back when
+// it is seen to be one.
+func (g *Gate) openUp(ctx context.Context, want watchdog.Gate) (bool, error) {
+	w := &g.worker
+	g.fail("gate.unfence.begun")
+	g.log.Info("making the fenced Redis a master again, locked")
+	re, err := g.change(ctx, want, openScript(g.words, w.cur.lag))
+	if err != nil {
+		return false, err
+	}
+	g.fail("gate.unfence.sent")
+	w.rejoin = true // its values are the fence's still
+	return true, execError(re)
+}
+
+// follow makes Redis a replica of want.Master.
+func (g *Gate) follow(ctx context.Context, want watchdog.Gate) (bool, error) {
+	w := &g.worker
+	now := g.conf.Now()
+	if w.followed == want.Master && w.followedAt != 0 && now.Sub(w.followedAt) < time.Second {
+		return false, nil // it was told so just now; telling it again would only begin the sync anew
+	}
+	host, port, err := net.SplitHostPort(string(want.Master))
+	if err != nil {
+		return false, err
+	}
+	caps := g.capabilities()
+	shut := w.seen.Role == watchdog.Master && caps.Config
+	s := followScript(g.words, caps, host, port, shut, !want.Unlocked && caps.Config)
+	g.log.Info("following", "master", string(want.Master), "from", string(w.seen.Following))
+	g.fail("gate.rejoin.begun")
+	if shut || w.seen.Role == watchdog.Nowhere {
+		w.rejoin = true
+	}
+	re, err := g.change(ctx, want, s)
+	if err != nil {
+		return false, err
+	}
+	w.followed, w.followedAt = want.Master, now
+	g.fail("gate.rejoin.sent")
+	return true, execError(re)
+}
+
+// settle brings the four parameters and the armed fence to where they belong:
+// first what shuts, then the operator's values, then the armed fence, and the
+// lock off last.
+func (g *Gate) settle(ctx context.Context, want watchdog.Gate) (bool, error) {
+	w := &g.worker
+	if !w.cur.known() || !w.originals.Known {
+		return g.armStep(ctx, want)
+	}
+	to := aim(want, w.seen, w.cur, w.originals, w.rejoin, w.pauseWrite())
+	if w.rejoin && w.seen.Role != watchdog.Nowhere && (w.seen.Role == watchdog.Master || w.seen.LinkUp) &&
+		to.stale == w.cur.stale && to.prio == w.cur.prio {
+		w.rejoin = false
+		g.log.Info("back with the operator's values", "role", roleName(w.seen.Role), "following", string(w.seen.Following))
+	}
+	if to.lock == lockValue && to.lock != w.cur.lock || to.lag == lagValue && to.lag != w.cur.lag && to.lock == lockValue {
+		return g.lock(ctx, want, to)
+	}
+	if to.stale != w.cur.stale || to.prio != w.cur.prio {
+		return g.restore(ctx, want, to)
+	}
+	if acted, err := g.armStep(ctx, want); acted || err != nil {
+		return acted, err
+	}
+	if to.lock != w.cur.lock {
+		if want.Arm != 0 && w.seen.ArmedFor == 0 && !g.armIsOff() {
+			return false, nil // not open before the fence stands
+		}
+		return g.unlock(ctx, want, to)
+	}
+	return false, nil
+}
+
+func (g *Gate) lock(ctx context.Context, want watchdog.Gate, to settings) (bool, error) {
+	w := &g.worker
+	if !g.recorded() {
+		return false, nil
+	}
+	s := script{}.with(g.words, "CONFIG", "SET", keyLock, lockValue)
+	if to.lag != w.cur.lag {
+		s = s.with(g.words, "CONFIG", "SET", keyLag, to.lag)
+	}
+	g.fail("gate.lock.begun")
+	re, err := g.change(ctx, want, s)
+	if err != nil {
+		return false, err
+	}
+	g.fail("gate.lock.sent")
+	return true, firstError(re)
+}
+
+func (g *Gate) unlock(ctx context.Context, want watchdog.Gate, to settings) (bool, error) {
+	w := &g.worker
+	s := script{}.with(g.words, "CONFIG", "SET", keyLock, to.lock)
+	if to.lag != w.cur.lag {
+		s = s.with(g.words, "CONFIG", "SET", keyLag, to.lag)
+	}
+	g.fail("gate.unlock.begun")
+	re, err := g.change(ctx, want, s)
+	if err != nil {
+		return false, err
+	}
+	g.fail("gate.unlock.sent")
+	g.log.Info("write lock taken off")
+	return true, firstError(re)
+}
+
+// restore sets serve-stale-data and the priority, both or neither.
+func (g *Gate) restore(ctx context.Context, want watchdog.Gate, to settings) (bool, error) {
+	w := &g.worker
+	if veto := to.prio == vetoValue && w.originals.ReplicaPriority != vetoValue; veto {
+		if !w.originals.Veto {
+			w.originals.Veto, w.originals.Dirty = true, true
+			w.learntAt = g.conf.Now()
+			g.persist()
+		}
+		if !g.recorded() {
+			return false, nil // or a crash would make our 0 the operator's
+		}
+	}
+	var s script
+	if to.stale != w.cur.stale {
+		s = s.with(g.words, "CONFIG", "SET", keyStale, to.stale)
+	}
+	if to.prio != w.cur.prio {
+		s = s.with(g.words, "CONFIG", "SET", keyPrio, to.prio)
+	}
+	g.fail("gate.restore.begun")
+	re, err := g.change(ctx, want, whole(g.words, s))
+	if err != nil {
+		return false, err
+	}
+	g.fail("gate.restore.sent")
+	return true, execError(re)
+}
+
+// firstError is the first error among plain answers.
+func firstError(re []reply) error {
+	for _, r := range re {
+		if err := r.err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// execError is the first error of a transaction: while it was queued, or in
+// what EXEC answered.
+func execError(re []reply) error {
+	if err := firstError(re); err != nil {
+		return err
+	}
+	if len(re) == 0 {
+		return nil
+	}
+	return firstError(re[len(re)-1].elems)
+}
+
+func roleName(r watchdog.Role) string {
+	return [...]string{"unknown", "master", "replica", "nowhere"}[r]
+}
