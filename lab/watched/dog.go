@@ -1,0 +1,228 @@
+package watched
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+)
+
+// Config is a watchdog's configuration, as its YAML has it.
+type Config struct {
+	Etcd       map[string]any   `yaml:"etcd"`
+	HTTP       map[string]any   `yaml:"http"`
+	Log        map[string]any   `yaml:"log"`
+	StateDir   string           `yaml:"state_dir"`
+	RuntimeDir string           `yaml:"runtime_dir"`
+	Groups     []map[string]any `yaml:"groups"`
+}
+
+// Dog is a watchdog beside one Redis.
+type Dog struct {
+	*lab.Process
+	Redis      *lab.Redis
+	HTTP       string // "ip:port" of its pages, on its own host
+	ConfigFile string
+	Systemd    *Manager // stands in for the service manager's descriptor store; nil: none
+
+	client *http.Client
+	lab    *lab.Lab
+	t      lab.T
+}
+
+var build = struct {
+	once sync.Once
+	path string
+	err  error
+}{}
+
+// Binary builds the watchdog with its failpoints, once a process, and is its
+// path.
+func Binary() (string, error) {
+	build.once.Do(func() {
+		_, file, _, _ := runtime.Caller(0)
+		root := filepath.Dir(filepath.Dir(filepath.Dir(file)))
+		build.path = filepath.Join(root, ".tools", fmt.Sprintf("redis-watchdog-%d", os.Getpid()))
+		cmd := exec.Command("go", "build", "-tags", "failpoints", "-o", build.path, "./cmd/redis-watchdog")
+		cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			build.err = fmt.Errorf("build the watchdog: %w: %s", err, out)
+		}
+	})
+	return build.path, build.err
+}
+
+func (w *World) newDog(h *lab.Host, r *lab.Redis, o Options) *Dog {
+	w.T.Helper()
+	binary, err := Binary()
+	if err != nil {
+		w.T.Fatalf("%v", err)
+	}
+	d := &Dog{Redis: r, lab: w.Lab, t: w.T}
+	d.Process = h.Prepare(lab.Command{Name: "watchdog", Path: binary, Args: []string{"run", "--config", "config.yaml"}})
+	d.HTTP = net.JoinHostPort("127.0.0.1", fmt.Sprint(h.Port(26380)))
+	d.client = &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DialContext: h.Dial, DisableKeepAlives: true}}
+	d.ConfigFile = filepath.Join(d.Dir, "config.yaml")
+	d.Write(w.config(d, o))
+	return d
+}
+
+// config is what a person would write for this host.
+func (w *World) config(d *Dog, o Options) Config {
+	var sentinels []string
+	for _, s := range w.Group.Sentinels {
+		sentinels = append(sentinels, s.Address)
+	}
+	policy := map[string]any{}
+	for k, v := range o.Policy {
+		policy[k] = v
+	}
+	c := Config{
+		Etcd: map[string]any{"endpoints": w.Etcd.Endpoints()},
+		HTTP: map[string]any{"listen": d.HTTP},
+		Log:  map[string]any{"level": "debug"},
+		// Relative paths would be taken from where the file is.
+		StateDir: filepath.Join(d.Dir, "state"), RuntimeDir: filepath.Join(d.Dir, "run"),
+		Groups: []map[string]any{{
+			"name": w.Group.Name, "sentinels": sentinels, "policy": policy,
+			"nodes": []map[string]any{{"name": "default", "address": d.Redis.Address}},
+		}},
+	}
+	if o.Config != nil {
+		o.Config(&c)
+	}
+	return c
+}
+
+// Write replaces the configuration; a running watchdog goes on with the old.
+func (d *Dog) Write(c Config) {
+	d.t.Helper()
+	for _, dir := range []string{c.StateDir, c.RuntimeDir} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			d.t.Fatalf("make directory of %s: %v", d.Name, err)
+		}
+	}
+	b, err := yaml.Marshal(c)
+	if err == nil {
+		err = os.WriteFile(d.ConfigFile, b, 0o600)
+	}
+	if err != nil {
+		d.t.Fatalf("write configuration of %s: %v", d.Name, err)
+	}
+}
+
+// TryStatus asks the watchdog for its node's status.
+func (d *Dog) TryStatus() (agent.Status, error) {
+	var all []agent.Status
+	if err := d.get("/status", &all); err != nil {
+		return agent.Status{}, err
+	}
+	if len(all) == 0 {
+		return agent.Status{}, fmt.Errorf("%s shows no node", d.Name)
+	}
+	return all[0], nil
+}
+
+func (d *Dog) get(path string, into any) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.HTTP+path, nil)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", d.Name, err)
+	}
+	resp, err := d.client.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", d.Name, err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		return fmt.Errorf("ask %s: decode %s: %w", d.Name, path, err)
+	}
+	return nil
+}
+
+// Get is the status code a page answers with; 0: none.
+func (d *Dog) Get(path string) int {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.HTTP+path, nil)
+	if err != nil {
+		return 0
+	}
+	resp, err := d.client.Do(req)
+	if err != nil {
+		return 0
+	}
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+// Status is TryStatus, and no answer ends the test.
+func (d *Dog) Status() agent.Status {
+	d.t.Helper()
+	s, err := d.TryStatus()
+	if err != nil {
+		d.t.Fatalf("%v", err)
+	}
+	return s
+}
+
+// WaitFor waits until the node's status satisfies what is asked.
+func (d *Dog) WaitFor(what string, is func(agent.Status) bool) agent.Status {
+	d.t.Helper()
+	var s agent.Status
+	d.lab.Eventually(d.Name+" "+what, time.Minute, func() error {
+		var err error
+		if s, err = d.TryStatus(); err != nil {
+			return err
+		}
+		if !is(s) {
+			return fmt.Errorf("phase %s, wanted %s, row %d %s, guarded %v, faults %v", s.Phase, s.Wanted, s.Row, s.Reason, s.Guarded, s.Faults)
+		}
+		return nil
+	})
+	return s
+}
+
+// WaitPhase waits until the phase is seen.
+func (d *Dog) WaitPhase(phase string) agent.Status {
+	d.t.Helper()
+	return d.WaitFor("shows phase "+phase, func(s agent.Status) bool { return s.Phase == phase })
+}
+
+// CLI runs a command of the watchdog's binary on its host, and is its output
+// and exit code.
+func (d *Dog) CLI(args ...string) (string, int) {
+	d.t.Helper()
+	binary, err := Binary()
+	if err != nil {
+		d.t.Fatalf("%v", err)
+	}
+	p := d.Host.Run(lab.Command{Name: "cli", Path: binary, Args: append(args, "--config", d.ConfigFile)})
+	code := p.Wait()
+	return p.Text(), code
+}
+
+// Decisions are the log's lines of decisions so far.
+func (d *Dog) Decisions() []string {
+	var out []string
+	for line := range strings.Lines(d.Text()) {
+		if strings.Contains(line, " decision: ") {
+			out = append(out, strings.TrimSpace(line))
+		}
+	}
+	return out
+}

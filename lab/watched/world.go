@@ -1,0 +1,200 @@
+package watched
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
+	"github.com/redis-watchdog/redis-watchdog/lab"
+)
+
+// Options of a World. The zero value is three hosts a, b and c, each with a
+// Redis (a's is the master), a Sentinel, an etcd member and a watchdog;
+// down-after 3 s, quorum 2.
+type Options struct {
+	Hosts     int               // with a Redis and a watchdog each; zero: 3
+	Sentinels []string          // names of their hosts; empty: as many as Redis, and at least three
+	Etcd      []string          // names of the members' hosts; empty: the first three
+	Group     lab.GroupConfig   // further settings; Hosts and SentinelHosts are set
+	Cluster   lab.EtcdConfig    // of etcd
+	Policy    map[string]string // keys of policy in the watchdogs' configuration
+	Config    func(*Config)     // last word on a watchdog's configuration
+	Unguarded bool              // no watchdogs: Sentinel alone
+	Paused    bool              // watchdogs are prepared, not started
+}
+
+// World is a running group with its watchdogs.
+type World struct {
+	*lab.Lab
+	T     lab.T
+	Hosts []*lab.Host // with a Redis
+	Etcd  *lab.Etcd
+	Group *lab.Group
+	Dogs  []*Dog // in the order of the hosts
+
+	store *grant.Store
+}
+
+// Start makes a lab of network namespaces and a World in it, and waits until
+// every node is guarded.
+func Start(t lab.T, o Options) *World {
+	t.Helper()
+	return StartIn(lab.New(t), t, o)
+}
+
+// StartIn makes a World in a lab that is there.
+func StartIn(l *lab.Lab, t lab.T, o Options) *World {
+	t.Helper()
+	names := []string{"a", "b", "c", "d", "e"}
+	if o.Hosts == 0 {
+		o.Hosts = 3
+	}
+	if len(o.Sentinels) == 0 {
+		o.Sentinels = names[:max(o.Hosts, 3)]
+	}
+	if len(o.Etcd) == 0 {
+		o.Etcd = names[:3]
+	}
+	w := &World{Lab: l, T: t, Hosts: l.Hosts(names[:o.Hosts]...)}
+	if !o.Unguarded {
+		w.Etcd = l.Etcd(o.Cluster, l.Hosts(o.Etcd...)...)
+	}
+	g := o.Group
+	g.Hosts, g.SentinelHosts = w.Hosts, l.Hosts(o.Sentinels...)
+	if g.DownAfter == 0 {
+		g.DownAfter = 3 * time.Second
+	}
+	w.Group = l.Group(g)
+	if o.Unguarded {
+		return w
+	}
+	for i, h := range w.Hosts {
+		w.Dogs = append(w.Dogs, w.newDog(h, w.Group.Redis[i], o))
+	}
+	if o.Paused {
+		return w
+	}
+	for _, d := range w.Dogs {
+		d.Restart()
+	}
+	w.WaitGuarded()
+	return w
+}
+
+// WaitGuarded waits until every watchdog that runs says its node is guarded,
+// and exactly one serves as the granted master.
+func (w *World) WaitGuarded() {
+	w.T.Helper()
+	w.Eventually("every node is guarded and one is granted", time.Minute, func() error {
+		serving := 0
+		for _, d := range w.Dogs {
+			if !d.Running() {
+				continue
+			}
+			s, err := d.TryStatus()
+			if err != nil {
+				return err
+			}
+			if !s.Guarded {
+				return fmt.Errorf("%s is not guarded: phase %s, row %d %s, faults %v", d.Name, s.Phase, s.Row, s.Reason, s.Faults)
+			}
+			if s.Phase == "serve" && s.GrantOurs {
+				serving++
+			}
+		}
+		if serving != 1 {
+			return fmt.Errorf("%d nodes serve under a grant", serving)
+		}
+		return nil
+	})
+}
+
+// WaitServing waits until one of the watchdogs serves under the grant, and is
+// that one.
+func (w *World) WaitServing(among ...*Dog) *Dog {
+	w.T.Helper()
+	if len(among) == 0 {
+		among = w.Dogs
+	}
+	var found *Dog
+	w.Eventually("a granted master", time.Minute, func() error {
+		var seen []string
+		for _, d := range among {
+			s, err := d.TryStatus()
+			if err != nil {
+				seen = append(seen, fmt.Sprintf("%s: %v", d.Name, err))
+				continue
+			}
+			if s.Phase == "serve" && s.GrantOurs {
+				found = d
+				return nil
+			}
+			seen = append(seen, fmt.Sprintf("%s: %s, row %d %s", d.Name, s.Phase, s.Row, s.Reason))
+		}
+		return fmt.Errorf("none serves: %v", seen)
+	})
+	return found
+}
+
+// Others is every watchdog but the one.
+func (w *World) Others(one *Dog) []*Dog {
+	return slices.DeleteFunc(slices.Clone(w.Dogs), func(d *Dog) bool { return d == one })
+}
+
+// Store reads what etcd holds, from a host's side.
+func (w *World) Store(h *lab.Host) *grant.Store {
+	w.T.Helper()
+	if w.store != nil {
+		return w.store
+	}
+	s, err := grant.Open(grant.Config{
+		Endpoints: w.Etcd.Endpoints(), DialContext: h.Dial, Now: lab.Now, Log: hclog.NewNullLogger(),
+	})
+	if err != nil {
+		w.T.Fatalf("open store: %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	w.T.Cleanup(func() {
+		cancel()
+		<-done
+		if err := s.Close(); err != nil {
+			w.T.Logf("close store: %v", err)
+		}
+	})
+	w.store = s
+	return s
+}
+
+// Record is everything etcd holds of the group, read by the second host.
+func (w *World) Record() grant.Group {
+	w.T.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	g, err := w.Store(w.Hosts[min(1, len(w.Hosts)-1)]).Read(ctx, w.Group.Name)
+	if err != nil {
+		w.T.Fatalf("read group from etcd: %v", err)
+	}
+	return g
+}
+
+// WaitAgreed waits until etcd's agreement names the Redis.
+func (w *World) WaitAgreed(r *lab.Redis) grant.MasterRecord {
+	w.T.Helper()
+	var rec grant.MasterRecord
+	w.Eventually("etcd names "+r.Name, time.Minute, func() error {
+		rec = w.Record().Agreement
+		if string(rec.Address) != r.Address {
+			b, err := json.Marshal(rec)
+			return fmt.Errorf("it says %s (%v)", b, err)
+		}
+		return nil
+	})
+	return rec
+}
