@@ -1,0 +1,64 @@
+# make demo   brings up a group and breaks it before your eyes (KEEP=1: and leaves it up)
+# make test   everything CI runs
+# All do their own set-up: Debian 12 with Go, as root or with sudo.
+
+SHELL       := /bin/bash -o pipefail
+VERSION     ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),devel)
+export PATH := $(PATH):/usr/sbin:/sbin
+
+# Network namespaces need root: without it the test binaries, and only they,
+# run under sudo.
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$(PATH))
+GOTEST = go test -timeout=$(TIMEOUT) $(if $(ROOT),-exec='$(ROOT)')
+TIMEOUT = 20m
+
+.PHONY: build setup check test sim soak bench demo fuzz clean
+
+build: # one static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o bin/redis-watchdog ./cmd/redis-watchdog
+
+setup: .tools/etcd # Redis, Sentinel, nftables by apt-get; etcd from its source. Starts no service
+	tools/setup
+
+# The lab builds it too where it is missing (lab.EtcdBinary), under a lock.
+.tools/etcd: tools/etcd/go.mod
+	mkdir -p .tools
+	cd tools/etcd && flock ../../$@.lock sh -c "CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o ../../$@.new go.etcd.io/etcd/server/v3 && mv ../../$@.new ../../$@"
+
+.tools/staticcheck: tools/staticcheck/go.mod
+	mkdir -p .tools
+	cd tools/staticcheck && go build -trimpath -o ../../$@ honnef.co/go/tools/cmd/staticcheck
+
+check: .tools/staticcheck
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	go vet ./...
+	go vet -tags=soak ./...
+	.tools/staticcheck ./...
+
+test: setup build check
+	$(GOTEST) -race -count=1 -json ./... | go run ./tools/testguard
+
+SIM ?= 10m
+sim: # the simulated group, as long as you like: make sim SIM=1h
+	go test ./watchdog/sim -count=1 -timeout=0 -v -run=TestSim -sim.time=$(SIM)
+
+SOAK ?= .
+soak: TIMEOUT = 6h
+soak: setup build # the long forms: make soak SOAK=TestName
+	$(GOTEST) -tags=soak -count=1 -v -run='$(SOAK)' ./...
+
+BENCH ?= .
+bench: setup build
+	$(GOTEST) -count=1 -run='^$$' -bench='$(BENCH)' ./...
+
+demo: setup build
+	go build -o bin/demo ./lab/demo
+	$(ROOT) bin/demo $(if $(KEEP),-keep)
+
+FUZZ ?= 30s
+fuzz: # every fuzz target in turn, each for FUZZ
+	@git grep -oE '^func Fuzz\w+' -- '*_test.go' | sed 's/:func /:/' | while IFS=: read -r file name; do \
+		go test -run='^$$' -fuzz="^$$name$$" -fuzztime=$(FUZZ) "./$$(dirname $$file)" || exit; done
+
+clean:
+	rm -rf bin .tools .cache
