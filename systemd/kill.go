@@ -24,47 +24,85 @@ const managerShare = 50 * time.Millisecond
 // ctx ends. It does nothing that waits for a disk. Stop orders to other units
 // do not follow from it ("ignore-dependencies"): a service that Requires= Redis
 // is not stopped by a fence, nor waited for.
-func (u *Units) Kill(ctx context.Context, name string) error {
-	u.mu.Lock()
-	p := u.units[name]
-	u.mu.Unlock()
-	if p == nil {
-		// Not prepared: what is known is the name. Late, but better than none.
-		p = &unit{id: name}
-	}
-	shutErr := u.shut(p.id)
+func (u *Units) Kill(ctx context.Context, name string) error { return u.kill(ctx, name, 0) }
 
+// kill is Kill; pid is what Redis said of itself, for a Redis that was started
+// since Prepare.
+func (u *Units) kill(ctx context.Context, name string, pid int) error {
+	p, process := u.prepared(name)
+	defer func() { _ = process.Close() }()
+	shutErr := u.shut(p.id)
+	if process != nil && process.exited() || pid != 0 && pid != process.PID() {
+		if fresh, err := OpenProcess(Claim{PID: pid}); err == nil {
+			_ = process.Close()
+			process = fresh
+		} else if process != nil && process.exited() {
+			_ = process.Close()
+			process = nil
+		}
+	}
+
+	share := managerShare
+	if shutErr != nil || !p.gated {
+		// Killed without the order, it would be restarted into serving.
+		u.log.Warn("unit will be kept down by its stop order alone", "unit", p.id, "error", shutErr)
+		share = half(ctx)
+	}
 	ordered := make(chan error, 1)
-	go func() { ordered <- u.order(ctx, p.id) }()
-	share := time.NewTimer(managerShare)
-	defer share.Stop()
+	u.orders.Go(func() {
+		// Not ended by ctx: the order takes the unit out of its automatic
+		// restart also when it comes after the death.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+		defer cancel()
+		err := u.order(ctx, p.id)
+		if err != nil {
+			u.log.Warn("service manager did not take the stop order", "unit", p.id, "error", err)
+		}
+		ordered <- err
+	})
+	timer := time.NewTimer(share)
+	defer timer.Stop()
 	var orderErr error
-	waiting := true
 	select {
 	case orderErr = <-ordered:
-		waiting = false
-	case <-share.C:
+	case <-timer.C:
+		orderErr = errors.New("the service manager did not answer")
 	case <-ctx.Done():
 	}
 	directErr := ErrNoProcess
-	if p.process != nil {
+	if process != nil {
 		// Also when the manager said yes: killing twice costs nothing.
-		directErr = p.process.signal()
+		directErr = process.signal()
 	}
-	err := u.awaitDead(ctx, p)
-	if waiting {
-		orderErr = <-ordered // ends with ctx at the latest
-	}
-	if err != nil {
+	if err := u.awaitDead(ctx, p.id, process); err != nil {
 		return fmt.Errorf("kill unit %s: %w", name, errors.Join(err, shutErr, orderErr, directErr))
 	}
-	if shutErr != nil || !p.gated {
-		u.log.Warn("killed unit is kept down by its stop order alone", "unit", p.id, "error", shutErr)
-	}
-	if orderErr != nil {
-		u.log.Warn("service manager did not take the stop order", "unit", p.id, "error", orderErr)
-	}
 	return nil
+}
+
+// prepared is what Prepare left for a unit, with a process of the caller's own:
+// another Prepare may replace it meanwhile. Of a unit that was not prepared only
+// the name is known: late, but better than none.
+func (u *Units) prepared(name string) (*unit, *Process) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	p := u.units[name]
+	if p == nil {
+		return &unit{id: name}, nil
+	}
+	process, err := p.process.duplicate()
+	if err != nil {
+		u.log.Warn("prepared process cannot be used", "unit", p.id, "error", err)
+	}
+	return p, process
+}
+
+// half is half of the time that ctx leaves, at most a second.
+func half(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return min(time.Second, time.Until(deadline)/2)
+	}
+	return time.Second
 }
 
 // order has the manager stop the unit and kill all of it. The stop comes first
@@ -88,27 +126,21 @@ func (u *Units) order(ctx context.Context, id string) error {
 	return errors.Join(stopErr, killErr)
 }
 
-// awaitDead waits until the main process is gone: the prepared one, and then
-// any that the manager names (a restart that Prepare did not see).
-func (u *Units) awaitDead(ctx context.Context, p *unit) error {
-	if p.process != nil {
-		if err := p.process.awaitExit(ctx); err != nil {
+// awaitDead waits until the main process is gone: the one that was killed, and
+// then any that the manager names (a restart that Prepare did not see). A
+// manager that does not answer is not waited for when the process was seen to
+// die: nothing starts behind the gate.
+func (u *Units) awaitDead(ctx context.Context, id string, process *Process) error {
+	if process != nil {
+		if err := process.awaitExit(ctx); err != nil {
 			return err
 		}
 	}
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		conn, err := u.connection(ctx)
-		if err == nil {
-			var pid int
-			if pid, err = mainPID(ctx, conn, p.id); err == nil && pid == 0 {
-				return nil
-			}
-		}
-		if err != nil && p.process != nil {
-			// The manager cannot be asked; what we know of is dead, and the
-			// gate is shut.
+		pid, err := u.askMainPID(ctx, id, process != nil)
+		if err == nil && pid == 0 || err != nil && process != nil {
 			return nil
 		}
 		select {
@@ -117,4 +149,18 @@ func (u *Units) awaitDead(ctx context.Context, p *unit) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// askMainPID asks the manager; in a hurry it waits for no more than its share.
+func (u *Units) askMainPID(ctx context.Context, id string, hurry bool) (int, error) {
+	if hurry {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, managerShare)
+		defer cancel()
+	}
+	conn, err := u.connection(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return mainPID(ctx, conn, id)
 }

@@ -99,6 +99,17 @@ func (p *Process) Close() error {
 	return unix.Close(p.fd)
 }
 
+func (p *Process) duplicate() (*Process, error) {
+	if p == nil {
+		return nil, nil
+	}
+	fd, err := unix.FcntlInt(uintptr(p.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("duplicate pidfd of %d: %w", p.pid, err)
+	}
+	return &Process{pid: p.pid, fd: fd}, nil
+}
+
 func openPID(pid int) (*Process, error) {
 	fd, err := unix.PidfdOpen(pid, 0) // close-on-exec by itself
 	if err != nil {

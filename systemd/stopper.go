@@ -47,7 +47,7 @@ func (s *Stopper) Prepare(ctx context.Context, c Claim) error {
 // log. See Units.Kill and Process.Kill.
 func (s *Stopper) Kill(ctx context.Context, pid int, _ string) error {
 	if s.unit != "" {
-		return s.units.Kill(ctx, s.unit)
+		return s.units.kill(ctx, s.unit, pid)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
@@ -39,8 +40,12 @@ type Units struct {
 	// them.
 	dir string
 
+	manager atomic.Pointer[manager] // nil: not dialled
+	dialing chan struct{}           // holds one value while somebody dials
+
+	orders sync.WaitGroup // stop orders under way
+
 	mu    sync.Mutex
-	conn  *dbus.Conn
 	units map[string]*unit // by the name they were prepared under
 }
 
@@ -65,11 +70,13 @@ type UnitState struct {
 // NewUnits controls units through the manager of this host. Nothing is dialled
 // before it is needed.
 func NewUnits(log hclog.Logger) *Units {
-	return &Units{log: log, dir: "/run/systemd/system", units: make(map[string]*unit)}
+	return &Units{log: log, dir: "/run/systemd/system", dialing: make(chan struct{}, 1), units: make(map[string]*unit)}
 }
 
-// Close lets go of the manager and of every process. It changes no unit.
+// Close lets go of the manager and of every process. It changes no unit. No
+// other call may be under way or follow.
 func (u *Units) Close() error {
+	u.orders.Wait()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	var errs []error
@@ -77,9 +84,8 @@ func (u *Units) Close() error {
 		errs = append(errs, p.process.Close())
 		delete(u.units, name)
 	}
-	if u.conn != nil {
-		u.conn.Close()
-		u.conn = nil
+	if m := u.manager.Swap(nil); m != nil {
+		m.close()
 	}
 	return errors.Join(errs...)
 }
@@ -221,31 +227,56 @@ func (u *Units) Allow(ctx context.Context, name string) error {
 	return nil
 }
 
+// manager is an open connection to the service manager.
+type manager struct {
+	*dbus.Conn
+	cancel context.CancelFunc
+}
+
+func (m *manager) close() {
+	m.Close()
+	m.cancel()
+}
+
 // connection is the open connection to the manager, dialled anew when it broke:
-// as root straight to systemd, which needs no D-Bus daemon to be alive.
+// as root straight to systemd, which needs no D-Bus daemon to be alive. It waits
+// for a dial under way and for its own, both until ctx ends.
 func (u *Units) connection(ctx context.Context) (*dbus.Conn, error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.conn != nil && u.conn.Connected() {
-		return u.conn, nil
+	if m := u.manager.Load(); m != nil && m.Connected() {
+		return m.Conn, nil
 	}
-	if u.conn != nil {
-		u.conn.Close()
-		u.conn = nil
-	}
-	if err := ctx.Err(); err != nil {
+	select {
+	case u.dialing <- struct{}{}:
+	case <-ctx.Done():
 		return nil, fmt.Errorf("connect to systemd: %w", context.Cause(ctx))
 	}
-	// The connection lives longer than ctx, which would close it.
+	defer func() { <-u.dialing }()
+	if m := u.manager.Load(); m != nil {
+		if m.Connected() {
+			return m.Conn, nil
+		}
+		m.close()
+		u.manager.Store(nil)
+	}
+	// The context of the dial is that of the connection's whole life: ctx ends
+	// it only while it is being made.
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	keep := context.AfterFunc(ctx, cancel)
 	dial := dbus.NewSystemConnectionContext
 	if os.Geteuid() == 0 {
 		dial = dbus.NewSystemdConnectionContext
 	}
-	conn, err := dial(context.WithoutCancel(ctx))
+	conn, err := dial(life)
 	if err != nil {
-		return nil, fmt.Errorf("connect to systemd: %w", err)
+		cancel()
+		return nil, fmt.Errorf("connect to systemd: %w", errors.Join(err, context.Cause(ctx)))
 	}
-	u.conn = conn
+	m := &manager{Conn: conn, cancel: cancel}
+	if !keep() {
+		m.close()
+		return nil, fmt.Errorf("connect to systemd: %w", context.Cause(ctx))
+	}
+	u.manager.Store(m)
 	return conn, nil
 }
 

@@ -323,6 +323,25 @@ func (h *Host) Thaw(ctx context.Context) error {
 	return h.cgroup.await(ctx, "frozen 0")
 }
 
+// SignalInit sends a signal to process 1 of the host, from outside, where
+// SIGSTOP and SIGKILL work on it: a service manager that hangs.
+func (h *Host) SignalInit(signal unix.Signal) error {
+	m := h.running()
+	if m == nil {
+		return ErrDown
+	}
+	h.mu.Lock()
+	pid, err := strconv.Atoi(m.leader)
+	h.mu.Unlock()
+	if err == nil {
+		err = unix.Kill(pid, signal)
+	}
+	if err != nil {
+		return fmt.Errorf("signal process 1 of %s: %w", h.Name, err)
+	}
+	return nil
+}
+
 // Close takes the host away, with its disk.
 func (h *Host) Close() error {
 	h.mu.Lock()

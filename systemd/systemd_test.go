@@ -1,0 +1,276 @@
+package systemd_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/redis-watchdog/redis-watchdog/lab/booted"
+)
+
+// The tests here run a stand-in for the watchdog (testdata/fencer) under the
+// shipped unit, beside Debian's redis-server under its own, on a host with a
+// real systemd.
+
+const patience = 60 * time.Second
+
+type host struct {
+	*booted.Host
+	t *testing.T
+}
+
+// boot boots a host of the Debian suite BOOTED_SUITE, bookworm unless it is set.
+func boot(t *testing.T) *host {
+	t.Helper()
+	t.Parallel() // they mostly wait
+	h := &host{Host: booted.Boot(t, "fenced", booted.Options{Suite: os.Getenv("BOOTED_SUITE")}), t: t}
+	binary := filepath.Join(t.TempDir(), "fencer")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./testdata/fencer")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build fencer: %v\n%s", err, out)
+	}
+	for from, to := range map[string]string{
+		binary:                   "/usr/bin/redis-watchdog",
+		"redis-watchdog.service": "/etc/systemd/system/redis-watchdog.service",
+	} {
+		if err := h.CopyIn(t.Context(), from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.sh("systemctl daemon-reload; systemctl start redis-server redis-watchdog")
+	t.Cleanup(func() {
+		if t.Failed() {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			journal, err := h.Journal(ctx, "redis-watchdog.service", "redis-server.service")
+			t.Logf("journal (%v):\n%s", err, journal)
+		}
+	})
+	return h
+}
+
+// sh runs a script on the host that has to succeed.
+func (h *host) sh(script string) string {
+	h.t.Helper()
+	out, err := h.try(script)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return out
+}
+
+func (h *host) try(script string) (string, error) {
+	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
+	defer cancel()
+	out, err := h.Sh(ctx, script)
+	return strings.TrimSpace(out), err
+}
+
+func (h *host) ask(request string) string {
+	h.t.Helper()
+	return h.sh("redis-watchdog ask " + request)
+}
+
+// await runs a script until it prints want.
+func (h *host) await(script, want string) {
+	h.t.Helper()
+	var got string
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		if got, _ = h.try(script); got == want {
+			return
+		}
+		select {
+		case <-h.t.Context().Done():
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	h.t.Fatalf("%s: got %q, want %q", script, got, want)
+}
+
+const (
+	role    = "redis-cli role | head -1"
+	nowhere = "redis-cli role | head -3 | tr '\\n' ' '"
+	fenced  = "slave 127.0.0.1 0"
+	blocked = "redis-cli client list | grep -c cmd=xread || true"
+	stored  = "systemctl show --value -p NFileDescriptorStore redis-watchdog"
+	state   = "systemctl show --value -p SubState redis-watchdog"
+)
+
+func (h *host) unfence() {
+	h.t.Helper()
+	h.sh("redis-cli replicaof no one; redis-cli config set replica-serve-stale-data yes; redis-cli config set replica-priority 100")
+	h.await(role, "master")
+}
+
+// restartSec makes the unit wait before it restarts, so that there is a time in
+// which nothing of the watchdog runs.
+func (h *host) restartSec(value string) {
+	h.t.Helper()
+	h.sh("d=/run/systemd/system/redis-watchdog.service.d; mkdir -p $d; printf '[Service]\\nRestartSec=" + value + "\\n' >$d/test.conf; systemctl daemon-reload")
+}
+
+func TestArmedFenceOutlivesTheWatchdog(t *testing.T) {
+	h := boot(t)
+	if got := h.ask("probe"); got != "true" {
+		t.Fatalf("probe of the store: got %s, want true", got)
+	}
+	h.await(stored, "0") // the probe has left nothing
+
+	t.Log("killed, and not back for a while: Redis fences itself")
+	h.restartSec("10s")
+	h.ask("arm fence.a 4000")
+	h.sh("systemctl kill -s KILL redis-watchdog")
+	h.await(state, "auto-restart")
+	if got := h.sh(role) + " " + h.sh(stored); got != "master 1" {
+		t.Errorf("after the kill, before the time: got role and stored %q, want master 1", got)
+	}
+	h.await(nowhere, fenced)
+	if got := h.sh(state); got != "auto-restart" {
+		t.Errorf("fenced with the watchdog %s, want auto-restart: it was not Redis by itself", got)
+	}
+	h.await(state, "running")
+
+	t.Log("restarted: the next process gets the descriptor back under its name")
+	h.restartSec("100ms")
+	h.unfence()
+	h.ask("remove fence.a")
+	h.await(stored, "0")
+	h.ask("arm fence.b 600000")
+	first := h.sh("systemctl show --value -p MainPID redis-watchdog")
+	h.sh("systemctl kill -s KILL redis-watchdog")
+	h.await("test $(systemctl show --value -p MainPID redis-watchdog) != "+first+" && redis-watchdog ask adopted", "fence.b=1")
+	h.sh("systemctl restart redis-watchdog")
+	h.await("redis-watchdog ask adopted", "fence.b=1")
+	if got := h.sh(blocked); got != "1" {
+		t.Errorf("armed fences in Redis after two restarts: got %s, want 1", got)
+	}
+
+	t.Log("removed from the store and closed: disarmed")
+	h.ask("remove fence.b")
+	h.sh("systemctl restart redis-watchdog") // closes the adopted one
+	h.await(blocked, "0")
+
+	t.Log("stopped in order: disarmed, and nobody is fenced")
+	h.ask("arm fence.c 600000")
+	h.await(blocked, "1")
+	h.sh("systemctl stop redis-watchdog")
+	h.await(blocked, "0")
+	if got := h.sh(role); got != "master" {
+		t.Errorf("after an orderly stop: got %s, want master", got)
+	}
+
+	t.Log("a wrong configuration after a restart: failed, not looping, disarmed")
+	h.sh("systemctl start redis-watchdog")
+	h.ask("arm fence.d 600000")
+	_, _ = h.try("redis-watchdog ask exit 64") // it dies before it answers
+	h.await("systemctl is-failed redis-watchdog || true", "failed")
+	h.await(blocked, "0")
+	if got := h.sh(role); got != "master" {
+		t.Errorf("after exit 64: got %s, want master", got)
+	}
+}
+
+func TestFrozenWatchdogIsReplacedAndItsFenceFires(t *testing.T) {
+	h := boot(t)
+	h.ask("arm fence.a 1500")
+	first := h.sh("systemctl show --value -p MainPID redis-watchdog")
+	h.sh("systemctl kill -s STOP redis-watchdog")
+	h.await(nowhere, fenced)
+	if got := h.sh("systemctl show --value -p MainPID redis-watchdog"); got != first {
+		t.Errorf("the watchdog was replaced before the fence fired")
+	}
+	// A frozen process cannot abort: SIGKILL follows by TimeoutAbortSec.
+	h.await("test $(systemctl show --value -p MainPID redis-watchdog) != "+first+" && redis-watchdog ask probe", "true")
+}
+
+func TestKilledUnitStaysDownUntilItIsRestored(t *testing.T) {
+	const redis = "systemctl show --value -p ActiveState redis-server"
+	h := boot(t)
+	h.ask("prepare")
+	if got := h.ask("state"); !strings.Contains(got, "Gated:true Shut:false") {
+		t.Errorf("prepared: got %s, want the gate there and open", got)
+	}
+	if got := h.sh(role); got != "master" {
+		t.Errorf("prepared: got %s, want master", got)
+	}
+
+	t.Log("killed through the manager")
+	t.Logf("kill took %s", h.ask("kill"))
+	h.staysDown()
+	if out, err := h.try("systemctl start redis-server"); err == nil {
+		t.Errorf("a shut unit can be started: %s", out)
+	}
+	h.staysDown()
+	h.ask("restore")
+	if got := h.sh(role) + " " + h.sh(redis); got != "master active" {
+		t.Errorf("restored: got %s, want master active", got)
+	}
+
+	t.Log("restarted by its supervisor since it was prepared")
+	h.sh("systemctl kill -s KILL redis-server")
+	h.await(role, "master")
+	h.ask("kill")
+	h.staysDown()
+	h.ask("restore")
+
+	t.Log("killed directly, as if the manager had not taken the order")
+	h.ask("prepare")
+	h.sh("touch /run/systemd/system/redis-server.service.d/redis-watchdog.shut; systemctl kill -s KILL redis-server")
+	h.await(redis, "inactive")
+	h.staysDown()
+	h.ask("restore")
+	if got := h.sh(role); got != "master" {
+		t.Errorf("restored: got %s, want master", got)
+	}
+}
+
+// staysDown looks at a killed Redis for many times its RestartSec= of 100 ms.
+func (h *host) staysDown() {
+	h.t.Helper()
+	out := h.sh("for i in $(seq 20); do redis-cli ping 2>&1 || true; sleep 0.05; done | grep -c PONG || true")
+	if out != "0" {
+		h.t.Errorf("a killed Redis answered %s times", out)
+	}
+}
+
+func TestKillDoesNotNeedTheManager(t *testing.T) {
+	h := boot(t)
+	h.ask("prepare")
+	// Debian's unit restarts Redis 100 ms after its end; a manager that wakes
+	// later must find the gate shut.
+	if err := h.SignalInit(unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("kill took %s", h.ask("kill"))
+	out, _ := h.try("redis-cli ping 2>&1 || true")
+	if strings.Contains(out, "PONG") {
+		t.Errorf("Redis answers after its kill: %s", out)
+	}
+	if err := h.SignalInit(unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	h.staysDown()
+	h.ask("restore")
+	if got := h.sh(role); got != "master" {
+		t.Errorf("restored: got %s, want master", got)
+	}
+}
+
+func TestShippedUnitIsVerifiedAndHardened(t *testing.T) {
+	h := boot(t)
+	if out := h.sh("systemd-analyze verify /etc/systemd/system/redis-watchdog.service 2>&1"); out != "" {
+		t.Errorf("systemd-analyze verify: %s", out)
+	}
+	// 2.0 is what a networked root service with CAP_KILL reaches; without the
+	// hardening it is 9.6.
+	if out, err := h.try("systemd-analyze security --offline=true --threshold=21 --no-pager /etc/systemd/system/redis-watchdog.service"); err != nil {
+		t.Errorf("systemd-analyze security: %v\n%s", err, out)
+	}
+}
