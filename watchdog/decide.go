@@ -77,7 +77,7 @@ func look(p Policy, s State, now Instant) view {
 	v.truth, v.conflict = s.truth()
 	v.e = s.earliest(v.Act)
 	v.act, v.lapse = v.e.Add(-v.Act), g.Until.Add(-v.Act)
-	v.inForce = g.Ours && now < g.Until
+	v.inForce = s.granted(now)
 	v.fresh = g.Ours && g.RenewedAt != 0 && now.Sub(g.RenewedAt) <= v.SuspectAfter
 	v.absent = !g.Ours && s.Coordinator.RoundAt != 0 && now.Sub(s.Coordinator.RoundAt) <= v.SuspectAfter
 	v.lastOurs = s.Memory.Granted != "" && s.Memory.Granted == s.Redis.RunID

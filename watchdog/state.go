@@ -220,6 +220,17 @@ func (s State) heard(p Policy, now Instant, a Announcement) State {
 	return s
 }
 
+// granted says whether the grant is in force. One from before our promotion is
+// not: it is left from our time as the master before, and another may have held
+// it since.
+func (s State) granted(now Instant) bool {
+	g, m := s.Coordinator.Grant, s.Memory
+	if m.Promoted != "" && m.Promoted == s.Redis.RunID && g.RenewedAt <= m.PromotedAt {
+		return false
+	}
+	return g.Ours && now < g.Until
+}
+
 // remember keeps what the next decision needs of this one.
 func (s State) remember(now Instant) State {
 	m, v := &s.Memory, s.Verdict
@@ -244,7 +255,7 @@ func (s State) remember(now Instant) State {
 	} else {
 		s.ClaimSince = 0
 	}
-	held := s.Coordinator.Grant.Ours && now < s.Coordinator.Grant.Until
+	held := s.granted(now)
 	if held && s.Redis.Role == Master && s.Redis.RunID != "" && v.Row != RowDeposed {
 		m.Enrolled, m.Granted = true, s.Redis.RunID
 		m.Promoted, m.PromotedAt = "", 0
