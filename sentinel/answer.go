@@ -55,7 +55,8 @@ type Instance struct {
 	Quorum          int           // quorum
 	FailoverTimeout time.Duration // failover-timeout
 
-	Priority int // of a replica: slave-priority; 0 is never promoted
+	Priority int   // of a replica: slave-priority; 0 is never promoted
+	Offset   int64 // of a replica: slave-repl-offset
 }
 
 // Has says whether all flags in f are set.

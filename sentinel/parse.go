@@ -174,6 +174,8 @@ func parseInstance(r *replies, i int, names *resolver) (Instance, error) {
 			in.FailoverTimeout = f.ms(name, text)
 		case "slave-priority":
 			in.Priority = int(f.int(name, text))
+		case "slave-repl-offset":
+			in.Offset = f.int(name, text)
 		}
 	})
 	if !ok {

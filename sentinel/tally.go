@@ -348,6 +348,9 @@ func (s *State) tallyReplicas(t *watchdog.Sentinels, self watchdog.Address, now 
 				t.Promoting = t.Promoting || r.Has(FlagPromoted) && m.Last.Master.Has(FlagFailover)
 				continue
 			}
+			if r.Flags&(FlagSDown|FlagDisconnected) == 0 {
+				t.ReplicaOffset = max(t.ReplicaOffset, r.Offset)
+			}
 			// A Redis that is down reports nothing: what it once said may
 			// stand there for ever.
 			if r.Reported == watchdog.Master && r.Flags&(FlagSDown|FlagDisconnected) == 0 &&
