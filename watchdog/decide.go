@@ -244,7 +244,8 @@ func (s State) claiming(p Policy, v view, now Instant, verdict verdictFunc) Verd
 	switch {
 	case !s.Memory.Enrolled && s.Memory.Promoted == "":
 		return verdict(RowClaim, "claiming_not_enrolled", Gate{Access: Leave}, grant)
-	case v.lastOurs && !s.Redis.Locked && now < v.act && now.Sub(s.ClaimSince.orNow(now)) < v.HintHold:
+	case v.lastOurs && !s.Redis.Locked && now < v.act && now.Sub(s.ClaimSince.orNow(now)) < v.HintHold &&
+		now.Sub(s.HoldSince.orNow(now)) < v.DownAfter/2: // a hold of row 12 counts
 		return verdict(RowClaim, "claiming_again", Gate{Access: Hold, Arm: v.act}, grant)
 	case v.lastOurs && now < v.act:
 		return verdict(RowClaim, "claiming_again", Gate{Access: Lock, Arm: v.act}, grant)
@@ -327,7 +328,7 @@ func (s State) justPromoted(v view, now Instant) bool {
 // a replica that both name as the master is Sentinel's to promote.
 func (s State) repoint(v view, now Instant) (Address, string) {
 	a := s.Memory.Agreement
-	if s.AgreedSince == 0 || now.Sub(s.AgreedSince) < unbrokenToBreak || s.Sentinels.Failover ||
+	if s.AgreedSince == 0 || now.Sub(s.AgreedSince.Max(s.StrayedAt)) < unbrokenToBreak || s.Sentinels.Failover ||
 		a.Master == v.self || a.Master == s.Redis.Following {
 		return "", "replica"
 	}

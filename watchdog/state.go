@@ -51,10 +51,13 @@ type State struct {
 	hints     [16]hint
 	hintUntil Instant // writers are held for an unchecked announcement until then
 
-	HoldSince   Instant // since when, in one stretch, isolation holds the writers; zero: it does not
+	HoldSince   Instant // since when, in one stretch, the verdict is to hold the writers; zero: it is not
 	RefuseSince Instant // since when, in one stretch, the verdict is to refuse; zero: it is not
 	ClaimSince  Instant // since when, in one stretch, row 13 holds; zero: it does not
 	AgreedSince Instant // since when the record and the majority name the same; zero: they do not
+	StrayedAt   Instant // when our replica was first seen to follow whom it follows now
+	OddSince    Instant // since when, unchanged, the majority says otherwise than the newest agreement at no higher epoch; zero: it does not
+	odd         [2]Agreement
 	grantKept   bool    // the grant never left us since this Redis last served
 	inherited   Instant // the deadline that an earlier life of this watchdog armed; zero: none
 	Verdict     Verdict
@@ -133,6 +136,9 @@ func (s State) sawRedis(now Instant, r Redis) State {
 	if r.Role != RoleUnknown {
 		m.Role, m.RunID = r.Role, r.RunID
 	}
+	if r.Following != s.Redis.Following || r.Role != s.Redis.Role {
+		s.StrayedAt = now
+	}
 	s.Redis = r
 	return s.shownPromoted(now)
 }
@@ -177,8 +183,19 @@ func (s State) sawCoordinator(now Instant, c Coordinator) State {
 	return s.agreed(now)
 }
 
-// agreed keeps since when the record and the majority name the same master.
+// agreed keeps since when the record and the majority name the same master,
+// and since when they contradict each other in the same way. A majority that
+// is merely behind (a failover it has not heard of yet) contradicts for a
+// moment, however long it has named its own.
 func (s State) agreed(now Instant) State {
+	known, said := s.Memory.Agreement, Agreement{Term{0, s.Sentinels.Epoch}, s.Sentinels.Master}
+	switch pair := [2]Agreement{known, said}; {
+	case said.Master == "" || known.Master == "" || said.Epoch > known.Epoch ||
+		said.Master == known.Master && said.Epoch == known.Epoch:
+		s.OddSince, s.odd = 0, [2]Agreement{}
+	case s.OddSince == 0 || s.odd != pair:
+		s.OddSince, s.odd = now, pair
+	}
 	switch a, maj := s.Memory.Agreement, s.Sentinels; {
 	case maj.Master == "" || a.Master != maj.Master || a.Epoch != maj.Epoch:
 		s.AgreedSince = 0
@@ -216,7 +233,11 @@ func (s State) heard(p Policy, now Instant, a Announcement) State {
 		slot = oldest
 	}
 	s.hints[slot] = hint{a.Sentinel, a.Epoch, now}
-	s.hintUntil = now.Add(p.Timing(s.Sentinels.DownAfter).HintHold)
+	t := p.Timing(s.Sentinels.DownAfter)
+	s.hintUntil = now.Add(t.HintHold)
+	if s.HoldSince != 0 { // one Sentinel after the other: never longer than D/2
+		s.hintUntil = s.hintUntil.Min(s.HoldSince.Add(t.DownAfter / 2))
+	}
 	return s
 }
 
@@ -234,7 +255,7 @@ func (s State) granted(now Instant) bool {
 // remember keeps what the next decision needs of this one.
 func (s State) remember(now Instant) State {
 	m, v := &s.Memory, s.Verdict
-	if v.Row == RowIsolated {
+	if v.Want.Gate.Access == Hold {
 		if s.HoldSince == 0 {
 			s.HoldSince = now
 		}
