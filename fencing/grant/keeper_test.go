@@ -16,6 +16,7 @@ func TestOneMember(t *testing.T) {
 	client := etcd.Client(nil)
 
 	t.Run("TwoKeepersRaceForOneGrant", func(t *testing.T) {
+		t.Parallel()
 		const group = "race"
 		nodes := []*node{startNode(t, s, group, addressA), startNode(t, s, group, addressB)}
 		nodes[0].await("a member", isMember)
@@ -46,6 +47,7 @@ func TestOneMember(t *testing.T) {
 	})
 
 	t.Run("RenewalsAreCountedFromTheirStart", func(t *testing.T) {
+		t.Parallel()
 		n := startNode(t, s, "renew", addressA)
 		n.await("a member", isMember)
 		n.agree(first(addressA))
@@ -68,6 +70,7 @@ func TestOneMember(t *testing.T) {
 	})
 
 	t.Run("NotRenewedOnAnotherAgreement", func(t *testing.T) {
+		t.Parallel()
 		const group = "deposed"
 		a, b := startNode(t, s, group, addressA), startNode(t, s, group, addressB)
 		a.await("a member", isMember)
@@ -91,6 +94,7 @@ func TestOneMember(t *testing.T) {
 	})
 
 	t.Run("LapsedAndGivenUpAreToldApart", func(t *testing.T) {
+		t.Parallel()
 		const group = "lapse"
 		a, b := startNode(t, s, group, addressA), startNode(t, s, group, addressB)
 		a.await("a member", isMember)
@@ -116,6 +120,7 @@ func TestOneMember(t *testing.T) {
 	})
 
 	t.Run("LapsedGrantCanStillBeSaidToBeGivenUp", func(t *testing.T) {
+		t.Parallel()
 		n := startNode(t, s, "late", addressA)
 		n.await("a member", isMember)
 		n.agree(first(addressA))
@@ -127,6 +132,7 @@ func TestOneMember(t *testing.T) {
 	})
 
 	t.Run("GrantDeletedByHandIsClaimedAgain", func(t *testing.T) {
+		t.Parallel()
 		n := startNode(t, s, "deleted", addressA)
 		n.await("a member", isMember)
 		n.agree(first(addressA))
@@ -142,6 +148,7 @@ func TestOneMember(t *testing.T) {
 	})
 
 	t.Run("RestartTakesItsGrantUpAgain", func(t *testing.T) {
+		t.Parallel()
 		n := startNode(t, s, "restart", addressA)
 		n.await("a member", isMember)
 		n.agree(first(addressA))
@@ -158,6 +165,7 @@ func TestOneMember(t *testing.T) {
 	})
 
 	t.Run("ClonedStateIsNotOurs", func(t *testing.T) {
+		t.Parallel()
 		n := startNode(t, s, "clone", addressA)
 		n.await("a member", isMember)
 		n.agree(first(addressA))
@@ -170,6 +178,7 @@ func TestOneMember(t *testing.T) {
 	})
 
 	t.Run("AnotherLeaseLengthReplacesTheLease", func(t *testing.T) {
+		t.Parallel()
 		n := startNode(t, s, "ttl", addressA)
 		n.await("a member", isMember)
 		n.agree(first(addressA))
@@ -187,6 +196,7 @@ func TestOneMember(t *testing.T) {
 	})
 
 	t.Run("ProposalsReplaceOnlyWhatTheySay", func(t *testing.T) {
+		t.Parallel()
 		const group = "propose"
 		key := DefaultPrefix + "masters/" + group
 		a, b := startNode(t, s, group, addressA), startNode(t, s, group, addressB)
@@ -216,6 +226,7 @@ func TestOneMember(t *testing.T) {
 	})
 
 	t.Run("StrangersWriteNothing", func(t *testing.T) {
+		t.Parallel()
 		const group = "mymaster"
 		a := startNode(t, s, group, addressA)
 		a.await("a member", isMember)
@@ -247,6 +258,7 @@ func TestOneMember(t *testing.T) {
 	})
 
 	t.Run("OrdersReachTheirNodeOnly", func(t *testing.T) {
+		t.Parallel()
 		const group = "orders"
 		a, b := startNode(t, s, group, addressA), startNode(t, s, group, addressB)
 		a.await("a member", isMember)
@@ -285,6 +297,7 @@ func TestOneMember(t *testing.T) {
 	})
 
 	t.Run("AdoptStartsAGeneration", func(t *testing.T) {
+		t.Parallel()
 		n := startNode(t, s, "adopt", addressA)
 		n.await("a member", isMember)
 		n.agree(first(addressA))
@@ -298,10 +311,11 @@ func TestOneMember(t *testing.T) {
 		}
 	})
 
-	t.Run("NodeReportAndHistory", func(t *testing.T) { testBeside(t, s) })
-	t.Run("KilledAtEveryStep", func(t *testing.T) { testKilled(t, s) })
+	t.Run("NodeReportAndHistory", func(t *testing.T) { t.Parallel(); testBeside(t, s) })
+	t.Run("KilledAtEveryStep", func(t *testing.T) { t.Parallel(); testKilled(t, s) })
 
 	t.Run("GarbageIsNotRenewedOn", func(t *testing.T) {
+		t.Parallel()
 		n := startNode(t, s, "garbage", addressA)
 		n.await("a member", isMember)
 		n.agree(first(addressA))

@@ -125,17 +125,21 @@ func (m *member) credentials(cfg *tls.Config) (credentials.TransportCredentials,
 		return insecure.NewCredentials(), nil
 	}
 	m.tls = true
-	return notedHandshake{credentials.NewTLS(cfg), m}, nil
+	return notedHandshake{credentials.NewTLS(cfg), m, cfg.ServerName}, nil
 }
 
 // notedHandshake keeps why a handshake failed: gRPC passes on its text only,
 // and not even that to a request that ran out of time.
 type notedHandshake struct {
 	credentials.TransportCredentials
-	m *member
+	m    *member
+	name string // tls.Config.ServerName; etcd's resolver puts the endpoint's in its place
 }
 
 func (n notedHandshake) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	if n.name != "" {
+		authority = n.name
+	}
 	conn, info, err := n.TransportCredentials.ClientHandshake(ctx, authority, raw)
 	switch {
 	case err == nil:
@@ -147,7 +151,7 @@ func (n notedHandshake) ClientHandshake(ctx context.Context, authority string, r
 }
 
 func (n notedHandshake) Clone() credentials.TransportCredentials {
-	return notedHandshake{n.TransportCredentials.Clone(), n.m}
+	return notedHandshake{n.TransportCredentials.Clone(), n.m, n.name}
 }
 
 // HandshakeError is a TLS handshake with an etcd endpoint that failed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -201,6 +202,7 @@ func (k *Keeper) takeIn(ctx context.Context, s snapshot, w Want, limit time.Dura
 	}
 	k.seen = s
 	k.fact.Agreement = agreement
+	k.fact.Listed = slices.Contains(w.Known, agreement.Master)
 	k.fact.Behind = agreement.Compare(k.id.Agreement.Term) < 0
 	if agreement.Compare(k.id.Agreement.Term) > 0 && k.fact.Membership == watchdog.Member {
 		k.remember(func(id *Identity) { id.Agreement = agreement })
