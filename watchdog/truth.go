@@ -69,17 +69,26 @@ func (s State) propose(now Instant) Proposal {
 	case conflict:
 		// Sentinel's epochs began anew and then it failed over. While
 		// anybody holds the grant it is an alarm and no more.
-		if c.Grant.Holder == "" && now.Sub(maj.NamedSince) >= unbrokenToBreak {
+		if c.Grant.Holder == "" && s.oddFor(now) >= unbrokenToBreak {
 			return write(known.Generation+1, CauseConflict)
 		}
 	case maj.Epoch < known.Epoch:
-		if now.Sub(maj.NamedSince) >= unbrokenToOpen {
+		if s.oddFor(now) >= unbrokenToOpen {
 			return write(known.Generation+1, CauseReset)
 		}
 	case c.Agreement.Compare(known.Term) < 0:
 		return write(known.Generation, CauseBehind)
 	}
 	return Proposal{}
+}
+
+// oddFor is how long, without a break, the majority has contradicted the
+// newest agreement: both have to have been known for so long.
+func (s State) oddFor(now Instant) time.Duration {
+	if s.OddSince == 0 {
+		return 0
+	}
+	return now.Sub(s.OddSince.Max(s.Sentinels.NamedSince))
 }
 
 // keepGrant renews a grant that is ours and claims one that is not, as far as
