@@ -163,9 +163,6 @@ func (g *Gate) armDue(want watchdog.Gate) watchdog.Instant {
 func (g *Gate) armStep(ctx context.Context, want watchdog.Gate) (bool, error) {
 	w := &g.worker
 	all, cur := g.sortArmed()
-	if g.checkAdopted(ctx, all) {
-		all, cur = g.sortArmed()
-	}
 	now := g.conf.Now()
 	if !armWanted(want) || w.seen.Role != watchdog.Master || want.Arm.Sub(now) < armLeast {
 		return false, nil
@@ -398,8 +395,8 @@ func (g *Gate) clientFlags(ctx context.Context, id int64) (string, error) {
 }
 
 // checkAdopted asks Redis about adopted fences that nobody has checked yet.
-func (g *Gate) checkAdopted(ctx context.Context, all []*armed) bool {
-	checked := false
+func (g *Gate) checkAdopted(ctx context.Context) {
+	all, _ := g.sortArmed()
 	for _, a := range all {
 		if a.checked || a.id == 0 {
 			continue
@@ -408,7 +405,6 @@ func (g *Gate) checkAdopted(ctx context.Context, all []*armed) bool {
 		if err != nil {
 			continue
 		}
-		checked = true
 		g.mu.Lock()
 		a.checked = true
 		a.had = 4 * max(a.deadline.Sub(g.conf.Now()), 0) // so that it is put off soon
@@ -417,9 +413,9 @@ func (g *Gate) checkAdopted(ctx context.Context, all []*armed) bool {
 			a.gone.Store(true)
 		} else {
 			g.log.Info("armed fence taken over", "left", a.deadline.Sub(g.conf.Now()).String())
+			g.Poke() // it is reported with the next look
 		}
 	}
-	return checked
 }
 
 // disarmUnwanted takes down what stands when none shall.

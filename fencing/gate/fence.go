@@ -183,10 +183,10 @@ func (g *Gate) stopIfLate(ctx context.Context) time.Duration {
 		return max(min(by.Sub(now), time.Second), time.Millisecond)
 	}
 	refusing := seen.Refusing || seen.Answer == watchdog.Absent || seen.Answer == watchdog.Loading
-	if refusing || g.stopped == seen.RunID || now.Sub(g.provedAt) < lookTimeout && g.provedAt != 0 {
+	if refusing || (g.stopped && g.stoppedID == seen.RunID) || now.Sub(g.provedAt) < lookTimeout && g.provedAt != 0 {
 		return refenceEvery
 	}
-	g.stopped = seen.RunID
+	g.stopped, g.stoppedID = true, seen.RunID
 	g.details.Stops++
 	pid, runID := g.details.PID, seen.RunID
 	g.stops.Go(func() {
@@ -200,7 +200,7 @@ func (g *Gate) stopIfLate(ctx context.Context) time.Duration {
 				Remedy: "kill Redis by hand now: kill -9 " + strconv.Itoa(pid),
 			})
 			g.mu.Lock()
-			g.stopped = "" // try again
+			g.stopped = false // try again
 			g.mu.Unlock()
 		} else {
 			g.clearFault("stop")

@@ -92,24 +92,25 @@ type Gate struct {
 	scribe    *scribe        // disk
 	storer    *scribe        // systemd
 
-	mu       sync.Mutex // never held over anything that waits
-	want     watchdog.Gate
-	wanted   bool             // a want has come
-	wantedAt watchdog.Instant // when its Access was first wanted
-	hand     *conn
-	spares   []*conn
-	dialErr  error
-	caps     capabilities
-	seen     watchdog.Redis
-	fence    script // prepared
-	plain    script // likewise, without MULTI
-	arm      script // likewise
-	pause    script // likewise
-	details  Details
-	faults   map[string]Fault
-	standing []*armed         // the armed fences that stand, or may
-	provedAt watchdog.Instant // when a fence was last seen to refuse
-	stopped  string           // run id of the Redis that was killed
+	mu        sync.Mutex // never held over anything that waits
+	want      watchdog.Gate
+	wanted    bool             // a want has come
+	wantedAt  watchdog.Instant // when its Access was first wanted
+	hand      *conn
+	spares    []*conn
+	dialErr   error
+	caps      capabilities
+	seen      watchdog.Redis
+	fence     script // prepared
+	plain     script // likewise, without MULTI
+	arm       script // likewise
+	pause     script // likewise
+	details   Details
+	faults    map[string]Fault
+	standing  []*armed         // the armed fences that stand, or may
+	provedAt  watchdog.Instant // when a fence was last seen to refuse
+	stopped   bool             // the Redis of stoppedID was killed since Refuse was wanted
+	stoppedID string
 
 	commands atomic.Int64
 	garbage  atomic.Int64
@@ -184,6 +185,9 @@ func (g *Gate) Want(w watchdog.Gate) {
 	g.mu.Lock()
 	old, first := g.want, !g.wanted
 	g.want, g.wanted = w, true
+	if w.Access != watchdog.Refuse {
+		g.stopped = false
+	}
 	if first || old.Access != w.Access {
 		g.wantedAt = now
 	}

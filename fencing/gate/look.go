@@ -94,7 +94,7 @@ func (g *Gate) compose(h *conn, want watchdog.Gate, now watchdog.Instant) *look 
 	if fresh {
 		put(inform, "INFO", "server")
 	}
-	if due(&w.replicationAt, now, 2*every) || w.noRole || (seen.Role == watchdog.Replica && !seen.LinkUp) {
+	if due(&w.replicationAt, now, 2*every) || w.noRole || seen.Role == watchdog.Nowhere || (seen.Role == watchdog.Replica && !seen.LinkUp) {
 		put(inform, "INFO", "replication")
 	}
 	if due(&w.memoryAt, now, 10*every) {
@@ -156,7 +156,10 @@ func (g *Gate) lookAt(ctx context.Context, report func(watchdog.Redis)) {
 	w.seen = seen
 	g.mu.Lock()
 	g.seen = seen
-	renew := g.wanted && g.want.Access == watchdog.Refuse && !(seen.Refusing && seen.Answer == watchdog.Up)
+	if h == nil || seen.SentAt > g.provedAt { // an older look does not undo what the fencer has seen
+		g.provedAt = 0
+	}
+	renew := g.wanted && g.want.Access == watchdog.Refuse && !(seen.Refusing && seen.Answer == watchdog.Up) && g.provedAt == 0
 	g.mu.Unlock()
 	if renew {
 		poke(g.fenceWake)
@@ -198,6 +201,9 @@ func (g *Gate) fold(l *look, seen *watchdog.Redis) {
 		w.heldAt = l.call.sentAt
 	}
 	seen.Held = w.heldAt != 0 && g.conf.Now().Sub(w.heldAt) < pauseFor
+	if offset, err := strconv.ParseInt(l.replies["master_repl_offset"], 10, 64); err == nil {
+		seen.Offset = offset
+	}
 	seen.Refusing = g.refuses(l, seen)
 	if seen.Role != watchdog.Nowhere && seen.Role != watchdog.RoleUnknown && seen.Answer == watchdog.Up {
 		seen.Gated = false

@@ -174,7 +174,12 @@ func (s *server) config(key string) string {
 
 func (s *server) role() string {
 	s.t.Helper()
-	r := s.do("ROLE")
+	c := s.client()
+	defer c.nc.Close()
+	r, err := c.try("ROLE")
+	if err != nil { // a fence killed this connection too
+		return err.Error()
+	}
 	if r.isError() {
 		return r.text
 	}

@@ -94,6 +94,7 @@ func (g *Gate) turn(ctx context.Context, report func(watchdog.Redis)) time.Durat
 			return g.rest()
 		}
 		g.checkRights(ctx)
+		g.checkAdopted(ctx)
 		g.learn()
 		g.persist()
 		want, wanted := g.wish()

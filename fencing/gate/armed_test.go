@@ -1,0 +1,414 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// shelf keeps descriptors as systemd's store does.
+type shelf struct {
+	mu    sync.Mutex
+	files map[string]*os.File
+	most  int
+	gone  int // removed
+}
+
+func newShelf(t testing.TB) *shelf {
+	s := &shelf{files: map[string]*os.File{}}
+	t.Cleanup(func() {
+		for _, f := range s.files {
+			f.Close()
+		}
+	})
+	return s
+}
+
+func (s *shelf) Store(name string, f *os.File) error {
+	fd, err := syscall.Dup(int(f.Fd())) // Fd is what sd_notify's callers use
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.files[name] = os.NewFile(uintptr(fd), name)
+	s.most = max(s.most, len(s.files))
+	return nil
+}
+
+func (s *shelf) Remove(name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, ok := s.files[name]
+	if !ok {
+		return errors.New("no such descriptor")
+	}
+	f.Close()
+	delete(s.files, name)
+	s.gone++
+	return nil
+}
+
+// take hands everything over, as systemd does to a restarted service.
+func (s *shelf) take() []*os.File {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*os.File
+	for name, f := range s.files {
+		fd, err := syscall.Dup(int(f.Fd()))
+		if err == nil {
+			all = append(all, os.NewFile(uintptr(fd), name))
+		}
+	}
+	return all
+}
+
+func (s *shelf) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.files)
+}
+
+func both(t *testing.T, f func(t *testing.T, tcp func(*Config))) {
+	t.Run("socket", func(t *testing.T) { f(t, func(*Config) {}) })
+	t.Run("tcp", func(t *testing.T) { f(t, func(c *Config) { c.Socket = "" }) })
+}
+
+func TestArmedFenceFiresWithoutTheGate(t *testing.T) {
+	both(t, func(t *testing.T, tcp func(*Config)) {
+		s, kept := startRedis(t), newShelf(t)
+		l := startGate(t, s, tcp, func(c *Config) { c.Store = kept })
+		stop := l.serve(1500 * time.Millisecond)
+		l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+		stop()
+		l.stop()
+		due := l.last().ArmedFor
+		if got := s.role(); got != "master" {
+			t.Fatalf("before its time: got %s", got)
+		}
+		eventually(t, "the fence fires by itself", func() bool { return strings.HasPrefix(s.role(), "slave of 127.0.0.1:0") })
+		if now := bootTime(); now < due.Add(-1600*time.Millisecond) {
+			t.Errorf("fired %v early", due.Sub(now))
+		}
+		if got := s.do("GET", "k"); !got.errorIs("MASTERDOWN") {
+			t.Errorf("GET: got %+v", got)
+		}
+		if got := s.config(keyPrio); got != "0" {
+			t.Errorf("priority: got %s", got)
+		}
+	})
+}
+
+func TestArmedFenceIsGoneWithTheGateWhenNobodyKeepsIt(t *testing.T) {
+	s := startRedis(t)
+	l := startGate(t, s)
+	stop := l.serve(time.Second)
+	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+	stop()
+	l.stop()
+	eventually(t, "no client of ours is left", func() bool { return !strings.Contains(s.do("CLIENT", "LIST").text, clientName) })
+}
+
+func TestPutOffUnderLoadIsNotNoticed(t *testing.T) {
+	both(t, func(t *testing.T, tcp func(*Config)) {
+		s, kept := startRedis(t), newShelf(t)
+		l := startGate(t, s, tcp, func(c *Config) { c.Store = kept })
+		stop := l.serve(600 * time.Millisecond)
+		l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+		c := s.client()
+		writes := 0
+		eventually(t, "six renewals", func() bool {
+			for range 50 {
+				if got := c.do("SET", "k", "v"); !got.ok() {
+					t.Fatalf("SET %d: got %+v", writes, got)
+				}
+				writes++
+			}
+			return l.Details().Armed >= 6
+		})
+		eventually(t, "one fence is kept", func() bool { return kept.count() == 1 })
+		list := s.do("CLIENT", "LIST").text
+		if n := strings.Count(list, "cmd=xread"); n < 1 || n > 2 {
+			t.Errorf("connections that are armed: got %d in\n%s", n, list)
+		}
+		if kept.most > 3 {
+			t.Errorf("kept at most: got %d", kept.most)
+		}
+		// None wanted: nothing fires.
+		stop()
+		l.Want(watchdog.Gate{Access: watchdog.Leave})
+		l.sees("no armed fence", func(r watchdog.Redis) bool { return r.ArmedFor == 0 })
+		eventually(t, "nothing is kept", func() bool { return kept.count() == 0 })
+		eventually(t, "nothing is armed", func() bool { return !strings.Contains(s.do("CLIENT", "LIST").text, "cmd=xread") })
+		if got := c.do("SET", "k", "v"); !got.ok() {
+			t.Errorf("SET at the end: got %+v", got)
+		}
+	})
+}
+
+func TestEarlierArmIsArmedEarlier(t *testing.T) {
+	s := startRedis(t)
+	l := startGate(t, s)
+	l.Want(watchdog.Gate{Access: watchdog.Serve, Arm: bootTime().Add(time.Hour)})
+	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+	soon := bootTime().Add(time.Minute)
+	l.Want(watchdog.Gate{Access: watchdog.Serve, Arm: soon})
+	l.sees("an earlier one", func(r watchdog.Redis) bool { return r.ArmedFor != 0 && r.ArmedFor <= soon })
+	eventually(t, "the former is gone", func() bool { return strings.Count(s.do("CLIENT", "LIST").text, "cmd=xread") == 1 })
+}
+
+func TestAdoptedFenceIsPutOff(t *testing.T) {
+	both(t, func(t *testing.T, tcp func(*Config)) {
+		s, kept := startRedis(t), newShelf(t)
+		keep := func(c *Config) { c.Store = kept }
+		l := startGate(t, s, tcp, keep)
+		stop := l.serve(3 * time.Second)
+		l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+		stop()
+		l.stop()
+		due := l.last().ArmedFor
+		again := startGate(t, s, tcp, keep, func(c *Config) { c.Adopted = kept.take(); c.Originals = l.originals() })
+		again.serve(20 * time.Second)
+		again.sees("a later fence", func(r watchdog.Redis) bool { return r.ArmedFor > due.Add(time.Second) })
+		eventually(t, "one is kept, one is armed", func() bool {
+			return kept.count() == 1 && strings.Count(s.do("CLIENT", "LIST").text, "cmd=xread") == 1
+		})
+		eventually(t, "the former's time is over", func() bool { return bootTime() > due.Add(200*time.Millisecond) })
+		if got := s.role(); got != "master" {
+			t.Errorf("after the former's time: got %s", got)
+		}
+	})
+}
+
+func TestAdoptedFenceIsReportedBeforeItIsPutOff(t *testing.T) {
+	s, kept := startRedis(t), newShelf(t)
+	keep := func(c *Config) { c.Store = kept }
+	l := startGate(t, s, keep)
+	stop := l.serve(time.Minute)
+	first := l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+	stop()
+	l.stop()
+	again := startGate(t, s, keep, func(c *Config) { c.Adopted = kept.take() })
+	got := again.sees("the adopted fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+	if got.ArmedFor != first.ArmedFor {
+		t.Errorf("armed for: got %v, want %v", got.ArmedFor, first.ArmedFor)
+	}
+}
+
+func TestFrozenRedisFencesItselfBeforeAQueuedWrite(t *testing.T) {
+	s := startRedis(t)
+	l := startGate(t, s)
+	stop := l.serve(800 * time.Millisecond)
+	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+	c := s.client()
+	c.do("SET", "k", "before")
+	stop()
+	due := l.last().ArmedFor
+	s.signal(syscall.SIGSTOP)
+	l.sees("silence", func(r watchdog.Redis) bool { return r.Answer == watchdog.Silent })
+	c.nc.Write(appendCommand(nil, "SET", "k", "queued"))
+	eventually(t, "the deadline is past", func() bool { return bootTime() > due.Add(300*time.Millisecond) })
+	s.signal(syscall.SIGCONT)
+	c.nc.SetDeadline(time.Now().Add(patience))
+	if r, err := readReply(c.r, 0); err == nil && r.ok() {
+		t.Errorf("a queued write was acknowledged: %+v", r)
+	}
+	eventually(t, "Redis is fenced", func() bool { return strings.HasPrefix(s.role(), "slave of 127.0.0.1:0") })
+}
+
+func TestFenceQueuedToAFrozenRedisComesBeforeWhatFollows(t *testing.T) {
+	s := startRedis(t)
+	l := startGate(t, s)
+	l.Want(watchdog.Gate{Access: watchdog.Serve})
+	l.sees("a master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master })
+	s.signal(syscall.SIGSTOP)
+	l.sees("silence", func(r watchdog.Redis) bool { return r.Answer == watchdog.Silent })
+	l.Want(refuse())
+	time.Sleep(50 * time.Millisecond)
+	s.signal(syscall.SIGCONT)
+	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing })
+}
+
+// stopper notes whom it was asked to kill, and kills it.
+type stopper struct {
+	s     *server
+	calls atomic.Int32
+	runID atomic.Value
+}
+
+func (k *stopper) Kill(_ context.Context, pid int, runID string) error {
+	k.calls.Add(1)
+	k.runID.Store(runID)
+	if pid != k.s.cmd.Process.Pid {
+		return fmt.Errorf("asked to kill %d, Redis is %d", pid, k.s.cmd.Process.Pid)
+	}
+	k.s.kill()
+	return nil
+}
+
+func TestHungRedisIsKilledOnce(t *testing.T) {
+	s := startRedis(t)
+	k := &stopper{s: s}
+	l := startGate(t, s, func(c *Config) { c.Stopper = k })
+	l.Want(watchdog.Gate{Access: watchdog.Serve})
+	up := l.sees("a master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master })
+	s.signal(syscall.SIGSTOP)
+	by := bootTime().Add(500 * time.Millisecond)
+	l.Want(watchdog.Gate{Access: watchdog.Refuse, StopBy: by})
+	l.sees("nobody listening", func(r watchdog.Redis) bool { return r.Answer == watchdog.Absent && r.Refusing })
+	if bootTime() < by {
+		t.Errorf("killed before its time")
+	}
+	if k.calls.Load() != 1 || k.runID.Load() != up.RunID {
+		t.Errorf("kills: got %d of %v", k.calls.Load(), k.runID.Load())
+	}
+}
+
+func TestObedientRedisIsNotKilled(t *testing.T) {
+	s := startRedis(t)
+	k := &stopper{s: s}
+	l := startGate(t, s, func(c *Config) { c.Stopper = k })
+	l.sees("a master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master })
+	by := bootTime().Add(300 * time.Millisecond)
+	l.Want(watchdog.Gate{Access: watchdog.Refuse, StopBy: by})
+	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing && r.SeenAt > by.Add(300*time.Millisecond) })
+	if k.calls.Load() != 0 {
+		t.Errorf("a Redis that refuses was killed")
+	}
+}
+
+func TestBusyRedisIsFencedWhenItsScriptEnds(t *testing.T) {
+	s := startRedis(t, "lua-time-limit 50")
+	l := startGate(t, s)
+	l.Want(watchdog.Gate{Access: watchdog.Serve})
+	l.sees("a master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master })
+	script := s.client()
+	script.nc.Write(appendCommand(nil, "EVAL", "while true do end", "0"))
+	l.sees("a busy Redis", func(r watchdog.Redis) bool { return r.Answer == watchdog.Busy && r.Role == watchdog.Master })
+	l.Want(refuse())
+	time.Sleep(100 * time.Millisecond)
+	s.do("SCRIPT", "KILL")
+	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing && r.Answer == watchdog.Up })
+}
+
+func TestMaxclientsReachedArmsAndFences(t *testing.T) {
+	s := startRedis(t, "maxclients 30")
+	l := startGate(t, s)
+	stop := l.serve(500 * time.Millisecond)
+	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+	eventually(t, "spares are there", func() bool { l.Gate.mu.Lock(); defer l.Gate.mu.Unlock(); return len(l.spares) == wantedSpares })
+	var last *client
+	for range 40 {
+		last = s.client()
+	}
+	if r, err := last.try("PING"); err == nil && !r.isError() {
+		t.Fatalf("maxclients is not reached")
+	}
+	from := l.Details().Armed
+	eventually(t, "renewals go on", func() bool { return l.Details().Armed >= from+4 })
+	if r := l.last(); r.Role != watchdog.Master {
+		t.Fatalf("fenced for want of connections: %+v", r)
+	}
+	stop()
+	l.Want(refuse())
+	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing })
+}
+
+func TestRenamedXReadIsSaidAndFencesNobody(t *testing.T) {
+	s := startRedis(t, `rename-command XREAD ""`)
+	l := startGate(t, s)
+	l.serve(300 * time.Millisecond)
+	eventually(t, "the fault is there", func() bool { return l.fault("rights_xread") != nil })
+	end := bootTime().Add(600 * time.Millisecond)
+	l.sees("a master all the while", func(r watchdog.Redis) bool { return r.SeenAt > end })
+	if got := s.role(); got != "master" {
+		t.Errorf("role: got %s", got)
+	}
+	l.Want(refuse())
+	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing })
+}
+
+func TestRenamedCommandsAreFoundUnderTheirNames(t *testing.T) {
+	s := startRedis(t, "rename-command XREAD x1", "rename-command REPLICAOF r1")
+	l := startGate(t, s, func(c *Config) { c.Commands = map[string]string{"xread": "x1", "REPLICAOF": "r1"} })
+	l.serve(30 * time.Second)
+	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+	if f := l.Details().Faults; len(f) != 0 {
+		t.Errorf("faults: %+v", f)
+	}
+}
+
+func TestLostRightsTakeTheArmedFenceDown(t *testing.T) {
+	s := startRedis(t, "user w on >p "+ACLRule)
+	l := startGate(t, s, func(c *Config) { c.Username, c.Password = "w", "p" })
+	l.serve(time.Second)
+	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+	s.do("ACL", "SETUSER", "w", "-xread")
+	l.sees("no armed fence", func(r watchdog.Redis) bool { return r.ArmedFor == 0 })
+	eventually(t, "the fault is there", func() bool { return l.fault("armed_off") != nil })
+	if got := s.role(); got != "master" {
+		t.Errorf("a healthy master was fenced: %s", got)
+	}
+	s.do("ACL", "SETUSER", "w", "+xread")
+	l.sees("an armed fence again", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+	eventually(t, "the fault is gone", func() bool { return l.fault("armed_off") == nil })
+}
+
+func TestLeastRightsAreEnough(t *testing.T) {
+	s := startRedis(t, "user w on >p "+ACLRule)
+	l := startGate(t, s, func(c *Config) { c.Username, c.Password = "w", "p" })
+	stop := l.serve(30 * time.Second)
+	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+	stop()
+	l.Want(watchdog.Gate{Access: watchdog.Hold, Arm: bootTime().Add(time.Minute)})
+	l.sees("the hold", func(r watchdog.Redis) bool { return r.Held })
+	l.Want(refuse())
+	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing })
+	eventually(t, "redis.conf says so", func() bool { return s.inFile(keyStale) == "no" })
+	l.Want(watchdog.Gate{Access: watchdog.Lock, Open: true})
+	l.sees("a locked master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master && r.Locked })
+	l.Want(watchdog.Gate{Access: watchdog.Serve})
+	checkOriginals(t, s, "100")
+	if d := l.Details(); len(d.Faults) != 0 || len(d.Missing) != 0 || d.Errors != 0 {
+		t.Errorf("details: %+v", d)
+	}
+	if log := s.do("ACL", "LOG"); len(log.elems) != 0 {
+		t.Errorf("Redis denied something: %+v", log.elems)
+	}
+}
+
+func TestWrongPasswordIsSaid(t *testing.T) {
+	s := startRedis(t, "requirepass right")
+	l := startGate(t, s, func(c *Config) { c.Password = "wrong" })
+	eventually(t, "the fault is there", func() bool { return l.fault("redis_auth") != nil })
+	if r := l.last(); r.Answer != watchdog.Silent {
+		t.Errorf("answer: got %v, want silent", r.Answer)
+	}
+}
+
+func TestSentinelsKillIsAHintAndArmsAnew(t *testing.T) {
+	s := startRedis(t)
+	l := startGate(t, s)
+	l.serve(30 * time.Second)
+	first := l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+	from := l.Details().Armed
+	c := s.client()
+	c.do("MULTI")
+	c.do("CONFIG", "REWRITE")
+	c.do("CLIENT", "KILL", "TYPE", "normal")
+	c.do("CLIENT", "KILL", "TYPE", "pubsub")
+	c.do("EXEC")
+	eventually(t, "it is armed anew", func() bool { return l.Details().Armed > from && l.last().ArmedFor != 0 })
+	if r := l.last(); r.RunID != first.RunID || r.Answer != watchdog.Up {
+		t.Errorf("after the kill: %+v", r)
+	}
+}
