@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -76,6 +77,10 @@ func askStatus(ctx context.Context, network, address string) ([]agent.Status, er
 	}
 	response, err := (&http.Client{Transport: transport}).Do(request)
 	if err != nil {
+		// The URL in it is made up.
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err
+		}
 		return nil, err
 	}
 	defer response.Body.Close()
