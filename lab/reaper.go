@@ -25,7 +25,7 @@ while read -r what pid; do
 	keep) dir= ;;
 	esac
 done
-for pid in $pids; do kill -9 -- "-$pid"; done
+for pid in $pids; do kill -9 "-$pid"; done 2>/dev/null
 [ -n "$dir" ] || exit 0
 for again in 1 2 3 4 5 6 7 8 9; do rm -rf -- "$dir" && exit 0; sleep 0.1; done
 exit 1
