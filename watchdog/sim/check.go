@@ -33,7 +33,10 @@ func (c *checker) report(kind, format string, args ...any) {
 	c.w.done = true
 }
 
-func (c *checker) watched(r *redis) bool { return c.w.Watched[r.id] }
+// watched is whether anything is promised of r.
+func (c *checker) watched(r *redis) bool {
+	return c.w.Watched[r.id] && c.w.now >= c.w.dogs[r.id].guards
+}
 
 // observe is called whenever a Redis may have begun or ended to answer.
 func (c *checker) observe(r *redis) {

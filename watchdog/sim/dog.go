@@ -21,10 +21,11 @@ type dog struct {
 	last   watchdog.Want
 	disk   stateDir
 
-	tally   tally.State
-	polling []int // by Sentinel: the poll that is under way; 0: none
-	polls   int
-	vetoed  bool
+	tally     tally.State
+	pollEvery time.Duration
+	polling   []int // by Sentinel: the poll that is under way; 0: none
+	polls     int
+	guards    watchdog.Instant // from when on it promises something: an orderly stop ends that, a start begins it
 
 	fact   watchdog.Redis
 	asking int
@@ -68,6 +69,9 @@ func (d *dog) boot() {
 		return
 	}
 	d.start()
+	if d.guards == watchdog.Never {
+		d.guards = d.w.now.Add(1500 * ms)
+	}
 	m := d.disk.memory
 	if d.disk.boot != d.w.hosts[d.host].boot {
 		m = m.Rebooted()
@@ -76,7 +80,8 @@ func (d *dog) boot() {
 	d.last = watchdog.Want{}
 	d.w.logf(d.name, "starts, memory %+v", m)
 	t := d.policy.Timing(d.w.DownAfter)
-	d.tally = tally.State{FreshFor: t.SuspectAfter * 3 / 2, ListFor: 3 * sec, ClockRateError: 0.0005}
+	d.tally = tally.State{ClockRateError: 0.001}
+	d.pace()
 	d.polling = make([]int, d.w.Sentinels)
 	for i := range d.w.Sentinels {
 		d.tally.Add(sentinelKey(i), watchdog.Address(sentinelKey(i)))
@@ -91,7 +96,7 @@ func (d *dog) boot() {
 		d.feed(watchdog.Vetoed{Veto: true})
 	}
 	d.every(80*ms, 120*ms, d.poll)
-	d.every(t.Poll*9/10, t.Poll*11/10, func() { d.pollSentinels() })
+	d.every(d.pollEvery*9/10, d.pollEvery*11/10, d.pollSentinels)
 	d.every(t.Round*9/10, t.Round*11/10, d.coord.round)
 	d.every(40*ms, 60*ms, func() { d.feed(watchdog.Tick{}) })
 }
@@ -104,6 +109,7 @@ func (d *dog) die(why string, orderly bool) {
 	}
 	d.w.logf(d.name, "dies: %s", why)
 	if orderly {
+		d.guards = watchdog.Never
 		d.disk.memory.Deadline = 0
 	}
 	d.kill()
@@ -112,6 +118,13 @@ func (d *dog) die(why string, orderly bool) {
 			d.r.do(d.r.life, func() { d.r.disarm(0) })
 		}
 	}
+}
+
+// pace is the Watcher's.
+func (d *dog) pace() {
+	d.pollEvery = min(max(d.w.DownAfter/8, 100*ms), 500*ms)
+	d.tally.FreshFor = 3*d.pollEvery + min(2*d.pollEvery, 500*ms)
+	d.tally.ListFor = d.tally.FreshFor + 2*sec + d.pollEvery
 }
 
 // feed is the agent's loop.
@@ -126,7 +139,7 @@ func (d *dog) feed(e watchdog.Event) {
 	}
 	want := d.core.Want()
 	if want.PollNow && !d.last.PollNow {
-		d.pollSentinels()
+		d.after(0, d.pollSentinels)
 	}
 	if want.Gate.Access != d.last.Gate.Access || want.Gate.Open != d.last.Gate.Open || want.Gate.Master != d.last.Gate.Master || want.Grant != d.last.Grant {
 		if d.w.trace != nil {
@@ -292,8 +305,7 @@ func (d *dog) pollSentinel(i int) {
 			d.settle()
 		}
 	})
-	t := d.policy.Timing(d.core.Sentinels.DownAfter)
-	d.after(t.Poll*3/2, func() {
+	d.after(min(2*d.pollEvery, 500*ms), func() {
 		if d.polling[i] == id {
 			d.polling[i] = 0
 		}
@@ -317,13 +329,15 @@ func (s *sentinel) answer() tally.Answer {
 	for i := range s.sents {
 		if s.sents[i].known {
 			a.Master.Others++
-			a.Sentinels = append(a.Sentinels, tally.Peer{RunID: sentinelKey(i), Address: watchdog.Address(sentinelKey(i)), Dial: sentinelKey(i)})
+			p := &s.sents[i]
+			a.Sentinels = append(a.Sentinels, tally.Peer{RunID: sentinelKey(i), Address: watchdog.Address(sentinelKey(i)), Dial: sentinelKey(i),
+				PongAge: now.Sub(p.pong).Truncate(ms), HelloAge: now.Sub(p.hello).Truncate(ms)})
 		}
 	}
 	for i := range s.others {
 		if o := &s.others[i]; o.known && i != s.conf.master {
 			in := s.instance(i, o)
-			in.Priority = o.priority
+			in.Priority, in.Offset = o.priority, o.offset
 			if s.failover >= sendNoOne && i == s.promoted {
 				in.Flags |= tally.FlagPromoted
 			}
@@ -331,7 +345,6 @@ func (s *sentinel) answer() tally.Answer {
 			a.Master.Replicas++
 		}
 	}
-	_ = now
 	return a
 }
 

@@ -272,6 +272,9 @@ func (s *sentinel) onHello(h hello) {
 		*p = peer{known: true, pong: s.w.now, leader: -1}
 		s.conf.knownPeer[h.from] = true
 	}
+	if h.from != s.id {
+		p.hello = s.w.now
+	}
 	s.conf.current = max(s.conf.current, h.current)
 	if s.conf.epoch < h.epoch {
 		s.conf.epoch = h.epoch
@@ -409,10 +412,9 @@ func (s *sentinel) looksSane() bool {
 	return !s.m.slave && s.m.down == 0 && s.m.odown == 0 && s.w.now.Sub(s.m.info) < 20*sec
 }
 
-// noDownFor is sentinelRedisInstanceNoDownFor: of the last time it was down we
-// only know when it is.
+// noDownFor is sentinelRedisInstanceNoDownFor.
 func (s *sentinel) noDownFor(in *instance, d time.Duration) bool {
-	return in.down == 0 && s.w.now.Sub(in.upSince) > d
+	return in.lastDown == 0 || s.w.now.Sub(in.lastDown) > d
 }
 
 func (s *sentinel) resetCommand() {

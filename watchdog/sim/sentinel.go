@@ -63,7 +63,7 @@ type instance struct {
 	avail     watchdog.Instant // last_avail_time: a valid one
 	down      watchdog.Instant // s_down since; zero: not
 	odown     watchdog.Instant
-	upSince   watchdog.Instant // the last time it was down; zero: never
+	lastDown  watchdog.Instant // s_down_since_time, which outlives the flag
 	info      watchdog.Instant // info_refresh
 	asked     watchdog.Instant
 	published watchdog.Instant
@@ -86,7 +86,7 @@ type instance struct {
 // peer is what it holds of another Sentinel.
 type peer struct {
 	known       bool
-	ping, pong  watchdog.Instant
+	pong, hello watchdog.Instant
 	pinged      watchdog.Instant
 	masterDown  bool
 	replied     watchdog.Instant
@@ -132,7 +132,7 @@ func (s *sentinel) boot() {
 	}
 	for i, known := range s.conf.knownPeer {
 		if known {
-			s.sents[i] = peer{known: true, pong: s.w.now, leader: -1}
+			s.sents[i] = peer{known: true, pong: s.w.now, hello: s.w.now, leader: -1}
 		}
 	}
 	s.every(53*ms, 100*ms, s.tick)
@@ -303,11 +303,11 @@ func (s *sentinel) checkDown(id int, in *instance, isMaster bool) {
 	}
 	if elapsed > s.conf.downAfter || isMaster && in.slave && w.now.Sub(in.roleSince) > s.conf.downAfter+20*sec {
 		if in.down == 0 {
-			in.down = w.now
+			in.down, in.lastDown = w.now, w.now
 			w.logf(s.name, "+sdown R%d", id)
 		}
 	} else if in.down != 0 {
-		in.down, in.upSince = 0, w.now
+		in.down = 0
 		w.logf(s.name, "-sdown R%d", id)
 	}
 }
