@@ -153,10 +153,11 @@ func (g *Gate) armDue(want watchdog.Gate) watchdog.Instant {
 	if w.armFailing != 0 || cur == nil {
 		return w.armRetry
 	}
-	if want.Arm < cur.deadline.Add(armGain) {
-		return 0
+	half := cur.deadline.Add(-cur.had / 2)
+	if want.Arm < cur.deadline.Add(armGain) { // it may move on any moment
+		return half.Max(g.conf.Now().Add(cur.had / 8))
 	}
-	return cur.deadline.Add(-cur.had / 2)
+	return half
 }
 
 // armStep keeps a fence standing at want.Arm or somewhat earlier.

@@ -184,6 +184,12 @@ func (g *Gate) Want(w watchdog.Gate) {
 	now := g.conf.Now()
 	g.mu.Lock()
 	old, first := g.want, !g.wanted
+	// A deadline that only moves on is looked at when the worker next turns.
+	news := first || !same(old, w) || armWanted(old) != armWanted(w)
+	for _, a := range g.standing {
+		news = news || (w.Arm != old.Arm && w.Arm < a.deadline)
+	}
+	urgent := first || old.Access != w.Access || old.StopBy != w.StopBy
 	g.want, g.wanted = w, true
 	if w.Access != watchdog.Refuse {
 		g.stopped = false
@@ -192,10 +198,10 @@ func (g *Gate) Want(w watchdog.Gate) {
 		g.wantedAt = now
 	}
 	g.mu.Unlock()
-	if first || old != w {
-		if w.Access == watchdog.Refuse || w.Access == watchdog.Hold {
-			poke(g.fenceWake)
-		}
+	if urgent && (w.Access == watchdog.Refuse || w.Access == watchdog.Hold) {
+		poke(g.fenceWake)
+	}
+	if news {
 		poke(g.wake)
 	}
 }

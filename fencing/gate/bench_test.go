@@ -1,0 +1,166 @@
+package gate
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// spent is how many commands Redis has run and what they took.
+func (s *server) spent() (calls, usec int64) {
+	for _, v := range info(s.do("INFO", "commandstats").text) {
+		for field := range strings.SplitSeq(v, ",") {
+			if n, ok := strings.CutPrefix(field, "calls="); ok {
+				c, _ := strconv.ParseInt(n, 10, 64)
+				calls += c
+			}
+			if n, ok := strings.CutPrefix(field, "usec="); ok {
+				u, _ := strconv.ParseInt(n, 10, 64)
+				usec += u
+			}
+		}
+	}
+	return calls, usec
+}
+
+func TestSteadyStateIsCheap(t *testing.T) {
+	s := startRedis(t)
+	l := startGate(t, s)
+	l.serve(4 * time.Second) // D of 5 s
+	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+	time.Sleep(300 * time.Millisecond)
+	begun, sent := bootTime(), l.Details().Commands
+	calls, usec := s.spent()
+	time.Sleep(4 * time.Second)
+	calls2, usec2 := s.spent()
+	seconds := bootTime().Sub(begun).Seconds()
+	perSecond := float64(calls2-calls-1) / seconds
+	t.Logf("%.1f commands/s seen by Redis, %.0f us/s of its time, %.1f commands/s counted by the gate",
+		perSecond, float64(usec2-usec)/seconds, float64(l.Details().Commands-sent)/seconds)
+	if perSecond > 15 {
+		t.Errorf("commands a second: got %.1f, want at most 15", perSecond)
+	}
+}
+
+// crowd is n clients that ask GET one after the other until they are refused;
+// what is sent on the channel is when each was first refused.
+func crowd(tb testing.TB, s *server, n int) (refused chan watchdog.Instant, wait *sync.WaitGroup) {
+	refused, wait = make(chan watchdog.Instant, n), &sync.WaitGroup{}
+	for i := range n {
+		c := s.client()
+		wait.Go(func() {
+			defer c.nc.Close()
+			for {
+				r, err := c.try("GET", "k")
+				if err != nil || r.isError() {
+					refused <- bootTime()
+					return
+				}
+				time.Sleep(time.Duration(5+i%5) * time.Millisecond)
+			}
+		})
+	}
+	return refused, wait
+}
+
+// idle is n clients that are connected and ask nothing.
+func idle(tb testing.TB, s *server, n int) []*client {
+	all := make([]*client, n)
+	for i := range all {
+		all[i] = s.client()
+	}
+	all[n-1].do("PING")
+	return all
+}
+
+func TestFenceCutsAThousandClients(t *testing.T) {
+	s := startRedis(t)
+	l := startGate(t, s)
+	l.sees("a master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master })
+	refused, wait := crowd(t, s, 1000)
+	time.Sleep(100 * time.Millisecond)
+	l.Want(refuse())
+	wait.Wait()
+	close(refused)
+	n := 0
+	for range refused {
+		n++
+	}
+	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing })
+	t.Logf("%d clients refused, fence %+v", n, l.Details().LastFence)
+	if n != 1000 {
+		t.Errorf("clients refused: got %d, want 1000", n)
+	}
+}
+
+// BenchmarkFence measures from the decision (Want) to the first command that a
+// client sees refused, with 1,000 connections, one of which asks without pause.
+func BenchmarkFence(b *testing.B) {
+	s := startRedis(b)
+	l := startGate(b, s)
+	l.sees("a master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master && r.Answer == watchdog.Up })
+	eventually(b, "rights are known", func() bool { return l.capabilities().Checked })
+	var first, proof []time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		all := idle(b, s, 1000)
+		asked := make(chan watchdog.Instant, 1)
+		go func() {
+			c := all[0]
+			for {
+				if r, err := c.try("GET", "k"); err != nil || r.isError() {
+					asked <- bootTime()
+					return
+				}
+			}
+		}()
+		time.Sleep(20 * time.Millisecond)
+		b.StartTimer()
+		at := bootTime()
+		l.Want(refuse())
+		first = append(first, (<-asked).Sub(at))
+		b.StopTimer()
+		l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing && r.SentAt > at })
+		proof = append(proof, l.Details().LastFence.Decision)
+		for _, c := range all {
+			c.nc.Close()
+		}
+		l.Want(watchdog.Gate{Access: watchdog.Lock, Open: true})
+		l.sees("a master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master && r.Locked })
+		l.Want(watchdog.Gate{Access: watchdog.Serve})
+		l.sees("no lock", func(r watchdog.Redis) bool { return !r.Locked })
+		eventually(b, "the operator's values", func() bool { return s.config(keyStale) == "yes" })
+		b.StartTimer()
+	}
+	slices.Sort(first)
+	slices.Sort(proof)
+	b.ReportMetric(float64(first[len(first)/2].Microseconds()), "us-p50-first-refused")
+	b.ReportMetric(float64(first[len(first)*99/100].Microseconds()), "us-p99-first-refused")
+	b.ReportMetric(float64(proof[len(proof)*99/100].Microseconds()), "us-p99-proved")
+}
+
+// BenchmarkPutOff measures one renewal of the armed fence.
+func BenchmarkPutOff(b *testing.B) {
+	s := startRedis(b)
+	l := startGate(b, s)
+	l.Want(watchdog.Gate{Access: watchdog.Serve, Arm: bootTime().Add(time.Hour)})
+	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+	calls, usec := s.spent()
+	at := bootTime().Add(time.Hour)
+	for b.Loop() {
+		at = at.Add(-100 * time.Millisecond) // an earlier one is armed at once
+		from := l.Details().Armed
+		l.Want(watchdog.Gate{Access: watchdog.Serve, Arm: at})
+		for l.Details().Armed == from {
+			time.Sleep(20 * time.Microsecond)
+		}
+	}
+	calls2, usec2 := s.spent()
+	b.ReportMetric(float64(usec2-usec)/float64(b.N), "us-redis/op")
+	b.ReportMetric(float64(calls2-calls)/float64(b.N), "commands/op")
+}
