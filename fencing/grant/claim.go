@@ -223,7 +223,7 @@ func (k *Keeper) markOpened(ctx context.Context, limit time.Duration) error {
 // swap carries out ops if all of when holds, and takes in what stands then,
 // either way.
 func (k *Keeper) swap(ctx context.Context, step string, limit time.Duration, w Want, when []clientv3.Cmp, ops []clientv3.Op) (won bool, err error) {
-	reads := k.reads(w.Self)
+	reads := k.reads(k.self(w))
 	resp, err := k.store.transact(ctx, step, limit, when, append(ops, reads...), reads)
 	if err != nil {
 		return false, err

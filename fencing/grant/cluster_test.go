@@ -18,7 +18,7 @@ func TestRenewsWhileAMemberIsFrozen(t *testing.T) {
 	etcd := l.Etcd(lab.EtcdConfig{})
 	s := openStore(t, nil, etcd.Endpoints()...)
 	n := startNode(t, s, "frozen", addressA)
-	n.wants(func(w *Want) { w.TTL = 10 * time.Second })
+	n.wants(func(w *Want) { w.TTL, w.Round = 10*time.Second, 0 })
 	n.await("a member", isMember)
 	n.agree(first(addressA))
 	n.hold()

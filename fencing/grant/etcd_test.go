@@ -72,7 +72,7 @@ func startNode(t testing.TB, s *Store, group string, address watchdog.Address, c
 	ctx, cancel := context.WithCancel(t.Context())
 	n := &node{t: t, address: address, changed: make(chan struct{}, 1), killed: make(chan struct{})}
 	n.want = Want{
-		Self: address, Known: everybody, TTL: 2 * time.Second, Margin: 200 * time.Millisecond,
+		Self: address, Known: everybody, TTL: 2 * time.Second, Margin: 200 * time.Millisecond, Round: 250 * time.Millisecond,
 		Evidence: Evidence{RunID: "run-" + string(address), Sentinels: []string{"s1", "s2"}, Known: 3, Votes: 2},
 	}
 	cfg := KeeperConfig{Group: group, Node: "node-" + string(address), Save: func(id Identity) error {

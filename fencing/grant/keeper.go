@@ -34,6 +34,7 @@ type Identity struct {
 	GroupID   string             `json:"group_id"`   // of our group; empty: not a member yet
 	HolderID  string             `json:"holder_id"`  // random, ours alone: by it we know our grant again
 	Agreement watchdog.Agreement `json:"agreement"`  // the newest ever seen
+	Self      watchdog.Address   `json:"self"`       // how the Sentinels called our Redis when last they did
 }
 
 // KeeperConfig is one local Redis of one group.
@@ -46,6 +47,10 @@ type KeeperConfig struct {
 	// Save keeps the identity; it is called from a goroutine of its own, at
 	// most once at a time, the newest only. Nil: nothing is remembered.
 	Save func(Identity) error
+
+	// OnRound is told how long every round took and how it ended, for metrics.
+	// Nil: nobody is.
+	OnRound func(took time.Duration, err error)
 
 	// Failpoint is called at every step with its name. Nil: none.
 	Failpoint func(name string)
@@ -123,7 +128,8 @@ type Keeper struct {
 	keys  keys
 	log   hclog.Logger
 
-	poked chan struct{} // holds one
+	urgent chan struct{} // holds one: the want changed
+	poked  chan struct{} // holds one: a hint
 
 	mu   sync.Mutex
 	want Want
@@ -132,6 +138,7 @@ type Keeper struct {
 	id        Identity
 	fact      watchdog.Coordinator
 	seen      snapshot         // of the last round that was answered
+	floor     int64            // the highest revision seen: a lower one is of a past
 	lostUntil watchdog.Instant // until then the coordinator counts as lost; zero: it does not
 	asked     int64            // seconds our lease was asked for; zero: by an earlier run
 	again     bool             // another round is due at once
@@ -149,6 +156,9 @@ func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
 	if cfg.Save == nil {
 		cfg.Save = func(Identity) error { return nil }
 	}
+	if cfg.OnRound == nil {
+		cfg.OnRound = func(time.Duration, error) {}
+	}
 	if cfg.Failpoint == nil {
 		cfg.Failpoint = func(string) {}
 	}
@@ -163,8 +173,10 @@ func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
 		cfg:        cfg,
 		keys:       keysOf(s.prefix, cfg.Group),
 		log:        cfg.Log.With("group", cfg.Group, "node", cfg.Node),
+		urgent:     make(chan struct{}, 1),
 		poked:      make(chan struct{}, 1),
 		id:         cfg.Identity,
+		floor:      cfg.Identity.Revision,
 		identities: newNewest[Identity](),
 		reports:    newNewest[[]byte](),
 		history:    newHistorian(),
@@ -181,7 +193,7 @@ func (k *Keeper) Want(w Want) {
 	k.want = w
 	k.mu.Unlock()
 	if urgent {
-		k.Poke()
+		wake(k.urgent)
 	}
 }
 
@@ -191,10 +203,12 @@ func (k *Keeper) newestWant() Want {
 	return k.want
 }
 
-// Poke runs a round now: something has changed. It never blocks.
-func (k *Keeper) Poke() {
+// Poke runs a round soon: something has changed. It never blocks.
+func (k *Keeper) Poke() { wake(k.poked) }
+
+func wake(c chan struct{}) {
 	select {
-	case k.poked <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -210,14 +224,9 @@ func (k *Keeper) Run(ctx context.Context, report func(watchdog.Coordinator)) err
 	beside.Go(func() { k.writeHistory(ctx) })
 	beside.Go(func() { k.watch(ctx) })
 
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-timer.C:
-		case <-k.poked:
+	for wait := time.Duration(0); ; {
+		if err := k.pause(ctx, wait); err != nil {
+			return err
 		}
 		began := time.Now() // paces the rounds; nothing is decided by it
 		want := k.newestWant()
@@ -228,20 +237,35 @@ func (k *Keeper) Run(ctx context.Context, report func(watchdog.Coordinator)) err
 		k.member.Store(k.fact.Membership == watchdog.Member)
 		k.faults.setRound(err, k.fact)
 		k.logRound(err)
+		k.cfg.OnRound(time.Since(began), err)
 		report(k.fact)
 
-		wait := want.round() - time.Since(began)
+		wait = want.round() - time.Since(began)
 		if k.again {
-			k.again = false
-			wait = 0
+			k.again, wait = false, hintsApart
 		}
-		// Even a storm of hints leaves etcd some air.
+	}
+}
+
+// pause waits until the next round is due, the want has changed, or a hint has
+// come; hints wait a little for one another.
+func (k *Keeper) pause(ctx context.Context, wait time.Duration) error {
+	due := time.After(max(wait, 0))
+	var hints <-chan struct{}
+	apart := time.After(hintsApart)
+	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(hintsApart):
+		case <-due:
+			return nil
+		case <-k.urgent:
+			return nil
+		case <-hints:
+			return nil
+		case <-apart:
+			hints = k.poked
 		}
-		timer.Reset(max(wait-hintsApart, 0))
 	}
 }
 

@@ -25,14 +25,7 @@ func (n *newest[T]) set(v T) {
 	n.value = v
 	n.count++
 	n.mu.Unlock()
-	n.wake()
-}
-
-func (n *newest[T]) wake() {
-	select {
-	case n.ready <- struct{}{}:
-	default:
-	}
+	wake(n.ready)
 }
 
 // take waits for a value newer than the one last taken, or for a retry.
@@ -55,7 +48,7 @@ func (n *newest[T]) retry(ctx context.Context, pause time.Duration) {
 	case <-ctx.Done():
 	case <-time.After(pause):
 	}
-	n.wake()
+	wake(n.ready)
 }
 
 // settle says that what was last taken has been dealt with, or not.

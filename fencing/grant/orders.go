@@ -20,6 +20,15 @@ type orderCache struct {
 	until    watchdog.Instant // its end
 }
 
+// self is our address, or what it was when last known: a node fenced by hand
+// stays so over a restart in which no Sentinel answers.
+func (k *Keeper) self(w Want) watchdog.Address {
+	if w.Self != "" && w.Self != k.id.Self {
+		k.remember(func(id *Identity) { id.Self = w.Self })
+	}
+	return k.id.Self
+}
+
 // ordersIn are the operator's orders for this node. A record that cannot be
 // understood leaves the orders as they were: a typing mistake of an operator
 // is no reason to stop renewing.
@@ -35,9 +44,10 @@ func (k *Keeper) ordersIn(ctx context.Context, s snapshot, w Want, limit time.Du
 			k.orders.control, k.orders.modified = control, s.control.modified
 		}
 	}
-	_, fenced := k.orders.control.Fenced[w.Self]
-	_, released := k.orders.control.Released[w.Self]
-	known := w.Self != ""
+	self := k.self(w)
+	_, fenced := k.orders.control.Fenced[self]
+	_, released := k.orders.control.Released[self]
+	known := self != ""
 	return watchdog.Orders{
 		Fence:       known && fenced,
 		Unfence:     known && s.unfence.exists(),

@@ -19,6 +19,7 @@ import (
 const (
 	nodeLease     = 30 * time.Second // presence: a report this old has gone
 	nodeEvery     = nodeLease / 3
+	nodeApart     = time.Second // reports are not written more often
 	besideTimeout = 3 * time.Second
 	besideRetry   = time.Second
 
@@ -66,6 +67,11 @@ func (k *Keeper) publishReports(ctx context.Context) {
 			lease = 0
 			k.log.Debug("publish node report failed", "error", err)
 			k.reports.retry(ctx, besideRetry)
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(nodeApart):
 		}
 	}
 }
@@ -142,10 +148,7 @@ func (h *historian) add(data []byte) {
 		h.waiting = append(h.waiting, historyRecord{at: time.Now(), data: data})
 	}
 	h.mu.Unlock()
-	select {
-	case h.ready <- struct{}{}:
-	default:
-	}
+	wake(h.ready)
 }
 
 // first is the oldest that waits.

@@ -97,7 +97,7 @@ func (k *Keeper) act(ctx context.Context, w Want, start watchdog.Instant, renewe
 // read asks for a snapshot. When the grant hangs on it, the transaction also
 // deletes a key that never exists: see the package's comment.
 func (k *Keeper) read(ctx context.Context, w Want, limit time.Duration) (snapshot, error) {
-	ops := k.reads(w.Self)
+	ops := k.reads(k.self(w))
 	if w.holding() {
 		ops = append([]clientv3.Op{clientv3.OpDelete(k.keys.confirm)}, ops...)
 	}
@@ -137,20 +137,21 @@ func (k *Keeper) trust(s snapshot, w Want, start watchdog.Instant) error {
 		k.log.Warn("following another etcd cluster, as ordered", "cluster", clusterName(s.cluster))
 		k.lose()
 		k.lostUntil = start.Add(time.Duration(w.ttl()) * time.Second)
+		k.floor = s.revision
 		k.remember(func(id *Identity) {
 			id.ClusterID, id.Revision, id.GroupID = s.cluster, s.revision, ""
 		})
 	}
-	if s.revision < k.id.Revision {
+	if s.revision < k.floor {
 		k.log.Error("etcd went back to an older revision: restored or emptied; waiting one lease",
-			"revision", s.revision, "known", k.id.Revision)
-		k.faults.setWentBack(s.revision, k.id.Revision)
+			"revision", s.revision, "known", k.floor)
+		k.faults.setWentBack(s.revision, k.floor)
 		k.lose()
 		// Counted from the answer: what others renewed before they saw this
 		// was renewed before now.
 		k.lostUntil = k.store.now().Add(time.Duration(w.ttl()) * time.Second)
 	}
-	k.remember(func(id *Identity) { id.ClusterID, id.Revision = s.cluster, s.revision })
+	k.floor = s.revision
 	if start < k.lostUntil {
 		return fmt.Errorf("read group: %w, for another %v", errLost, k.lostUntil.Sub(start).Round(time.Millisecond))
 	}
@@ -158,15 +159,18 @@ func (k *Keeper) trust(s snapshot, w Want, start watchdog.Instant) error {
 		k.lostUntil = 0
 		k.faults.setWentBack(0, 0)
 	}
+	// Not before the wait is over: a restart in the midst of it begins it anew.
+	k.remember(func(id *Identity) { id.ClusterID, id.Revision = s.cluster, s.revision })
 	return nil
 }
 
-// lose drops everything cached.
+// lose drops everything cached, but the operator's orders: they hold until it
+// is seen that they do not.
 func (k *Keeper) lose() {
-	k.fact = watchdog.Coordinator{}
+	k.fact = watchdog.Coordinator{Orders: k.fact.Orders}
 	k.seen = snapshot{}
 	k.asked = 0
-	k.orders = orderCache{}
+	k.orders.modified, k.orders.lease = 0, 0
 }
 
 func (k *Keeper) adopted(s snapshot, named func(Adoption) bool) bool {

@@ -14,8 +14,10 @@ const watchAgain = time.Second
 // may be late, or silent, and nothing depends on it.
 func (k *Keeper) watch(ctx context.Context) {
 	for attempt := 0; ; attempt++ {
-		m := k.store.members[(int(k.store.preferred.Load())+attempt)%len(k.store.members)]
-		k.watchAt(ctx, m)
+		at := (int(k.store.preferred.Load()) + attempt) % len(k.store.members)
+		if began := time.Now(); k.watchAt(ctx, at) || time.Since(began) > watchAgain {
+			attempt = -1 // it watched for a while: the preferred member is next
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -24,16 +26,18 @@ func (k *Keeper) watch(ctx context.Context) {
 	}
 }
 
-// watchAt watches at one member until something ends it. A watch by itself
-// does not notice a frozen member; the connection's pings do.
-func (k *Keeper) watchAt(ctx context.Context, m *member) {
+// watchAt watches at one member until something ends it, or another member has
+// become the preferred one, which is what it returns: a watch does not notice
+// a frozen member, the rounds do.
+func (k *Keeper) watchAt(ctx context.Context, at int) (moved bool) {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
+	m, began := k.store.members[at], k.store.preferred.Load()
 	if m.user != "" && m.currentToken() == "" && !m.authOff() {
-		return // the rounds ask for a token
+		return false // the rounds ask for a token
 	}
-	ended := make(chan struct{}, 4)
 	watched := []string{k.keys.master, k.keys.grant, k.keys.control, k.keys.maintenance}
+	ended := make(chan struct{}, len(watched))
 	for _, key := range watched {
 		events := m.client.Watch(ctx, key)
 		go func() { // ends with ctx: the client closes events
@@ -48,9 +52,20 @@ func (k *Keeper) watchAt(ctx context.Context, m *member) {
 			}
 		}()
 	}
-	<-ended
+	ticker := time.NewTicker(watchAgain)
+	defer ticker.Stop()
+	running := len(watched)
+	for running == len(watched) && !moved {
+		select {
+		case <-ended:
+			running--
+		case <-ticker.C:
+			moved = k.store.preferred.Load() != began
+		}
+	}
 	cancel()
-	for range len(watched) - 1 {
+	for range running {
 		<-ended
 	}
+	return moved
 }
