@@ -28,8 +28,10 @@ type FenceTiming struct {
 // watchdog.Redis. It is a copy.
 type Details struct {
 	RedisVersion string
-	ConfigFile   string // of Redis, as it says; empty: it runs without
-	PID          int    // of Redis, as it says
+	ConfigFile   string        // of Redis, as it says; empty: it runs without
+	PID          int           // of Redis, as it says
+	Executable   string        // likewise
+	Uptime       time.Duration // likewise, when the server section was read last
 
 	LagSeconds        float64 // replica: master_last_io_seconds_ago; -1: unknown
 	MasterOffset      int64   // master_repl_offset
@@ -77,6 +79,10 @@ func (d *Details) fill(m map[string]string, at watchdog.Instant) {
 	if v, ok := m["redis_version"]; ok {
 		d.RedisVersion, d.ConfigFile = v, m["config_file"]
 		d.PID, _ = strconv.Atoi(m["process_id"])
+		d.Executable = m["executable"]
+		seconds := int64(0)
+		number("uptime_in_seconds", &seconds)
+		d.Uptime = time.Duration(seconds) * time.Second
 	}
 	if ip, ok := m["replica-announce-ip"]; ok {
 		d.AnnounceIP = ip

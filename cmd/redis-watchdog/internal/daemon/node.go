@@ -44,11 +44,14 @@ type node struct {
 	metrics     *metrics.Node
 	store       *grant.Store
 	announced   watchdog.Address // as configured
+	unit        string
+	reborn      chan struct{} // holds one: Redis has another run id
 
 	mu          sync.Mutex
 	coordinator watchdog.Coordinator // as the keeper last reported it, without the local orders
 	order       agent.GrantOrder     // the newest
 	runID       string
+	stopFault   error                // why a Redis that hangs could not be killed; nil: it could
 	since       map[string]time.Time // since when each fault stands, by its id
 }
 
@@ -57,7 +60,8 @@ func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pac
 		group: g.Name, name: n.Name, log: log, watcher: w, pace: pace, store: d.etcd,
 		metrics: d.counts.Node(g.Name, n.Name), announced: watchdog.Address(n.Announced),
 		records: records{dir: d.cfg.StateDir, group: g.Name, node: n.Name},
-		orders:  &localOrders{stateDir: d.cfg.StateDir, group: g.Name, node: n.Name, log: log},
+		unit:    n.Unit, reborn: make(chan struct{}, 1),
+		orders: &localOrders{stateDir: d.cfg.StateDir, group: g.Name, node: n.Name, log: log},
 	}
 	var err error
 	if x.recorder, err = agent.NewRecorder(filepath.Join(d.cfg.StateDir, "nodes"), d.cfg.RuntimeDir, g.Name, n.Name, log); err != nil {
@@ -110,6 +114,7 @@ func (x *node) parts(add func(string, func(context.Context) error)) {
 	add("coordinator", func(ctx context.Context) error { return x.keeper.Run(ctx, x.seeCoordinator) })
 	add("decision", x.agent.Run)
 	add("orders", func(ctx context.Context) error { return x.orders.run(ctx, x.mergeOrders) })
+	add("stop of redis", x.prepareStop)
 	add("report", x.publish)
 }
 
@@ -197,6 +202,41 @@ func (x *node) Identify(runID string) {
 		announced = announcedBy(x.gate.Details())
 	}
 	x.local.Identify(runID, announced)
+	select {
+	case x.reborn <- struct{}{}:
+	default:
+	}
+}
+
+const (
+	prepareTimeout = 10 * time.Second
+	prepareAgain   = 30 * time.Second
+)
+
+// prepareStop readies the kill for every new run of Redis, while all is well:
+// when it is needed nothing of it may be missing.
+func (x *node) prepareStop(ctx context.Context) error {
+	again := time.NewTimer(prepareAgain)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-x.reborn:
+		case <-again.C:
+		}
+		again.Reset(prepareAgain)
+		d := x.gate.Details()
+		if d.PID == 0 {
+			continue
+		}
+		prepare, cancel := context.WithTimeout(ctx, prepareTimeout)
+		err := x.stopper.Prepare(prepare, systemd.Claim{PID: d.PID, Uptime: d.Uptime, Executable: d.Executable})
+		cancel()
+		x.mu.Lock()
+		x.stopFault = err
+		x.mu.Unlock()
+	}
 }
 
 // onStep tells everybody who keeps a record of decisions.

@@ -57,6 +57,10 @@ func (x *node) faults() []agent.Fault {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.stopFault != nil {
+		add("stop", string(agent.SeverityWarning), "a Redis that hangs could not be killed in time: "+x.stopFault.Error(),
+			"set nodes[].unit to the systemd unit of this Redis, and run the watchdog as root")
+	}
 	since := make(map[string]time.Time, len(all))
 	for i := range all {
 		f := &all[i]
