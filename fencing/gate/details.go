@@ -28,10 +28,10 @@ type FenceTiming struct {
 // watchdog.Redis. It is a copy.
 type Details struct {
 	RedisVersion string
-	ConfigFile   string        // of Redis, as it says; empty: it runs without
-	PID          int           // of Redis, as it says
-	Executable   string        // likewise
-	Uptime       time.Duration // likewise, when the server section was read last
+	ConfigFile   string           // of Redis, as it says; empty: it runs without
+	PID          int              // of Redis, as it says
+	Executable   string           // likewise
+	StartedAt    watchdog.Instant // of Redis, by its uptime_in_seconds; zero: not known
 
 	LagSeconds        float64 // replica: master_last_io_seconds_ago; -1: unknown
 	MasterOffset      int64   // master_repl_offset
@@ -82,7 +82,7 @@ func (d *Details) fill(m map[string]string, at watchdog.Instant) {
 		d.Executable = m["executable"]
 		seconds := int64(0)
 		number("uptime_in_seconds", &seconds)
-		d.Uptime = time.Duration(seconds) * time.Second
+		d.StartedAt = at.Add(-time.Duration(seconds) * time.Second)
 	}
 	if ip, ok := m["replica-announce-ip"]; ok {
 		d.AnnounceIP = ip

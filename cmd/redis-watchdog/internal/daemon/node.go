@@ -231,7 +231,7 @@ func (x *node) prepareStop(ctx context.Context) error {
 			continue
 		}
 		prepare, cancel := context.WithTimeout(ctx, prepareTimeout)
-		err := x.stopper.Prepare(prepare, systemd.Claim{PID: d.PID, Uptime: d.Uptime, Executable: d.Executable})
+		err := x.stopper.Prepare(prepare, systemd.Claim{PID: d.PID, Uptime: agent.Boottime().Sub(d.StartedAt), Executable: d.Executable})
 		cancel()
 		x.mu.Lock()
 		x.stopFault = err
