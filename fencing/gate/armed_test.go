@@ -122,11 +122,11 @@ func TestPutOffUnderLoadIsNotNoticed(t *testing.T) {
 	both(t, func(t *testing.T, tcp func(*Config)) {
 		s, kept := startRedis(t), newShelf(t)
 		l := startGate(t, s, tcp, func(c *Config) { c.Store = kept })
-		stop := l.serve(600 * time.Millisecond)
+		stop := l.serve(time.Second)
 		l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
 		c := s.client()
 		writes := 0
-		eventually(t, "six renewals", func() bool {
+		eventually(t, "five renewals", func() bool {
 			for range 50 {
 				if got := c.do("SET", "k", "v"); !got.ok() {
 					t.Fatalf("SET %d: got %+v", writes, got)
@@ -303,7 +303,7 @@ func TestBusyRedisIsFencedWhenItsScriptEnds(t *testing.T) {
 func TestMaxclientsReachedArmsAndFences(t *testing.T) {
 	s := startRedis(t, "maxclients 30")
 	l := startGate(t, s)
-	stop := l.serve(500 * time.Millisecond)
+	stop := l.serve(time.Second)
 	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
 	eventually(t, "spares are there", func() bool { l.Gate.mu.Lock(); defer l.Gate.mu.Unlock(); return len(l.spares) == wantedSpares })
 	var last *client
@@ -314,7 +314,7 @@ func TestMaxclientsReachedArmsAndFences(t *testing.T) {
 		t.Fatalf("maxclients is not reached")
 	}
 	from := l.Details().Armed
-	eventually(t, "renewals go on", func() bool { return l.Details().Armed >= from+4 })
+	eventually(t, "renewals go on", func() bool { return l.Details().Armed >= from+3 })
 	if r := l.last(); r.Role != watchdog.Master {
 		t.Fatalf("fenced for want of connections: %+v", r)
 	}

@@ -152,6 +152,7 @@ func New(conf Config) (*Gate, error) {
 		scribe:    newScribe(),
 		storer:    newScribe(),
 	}
+	g.details.LagSeconds = -1
 	g.worker.originals = conf.Originals
 	g.worker.kept = conf.Originals
 	g.prepare(assumed())

@@ -117,7 +117,7 @@ func aim(w watchdog.Gate, seen watchdog.Redis, cur settings, o Originals, rejoin
 		return to
 	case watchdog.Replica:
 		if w.Access != watchdog.Hold && w.Access != watchdog.Leave {
-			lock(!w.Unlocked)
+			lock(!w.Unlocked || rejoining) // until restored the lock is part of the mark: see marked
 		}
 		if rejoining && !seen.LinkUp {
 			return to

@@ -1,0 +1,59 @@
+package gate
+
+import (
+	"bufio"
+	"bytes"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+func FuzzReadReplyNeverPanics(f *testing.F) {
+	for _, s := range []string{"+OK\r\n", "-ERR x\r\n", ":1\r\n", "$-1\r\n", "$2\r\nab\r\n", "*2\r\n:1\r\n*0\r\n", "*-1\r\n", "HTTP/1.1 400\r\n", "$99999999999\r\n", "*1048577\r\n", strings.Repeat("*1\r\n", 100)} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r := bufio.NewReader(bytes.NewReader(b))
+		for range 100 {
+			if _, err := readReply(r, 0); err != nil {
+				return
+			}
+		}
+	})
+}
+
+func TestGarbageIsUnknownAndSaidOnce(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+			c.Close()
+		}
+	}()
+	t.Cleanup(func() { l.Close(); <-done })
+	g := startGate(t, &server{t: t, port: strings.TrimPrefix(l.Addr().String(), "127.0.0.1:")})
+	g.Want(refuse())
+	eventually(t, "it is counted", func() bool { return g.Details().Garbage > 2 })
+	if f := g.fault("redis_protocol"); f == nil {
+		t.Errorf("no fault")
+	}
+	if r := g.last(); r.Answer != watchdog.Silent || r.Refusing {
+		t.Errorf("seen: got %+v", r)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if n := strings.Count(g.log.String(), "what answers is not Redis"); n != 1 {
+		t.Errorf("said %d times", n)
+	}
+}
