@@ -84,6 +84,8 @@ func TestEtcdThatWentBack(t *testing.T) {
 	a.hold()
 	a.grant(watchdog.GrantRenew)
 	b.await("a member", isMember)
+	must(t, s.Fence(t.Context(), group, addressB, Order{By: "test"}))
+	b.await("fenced by hand", func(c watchdog.Coordinator) bool { return c.Orders.Fence })
 	was := a.now()
 	id := a.k.groupID(t, s)
 
@@ -122,6 +124,9 @@ func TestEtcdThatWentBack(t *testing.T) {
 		etcd.Restart()
 		for _, n := range []*node{a, b} {
 			n.await(back.how+": lost", func(c watchdog.Coordinator) bool { return c.RoundAt == 0 && c.Grant == (watchdog.Grant{}) })
+			if n == b && back.how == "emptied" && !n.now().Orders.Fence {
+				t.Error("the order to fence was forgotten while etcd is lost")
+			}
 			if !hasFault(n.k.Faults(), FaultWentBack) {
 				t.Errorf("%s: faults %+v lack %s", back.how, n.k.Faults(), FaultWentBack)
 			}

@@ -296,6 +296,50 @@ func TestOneMember(t *testing.T) {
 		}
 	})
 
+	t.Run("FencedByHandOverARestartWithoutSentinels", func(t *testing.T) {
+		t.Parallel()
+		n := startNode(t, s, "order-kept", addressA)
+		n.await("a member", isMember)
+		must(t, s.Fence(t.Context(), "order-kept", addressA, Order{By: "test"}))
+		n.await("fenced", func(c watchdog.Coordinator) bool { return c.Orders.Fence })
+		eventually(t, "identity saved", func() bool { return n.identity().Self == addressA })
+		n.stop()
+		again := startNode(t, s, "order-kept", "", func(c *KeeperConfig) { c.Identity = n.identity() })
+		again.await("fenced", func(c watchdog.Coordinator) bool { return c.Orders.Fence })
+	})
+
+	// A leader that was deposed and has not noticed answers keep-alives too.
+	t.Run("KeepAliveOfAnotherRaftTermRenewsNothing", func(t *testing.T) {
+		t.Parallel()
+		n := startNode(t, s, "term", addressA)
+		n.await("a member", isMember)
+		n.agree(first(addressA))
+		n.hold()
+		want := n.newest()
+		want.Grant, want.View = watchdog.GrantRenew, agreed(1, 1, addressA)
+		n.stop() // the rounds are ours now
+		ctx, limit := t.Context(), patience
+		must(t, n.k.round(ctx, want))
+		was := n.k.fact.Grant
+		good := n.k.keepAlive(ctx, n.k.seen.grant.lease, limit)
+		for name, r := range map[string]renewal{
+			"older term":    {lease: good.lease, ttl: good.ttl, term: good.term - 1},
+			"newer term":    {lease: good.lease, ttl: good.ttl, term: good.term + 1},
+			"failed":        {lease: good.lease, err: errLost},
+			"another lease": {lease: good.lease + 1, ttl: good.ttl, term: good.term},
+			"none":          {},
+		} {
+			_ = n.k.renew(ctx, want, was.RenewedAt.Add(time.Second), r, limit)
+			if n.k.fact.Grant != was {
+				t.Errorf("%s: renewed: %+v", name, n.k.fact.Grant)
+			}
+		}
+		must(t, n.k.renew(ctx, want, was.RenewedAt.Add(time.Second), good, limit))
+		if n.k.fact.Grant.RenewedAt != was.RenewedAt.Add(time.Second) {
+			t.Errorf("a good keep-alive did not renew: %+v", n.k.fact.Grant)
+		}
+	})
+
 	t.Run("AdoptStartsAGeneration", func(t *testing.T) {
 		t.Parallel()
 		n := startNode(t, s, "adopt", addressA)
