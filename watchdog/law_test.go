@@ -1,0 +1,287 @@
+package watchdog
+
+// The law: what no history may break. The scripts and FuzzNext are held to it
+// after every event. It is written against the facts, not against view, so
+// that a wrong view does not excuse a wrong verdict.
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// law remembers what the invariants need of the past.
+type law struct {
+	role       Role
+	run        string
+	promotedAt Instant // when this run turned master by another hand; zero: it did not
+	granted    bool    // it was granted since
+	heard      bool    // anything was heard since that may have ended row 6
+	holdSince  Instant // since when writers are held in one stretch
+	heldAt     Instant // when that was last said: the pause in Redis dies by itself
+	holdLimit  time.Duration
+}
+
+func newLaw() *law { return &law{} }
+
+// facts are the instants the verdict is judged by.
+type facts struct {
+	Timing
+	act, lapse Instant // E - A, L - A
+	grant      Grant
+	inForce    bool
+}
+
+func factsOf(p Policy, s State, now Instant) facts {
+	t := p.Timing(s.Sentinels.DownAfter)
+	e := s.Sentinels.E
+	if !s.Sentinels.Failover && !s.Sentinels.Accused && s.inherited != 0 {
+		e = e.Max(s.inherited.Add(t.Act))
+	}
+	g := s.Coordinator.Grant
+	return facts{t, e.Add(-t.Act), g.Until.Add(-t.Act), g, g.Ours && now < g.Until}
+}
+
+// hold fails the test if the step from was to s breaks the law.
+func (l *law) hold(t *testing.T, p Policy, was State, now Instant, e Event, s State) {
+	t.Helper()
+	if again := Next(p, was, now, e); again != s {
+		t.Fatalf("Next is not deterministic for %T:\n got %+v\nthen %+v", e, s, again)
+	}
+	l.follow(now, e, s)
+	f := factsOf(p, s, now)
+	for _, broken := range []string{
+		l.promoted(s, now), l.stretch(s, f, now),
+		access(p, s), arm(p, s, f, now), refusal(s, f, now), quiet(s, now),
+		opened(s, f), followed(s), grant(s, f, now), proposal(s),
+	} {
+		if broken != "" {
+			t.Fatalf("after %T: %s\nverdict %s\nstate %+v", e, broken, show(s.Verdict, now, true), s)
+		}
+	}
+}
+
+func (l *law) follow(now Instant, e Event, s State) {
+	switch e := e.(type) {
+	case Redis:
+		if e.Role == RoleUnknown || e.RunID == "" {
+			break
+		}
+		switch {
+		case e.Role == Master && l.role == Replica && e.RunID == l.run:
+			l.promotedAt, l.granted, l.heard = now, false, false
+		case e.Role != Master || e.RunID != l.run:
+			l.promotedAt = 0
+		}
+		l.role, l.run = e.Role, e.RunID
+	case Sentinels:
+		l.heard = true
+	case Coordinator:
+		l.heard = true
+		if e.Membership != Stranger && e.Grant.Ours && e.Grant.RenewedAt >= l.promotedAt && now < e.Grant.Until {
+			l.granted = true
+		}
+	}
+}
+
+// promoted is I1's second half and I4.
+func (l *law) promoted(s State, now Instant) string {
+	access := s.Verdict.Want.Gate.Access
+	switch {
+	case l.promotedAt == 0 || s.Redis.Role != Master:
+		return ""
+	case !l.granted && (access == Serve || access == Hold):
+		return fmt.Sprintf("I1: promoted at %d and not granted since, yet %v", l.promotedAt, access)
+	case !l.heard && now.Sub(l.promotedAt) <= promotionTerm && !s.Coordinator.Orders.Fence && access != Lock && access != Leave:
+		return fmt.Sprintf("I4: just promoted and nothing heard since, yet %v", access)
+	}
+	return ""
+}
+
+// stretch: a hold delays Sentinel's own commands, so it is short.
+func (l *law) stretch(s State, f facts, now Instant) string {
+	if s.Verdict.Want.Gate.Access != Hold {
+		l.holdSince = 0
+		return ""
+	}
+	if l.holdSince == 0 || now.Sub(l.heldAt) > time.Second {
+		l.holdSince, l.holdLimit = now, 0
+	}
+	l.heldAt = now
+	l.holdLimit = max(l.holdLimit, f.DownAfter/2)
+	if held := now.Sub(l.holdSince); held > l.holdLimit {
+		return fmt.Sprintf("writers are held for %v in one stretch, more than D/2 (%v)", held, l.holdLimit)
+	}
+	return ""
+}
+
+// access is I1's first half: which rows may want what.
+func access(p Policy, s State) string {
+	v := s.Verdict
+	rows := map[Access][]Row{
+		Serve:  {RowServe, RowCertified},
+		Hold:   {RowHint, RowIsolated, RowClaim},
+		Lock:   {RowFenced, RowPromoted, RowClaim},
+		Follow: {RowReplica, RowSilentReplica, RowFenced},
+		Leave:  {RowStart, RowMaintenance, RowSilentReplica, RowClaim, RowElse},
+		Refuse: {RowManual, RowFenced, RowDeposed, RowUncertified, RowIsolated, RowElse},
+	}[v.Want.Gate.Access]
+	if v.Want.Gate.Access == Serve && p.SentinelsLost == SentinelsLostServe {
+		rows = append(rows, RowUncertified)
+	}
+	for _, row := range rows {
+		if row == v.Row {
+			return ""
+		}
+	}
+	return fmt.Sprintf("I1: %v in row %d", v.Want.Gate.Access, v.Row)
+}
+
+// arm is I2.
+func arm(p Policy, s State, f facts, now Instant) string {
+	g, row := s.Verdict.Want.Gate, s.Verdict.Row
+	byGrant := row == RowServe || row == RowCertified && p.CoordinatorLost == CoordinatorLostRefuse
+	switch {
+	case row == RowStart && g.Access == Leave:
+		return ""
+	case g.Access != Serve && g.Access != Hold && row != RowClaim:
+		if g.Arm != 0 {
+			return "an armed fence is wanted where nobody is served"
+		}
+		return ""
+	case row == RowClaim && g.Access != Hold && g.Arm == 0:
+		return ""
+	case g.Arm == 0:
+		return "I2: clients may write and no armed fence is wanted"
+	case g.Arm <= now:
+		return fmt.Sprintf("the armed fence would fire at once (%v ago)", now.Sub(g.Arm))
+	case row != RowUncertified && g.Arm > f.act:
+		return fmt.Sprintf("I2: armed %v after E - A", g.Arm.Sub(f.act))
+	case row == RowUncertified && g.Arm != f.lapse:
+		return "I2: sentinels_lost: serve is not armed at L - A"
+	case byGrant && g.Arm > f.lapse:
+		return fmt.Sprintf("I2: armed %v after L - A", g.Arm.Sub(f.lapse))
+	case row == RowIsolated && g.Arm > s.HoldSince.Add(f.DownAfter/2):
+		return "row 12 is armed later than D/2 after its hold began"
+	case row == RowIsolated && f.inForce && now < f.lapse && g.Arm > f.lapse:
+		return "row 12 is armed after L - A"
+	}
+	return ""
+}
+
+// refusal is I3, and what a refusal must bring with it.
+func refusal(s State, f facts, now Instant) string {
+	v := s.Verdict
+	if v.Want.Gate.Access != Refuse {
+		return ""
+	}
+	truth, _ := s.truth()
+	switch {
+	case v.Want.Gate.StopBy == 0:
+		return "a refusal that nothing enforces"
+	case v.Row == RowUncertified && now < f.act:
+		return "I3: row 10 refuses before E - A"
+	case v.Row == RowDeposed && (truth.Master == "" || truth.Master == s.Memory.Self):
+		return "I3: deposed by nobody"
+	case v.Row == RowElse && !s.Memory.Enrolled:
+		return "row 14 refuses on a host that is not enrolled"
+	case v.Row == RowIsolated && f.grant.Ours && now.Sub(f.grant.RenewedAt) <= f.SuspectAfter:
+		return "I3: isolated although the coordinator is fresh"
+	}
+	return ""
+}
+
+// quiet: maintenance changes nothing, and row 6 touches nothing but the lock.
+func quiet(s State, now Instant) string {
+	o, v := s.Coordinator.Orders, s.Verdict
+	g := v.Want.Gate
+	if now < o.Maintenance && !o.Fence && !o.Released {
+		if v.Row != RowMaintenance || g != (Gate{Access: Leave, Veto: g.Veto, Unlocked: g.Unlocked}) || v.Want.Grant == GrantGiveUp {
+			return "maintenance changes something"
+		}
+	}
+	if v.Row == RowPromoted && (g.Access != Lock || g.Open || g.Arm != 0 || v.Want.Grant != GrantLeave) {
+		return "I4: row 6 does more than lock"
+	}
+	return ""
+}
+
+// opened is I5.
+func opened(s State, f facts) string {
+	n := s.Sentinels
+	switch {
+	case !s.Verdict.Want.Gate.Open:
+		return ""
+	case s.Verdict.Row != RowFenced || s.Redis.Role != Nowhere || s.Verdict.Want.Gate.Access != Lock:
+		return "I5: opens what is not fenced, or not locked"
+	case !f.inForce:
+		return "I5: opens without the grant"
+	case s.Memory.Self == "" || n.Master != s.Memory.Self || n.Failover || n.Accused || n.OtherMaster != "" || n.MaxEpoch > n.Epoch:
+		return "I5: opens although the Sentinels do not stand behind it"
+	}
+	return ""
+}
+
+func followed(s State) string {
+	m := s.Verdict.Want.Gate.Master
+	listed := m == s.Sentinels.Master || s.Coordinator.Listed && m == s.Coordinator.Agreement.Master
+	switch {
+	case m == "":
+		return ""
+	case s.Verdict.Want.Gate.Access != Follow || m == s.Memory.Self:
+		return "follows itself, or names a master it does not follow"
+	case !listed:
+		return fmt.Sprintf("follows %q, which our Sentinels do not list", m)
+	}
+	return ""
+}
+
+// grant is I6, and who may claim and renew.
+func grant(s State, f facts, now Instant) string {
+	c, r := s.Coordinator, s.Redis
+	hung := r.SentAt == 0 || now.Sub(r.SentAt) > f.DownAfter/2
+	switch s.Verdict.Want.Grant {
+	case GrantGiveUp:
+		if !c.Grant.Ours || r.Role != Replica && !(r.Role == Nowhere && r.Refusing) {
+			return "I6: given up without having been seen to refuse"
+		}
+	case GrantClaim:
+		switch {
+		case c.Membership != Member:
+			return "claims in a group that is not known to be ours"
+		case c.Agreement.Master != s.Memory.Self || s.Memory.Self == "" || s.Sentinels.Master != s.Memory.Self:
+			return "claims although agreement or majority does not name us"
+		case c.Grant.Holder != "" && c.Grant.Holder != s.Memory.Self:
+			return "claims what another holds"
+		case hung:
+			return "claims for a Redis that hangs"
+		}
+	case GrantRenew:
+		switch {
+		case !f.inForce:
+			return "renews what has lapsed"
+		case hung:
+			return "renews for a Redis that hangs"
+		case r.Role == Replica:
+			return "renews for a replica"
+		}
+	}
+	return ""
+}
+
+func proposal(s State) string {
+	w, known := s.Verdict.Want.Propose, s.Memory.Agreement
+	switch {
+	case w == (Proposal{}):
+		return ""
+	case w.Master == "" || w.Master != s.Sentinels.Master || w.Cause == CauseNone:
+		return "proposes what no majority says"
+	case s.Coordinator.Membership != Member || w.Replaces != s.Coordinator.Agreement:
+		return "proposes into a record it has not seen"
+	case w.Term.Compare(known.Term) < 0 || w.Term.Compare(s.Coordinator.Agreement.Term) < 0:
+		return fmt.Sprintf("proposes %v, older than the known %v", w.Term, known.Term)
+	case w.Term == known.Term && w.Master != known.Master:
+		return fmt.Sprintf("proposes another master at the known term %v", w.Term)
+	}
+	return ""
+}

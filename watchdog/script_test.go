@@ -1,0 +1,298 @@
+package watchdog
+
+// The script language of testdata/scripts: what a watchdog is told, line by
+// line, and (after ">") what it decides. A witness that has been told of goes
+// on saying the same every 100 ms while the script waits; a line edits only
+// the values it names.
+//
+//	policy coordinator_lost=refuse       before anything else
+//	memory enrolled granted=r1           likewise; what an earlier life left
+//	redis role=master run=r1             also: silent absent loading busy up
+//	sentinels self=A known=3 master=A    also: lost, back (asked, no answer)
+//	coordinator agreement=1/4:A grant=ours   also: lost, back
+//	announce sentinel=s2 epoch=5 master=B
+//	veto | veto off
+//	wait 3.4s
+//	frozen 30s                           the watchdog gets no turn; its world goes on
+//	restart after 2s                     of the watchdog; memory is kept
+//	reboot after 20s                     of the host
+//
+// What the fiction adds by itself, as the adapters would: an answer that does
+// not name us moves neither E nor its age; votes that are no majority of the
+// known name nobody; a grant is renewed only while the verdict says so, and is
+// gone once its lease has run out.
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	scriptStart = Instant(1000 * time.Second) // no Instant of a script is near the zero one
+	scriptTurn  = 10 * time.Millisecond       // between two ticks
+	scriptPoll  = 100 * time.Millisecond      // between two words of a witness
+)
+
+// script runs one script against the core.
+type script struct {
+	t       *testing.T
+	out     strings.Builder
+	policy  Policy
+	memory  Memory
+	state   State
+	now     Instant
+	started bool
+	shown   string
+	law     *law
+
+	redis     Redis
+	sentinels Sentinels
+	eIn       time.Duration // E is so far after an answer that names us
+	ePinned   bool          // E was given as an instant and does not move
+	roleIn    time.Duration // likewise RoleTerm
+	roleOff   bool
+	maxEpoch  uint64
+	named     Agreement // whom the majority named last
+	coord     Coordinator
+
+	redisSpeaks, sentinelsSpeak, coordSpeaks bool
+	sentinelsLost                            bool
+}
+
+func newScript(t *testing.T) *script {
+	return &script{
+		t: t, now: scriptStart, law: newLaw(), roleOff: true,
+		policy: Policy{CoordinatorLost: CoordinatorLostServe, BornLocked: true},
+	}
+}
+
+// line runs one line; its answers go to out.
+func (s *script) line(line string) error {
+	word, rest, _ := strings.Cut(line, " ")
+	args := strings.Fields(rest)
+	if word != "policy" && word != "memory" && !s.started {
+		s.started = true
+		s.state = New(s.now, s.memory)
+	}
+	switch word {
+	case "policy":
+		return s.each(args, s.setPolicy)
+	case "memory":
+		return s.each(args, s.setMemory)
+	case "redis":
+		s.redisSpeaks = true
+		return s.told(s.each(args, s.setRedis), s.sayRedis)
+	case "sentinels":
+		s.sentinelsSpeak = true
+		return s.told(s.each(args, s.setSentinels), s.saySentinels)
+	case "coordinator":
+		if !s.coordSpeaks && s.coord.RoundAt == 0 {
+			s.coord.Membership = Member
+		}
+		s.coordSpeaks = true
+		return s.told(s.each(args, s.setCoordinator), s.sayCoordinator)
+	case "announce":
+		var a Announcement
+		err := s.each(args, func(k, v string) error { return setAnnouncement(&a, k, v) })
+		return s.told(err, func() { s.next(Announced{a}) })
+	case "veto":
+		s.next(Vetoed{len(args) == 0})
+		return nil
+	case "wait", "frozen", "restart", "reboot":
+		return s.pass(word, args)
+	}
+	return fmt.Errorf("read line: no such word %q", word)
+}
+
+func (s *script) each(args []string, set func(key, value string) error) error {
+	for _, arg := range args {
+		key, value, _ := strings.Cut(arg, "=")
+		if err := set(key, value); err != nil {
+			return fmt.Errorf("set %q: %w", arg, err)
+		}
+	}
+	return nil
+}
+
+func (s *script) told(err error, say func()) error {
+	if err == nil {
+		say()
+	}
+	return err
+}
+
+func (s *script) pass(word string, args []string) error {
+	if len(args) == 0 {
+		return fmt.Errorf("%s: how long?", word)
+	}
+	d, err := time.ParseDuration(args[len(args)-1])
+	if err != nil {
+		return err
+	}
+	switch word {
+	case "wait":
+		s.wait(d)
+	case "frozen":
+		s.now = s.now.Add(d)
+		s.next(Tick{}) // on waking the timer is first; the news comes after it
+		s.speak()
+	case "restart":
+		s.now = s.now.Add(d)
+		s.state, s.law, s.shown = New(s.now, s.state.Memory), newLaw(), ""
+		s.next(Tick{})
+	case "reboot":
+		s.now = s.now.Add(d)
+		s.state, s.law, s.shown = New(s.now, s.state.Memory.Rebooted()), newLaw(), ""
+		s.redisSpeaks = false
+		s.next(Tick{})
+	}
+	return nil
+}
+
+func (s *script) wait(d time.Duration) {
+	for end := s.now.Add(d); s.now < end; {
+		s.now = s.now.Add(scriptTurn)
+		s.next(Tick{})
+		if s.now.Sub(scriptStart)%scriptPoll == 0 {
+			s.speak()
+		}
+	}
+}
+
+// speak lets every witness say again what it says.
+func (s *script) speak() {
+	if s.redisSpeaks {
+		s.sayRedis()
+	}
+	if s.sentinelsSpeak {
+		s.saySentinels()
+	}
+	if s.coordSpeaks {
+		s.sayCoordinator()
+	}
+}
+
+func (s *script) sayRedis() {
+	s.redis.SeenAt = s.now
+	if a := s.redis.Answer; a == Up || a == Loading || a == Busy {
+		s.redis.SentAt = s.now
+	}
+	s.next(s.redis)
+}
+
+func (s *script) saySentinels() {
+	f := &s.sentinels
+	told := *f
+	if s.sentinelsLost {
+		told.Answering, told.Failover, told.Promoting = 0, false, false
+	} else {
+		f.SentAt, told.SentAt = s.now, s.now
+	}
+	if told.Votes == 0 || told.Votes > told.Answering {
+		told.Votes = told.Answering
+	}
+	if 2*told.Votes <= told.Known {
+		told.Master, told.Epoch = "", 0
+	}
+	if now := (Agreement{Term{0, told.Epoch}, told.Master}); now != s.named {
+		s.named, f.NamedSince = now, s.now
+		if told.Master == "" {
+			f.NamedSince = 0
+		}
+	}
+	told.NamedSince = f.NamedSince
+	if told.Self != "" && told.Master == told.Self {
+		f.EFrom = s.now
+		if !s.ePinned {
+			f.E = s.now.Add(s.eIn)
+		}
+	}
+	told.E, told.EFrom, told.RoleTerm = f.E, f.EFrom, Never
+	if !s.roleOff {
+		told.RoleTerm = s.now.Add(s.roleIn)
+	}
+	told.MaxEpoch = max(told.Epoch, s.maxEpoch)
+	told.Unanimous = told.Master != "" && told.Votes == told.Known && !told.Failover
+	s.next(told)
+}
+
+func (s *script) sayCoordinator() {
+	c := &s.coord
+	if !s.coordSpeaks {
+		s.next(*c) // a local copy of the orders; the rest is as old as it was
+		return
+	}
+	t := s.policy.Timing(s.sentinels.DownAfter)
+	c.RoundAt = s.now
+	if g := &c.Grant; g.Ours {
+		switch want := s.state.Want().Grant; {
+		case g.RenewedAt != 0 && s.now > g.RenewedAt.Add(t.LeaseTTL):
+			g.Ours, g.Holder, g.GivenUp = false, "", false
+		case want == GrantRenew || g.RenewedAt == 0:
+			g.RenewedAt = s.now
+			g.Until = s.now.Add(t.LeaseTTL - t.Margin)
+		}
+	}
+	s.next(*c)
+}
+
+// next folds one event in, holds the invariants, and shows what has changed.
+func (s *script) next(e Event) {
+	was := s.state
+	s.state = Next(s.policy, was, s.now, e)
+	s.law.hold(s.t, s.policy, was, s.now, e, s.state)
+	v := s.state.Verdict
+	if line := show(v, s.now, false); line != s.shown {
+		s.shown = line
+		fmt.Fprintf(&s.out, "> %s %s\n", seconds(s.now.Sub(scriptStart)), show(v, s.now, true))
+	}
+}
+
+// show is the verdict as a line; without times, those that only move on are left out.
+func show(v Verdict, now Instant, times bool) string {
+	g, w := v.Want.Gate, v.Want
+	parts := []string{g.Access.String(), "row=" + strconv.Itoa(int(v.Row)), "reason=" + v.Reason}
+	add := func(on bool, text string) {
+		if on {
+			parts = append(parts, text)
+		}
+	}
+	at := func(name string, t Instant) {
+		switch {
+		case t == Never:
+			add(true, name+"=never")
+		case times:
+			add(true, name+"="+seconds(t.Sub(now)))
+		default:
+			add(true, name)
+		}
+	}
+	add(g.Open, "open")
+	add(g.Master != "", "master="+string(g.Master))
+	if g.Arm != 0 {
+		at("arm", g.Arm)
+	}
+	if g.Access == Refuse {
+		at("stop", g.StopBy)
+	}
+	add(g.Veto, "veto")
+	add(g.Unlocked, "unlocked")
+	add(g.Release, "release")
+	add(true, "grant="+w.Grant.String())
+	p := w.Propose
+	add(p != Proposal{}, fmt.Sprintf("propose=%v:%s cause=%v", p.Term, p.Master, p.Cause))
+	add(w.PollNow, "poll")
+	return strings.Join(parts, " ")
+}
+
+// seconds is a time with its sign, as +3.42s.
+func seconds(d time.Duration) string {
+	text := strconv.FormatFloat(float64(d.Round(time.Millisecond).Milliseconds())/1000, 'f', -1, 64) + "s"
+	if d >= 0 {
+		return "+" + text
+	}
+	return text
+}
