@@ -312,11 +312,16 @@ func (s State) shut(p Policy, v view, now Instant) string {
 
 // justPromoted is row 6's condition.
 func (s State) justPromoted(v view, now Instant) bool {
-	m, f := s.Memory, s.Sentinels
+	m, f, over := s.Memory, s.Sentinels, s.Memory.PromotedOver
+	if over.Generation == 0 {
+		over.Generation = v.truth.Generation // no record was known then: reading it is no news of Sentinel's
+	}
 	switch {
 	case m.Promoted == "" || m.Promoted != s.Redis.RunID:
 		return false
-	case v.truth.Compare(m.PromotedOver) > 0:
+	case v.self != "" && v.truth.Master == v.self:
+		return false // heard of, before we saw it: row 13 claims
+	case v.truth.Compare(over) > 0:
 		return false // heard of, or overtaken: the rows below
 	case f.Unanimous && f.Master != v.self && f.SentAt.Sub(m.PromotedAt) > v.Uncertified:
 		return false // refuted by all, in answers younger than the promotion
