@@ -50,7 +50,10 @@ func (c *checker) observe(r *redis) {
 			}
 		}
 	}
-	if r.reading && r.role == master {
+	if r.writing {
+		r.tenure = true
+	}
+	if r.reading && r.role == master && r.tenure {
 		for _, o := range c.w.redis {
 			// The newer promotion stands, and nobody typed it.
 			if o != r && o.up && o.role == master && o.promotion > r.promotion && !o.forced && c.w.now.Sub(c.promotedAt(o)) > c.w.ReadSlack {
@@ -64,8 +67,10 @@ func (c *checker) observe(r *redis) {
 func (c *checker) promotedAt(r *redis) watchdog.Instant { return r.promotedAt }
 
 func (c *checker) promoted(r *redis) {
-	r.promotedAt = c.w.now
-	c.stale(r, "promoted by Sentinel")
+	r.promotedAt, r.tenure = c.w.now, false
+	if r.role == nowhere || r.shut {
+		c.stale(r, "promoted by Sentinel")
+	}
 }
 
 func (c *checker) synced(*redis) {}

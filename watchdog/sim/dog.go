@@ -25,6 +25,10 @@ type dog struct {
 	pollEvery time.Duration
 	polling   []int // by Sentinel: the poll that is under way; 0: none
 	polls     int
+	told      watchdog.Sentinels
+	reported  bool
+	tickAt    watchdog.Instant
+	calm      int
 	guards    watchdog.Instant // from when on it promises something: an orderly stop ends that, a start begins it
 
 	fact   watchdog.Redis
@@ -52,7 +56,7 @@ func newDog(w *World, host int) *dog {
 func (d *dog) now() watchdog.Instant { return d.w.hosts[d.host].clock(d.w) }
 
 func address(id int) watchdog.Address {
-	return watchdog.Address("10.0.0." + strconv.Itoa(id+1) + ":6379")
+	return watchdog.Address([...]string{"10.0.0.1:6379", "10.0.0.2:6379", "10.0.0.3:6379", "10.0.0.4:6379", "10.0.0.5:6379", "10.0.0.6:6379"}[id])
 }
 
 func idOf(a watchdog.Address) int {
@@ -87,7 +91,7 @@ func (d *dog) boot() {
 		d.tally.Add(sentinelKey(i), watchdog.Address(sentinelKey(i)))
 		d.tally.Met(sentinelKey(i), sentinelKey(i), watchdog.Address(sentinelKey(i)))
 	}
-	d.fact = watchdog.Redis{}
+	d.fact, d.told, d.reported = watchdog.Redis{}, watchdog.Sentinels{}, false
 	d.asking = 0
 	d.hand = hand{}
 	d.coord = coordinator{dog: d}
@@ -95,10 +99,17 @@ func (d *dog) boot() {
 	if d.w.Veto[d.id] {
 		d.feed(watchdog.Vetoed{Veto: true})
 	}
-	d.every(80*ms, 120*ms, d.poll)
+	d.every(90*ms, 110*ms, func() {
+		if d.calm++; d.calm >= 2 || d.core.Want().Gate.Access != watchdog.Serve && d.core.Want().Gate.Access != watchdog.Follow || !d.r.prepared {
+			d.calm = 0
+			d.r.prepared = d.r.up
+			d.poll()
+		}
+	})
 	d.every(d.pollEvery*9/10, d.pollEvery*11/10, d.pollSentinels)
 	d.every(t.Round*9/10, t.Round*11/10, d.coord.round)
-	d.every(40*ms, 60*ms, func() { d.feed(watchdog.Tick{}) })
+	d.tickAt = 0
+	d.feed(watchdog.Tick{})
 }
 
 // die is SIGKILL, or an orderly stop. Its connections are closed, but those in
@@ -137,6 +148,7 @@ func (d *dog) feed(e watchdog.Event) {
 	if d.core.Memory != before {
 		d.disk.memory, d.disk.boot = d.core.Memory, d.w.hosts[d.host].boot
 	}
+	d.wakeAt(watchdog.NextEdge(d.policy, d.core, d.now()))
 	want := d.core.Want()
 	if want.PollNow && !d.last.PollNow {
 		d.after(0, d.pollSentinels)
@@ -152,6 +164,22 @@ func (d *dog) feed(e watchdog.Event) {
 		d.coord.hurry()
 	}
 	d.last = want
+}
+
+// wakeAt makes the loop turn at the next edge, or a quarter of a second from now.
+func (d *dog) wakeAt(edge watchdog.Instant) {
+	now := d.now()
+	at := edge.Max(now.Add(ms)).Min(now.Add(250 * ms))
+	if d.tickAt != 0 && d.tickAt <= at {
+		return
+	}
+	d.tickAt = at
+	d.after(at.Sub(now)+d.w.between(0, ms), func() {
+		if d.tickAt == at {
+			d.tickAt = 0
+			d.feed(watchdog.Tick{})
+		}
+	})
 }
 
 func (d *dog) explain(w watchdog.Want) string {
@@ -266,20 +294,33 @@ func (d *dog) saw(change func(*watchdog.Redis)) {
 	d.apply()
 }
 
-func sentinelKey(i int) string { return "s" + strconv.Itoa(i) }
+func sentinelKey(i int) string { return [...]string{"s0", "s1", "s2", "s3", "s4", "s5"}[i] }
 
 func (d *dog) pollSentinels() {
 	for i := range d.polling {
 		d.pollSentinel(i)
 	}
-	d.settle()
+	d.settle(!d.reported)
+	d.reported = false
 }
 
-func (d *dog) settle() {
+func (d *dog) settle(always bool) {
 	now := d.now()
 	d.tally.Settle(now)
 	f := d.tally.Tally(d.tally.Self(d.fact.RunID, address(d.id)), now)
-	d.feed(f)
+	if always || news(d.told, f) {
+		d.told = f
+		d.feed(f)
+	}
+}
+
+// news is the Watcher's: whether more has changed than that time went by.
+func news(old, t watchdog.Sentinels) bool {
+	if t.E < old.E || t.RoleTerm < old.RoleTerm {
+		return true
+	}
+	old.SentAt, old.E, old.EFrom, old.RoleTerm = t.SentAt, t.E, t.EFrom, t.RoleTerm
+	return old != t
 }
 
 // pollSentinel asks one Sentinel, unless a poll of it is under way.
@@ -302,7 +343,12 @@ func (d *dog) pollSentinel(i int) {
 			if h, _ := d.tally.Hear(sentinelKey(i), a); h.Master != "" {
 				d.feed(watchdog.Announced{Announcement: h})
 			}
-			d.settle()
+			all := true
+			for _, p := range d.polling {
+				all = all && p == 0
+			}
+			d.reported = d.reported || all
+			d.settle(all)
 		}
 	})
 	d.after(min(2*d.pollEvery, 500*ms), func() {

@@ -419,6 +419,9 @@ func (s *sentinel) noDownFor(in *instance, d time.Duration) bool {
 
 func (s *sentinel) resetCommand() {
 	s.w.logf(s.name, "SENTINEL RESET")
+	if s.failover >= waitPromotion {
+		s.w.redis[s.promoted].forced = true // the operator has called it off half-way
+	}
 	for i := range s.sents {
 		s.sents[i] = peer{leader: -1}
 		s.conf.knownPeer[i] = false

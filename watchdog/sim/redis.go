@@ -54,6 +54,7 @@ type redis struct {
 	promotedAt watchdog.Instant
 	promotion  int  // which promotion made it master; 0: the first master, or none
 	forced     bool // that one was typed (SENTINEL FAILOVER)
+	tenure     bool // it has taken writes since it became master
 	writing    bool // it acknowledges a client's write now
 	reading    bool // it answers a client's read now
 }

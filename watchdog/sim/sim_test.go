@@ -2,6 +2,7 @@ package sim
 
 import (
 	"flag"
+	"runtime/debug"
 	"testing"
 	"time"
 )
@@ -62,4 +63,9 @@ func TestSim(t *testing.T) {
 	for k, s := range kinds {
 		t.Errorf("%s: %d, e.g. %v", k, len(s), s[:min(len(s), 12)])
 	}
+}
+
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(800) // a run is small and soon gone
+	m.Run()
 }
