@@ -7,19 +7,29 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/coreos/go-systemd/v22/dbus"
 )
 
-// dropIn is the start gate of a unit: an assertion and not a condition, so that
-// a start that it stops is an error to whoever asked for it.
+// dropIn is the start gate of a unit, twice. The assertion makes a start that
+// somebody asks for an error that says why; but since systemd 254 a unit's own
+// automatic restart does not look at assertions (measured with 257; unit_start
+// in src/core/unit.c skips them while the unit is "activating", which it now
+// stays). What every start runs is ExecCondition=, with "+" outside of the
+// unit's sandbox: Debian's allows no program but redis-server. A unit that is
+// held back by it is not restarted, whatever Restart= says.
 const dropIn = `# The start gate of redis-watchdog. While the file is there, redis-watchdog has
 # killed this Redis because it could not be seen to refuse clients, and nothing
 # starts it: it might serve beside another master. The watchdog opens the gate
 # itself; "redis-watchdog release" does by hand.
 [Unit]
-AssertPathExists=!%s
+AssertPathExists=!%[1]s
+[Service]
+ExecCondition=+` + tester + ` ! -e %[1]s
 `
+
+const tester = "/usr/bin/test"
 
 // installGate makes the start gate part of the unit as it is loaded. A drop-in
 // that came with the package is as good; one is only written, and the manager
@@ -51,7 +61,26 @@ func isGated(ctx context.Context, conn *dbus.Conn, id, mark string) (bool, error
 	if err != nil {
 		return false, fmt.Errorf("read unit: %w", err)
 	}
-	return asserts(props, mark), nil
+	prop, err := conn.GetServicePropertyContext(ctx, id, "ExecCondition")
+	if err != nil {
+		return false, fmt.Errorf("read unit: %w", err)
+	}
+	return asserts(props, mark) && tests(prop.Value.Value(), mark), nil
+}
+
+// tests looks for our command in the property ExecCondition: path, arguments,
+// and much else.
+func tests(property any, mark string) bool {
+	all, _ := property.([][]any)
+	want := []string{tester, "!", "-e", mark}
+	for _, command := range all {
+		if len(command) >= 2 {
+			if args, _ := command[1].([]string); slices.Equal(args, want) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // asserts looks for our assertion in the property Asserts: type, whether it is

@@ -28,8 +28,8 @@ var (
 // Units controls the units that run Redis. What Kill needs is brought about by
 // Prepare: the connection to the manager, the start gate, the process.
 //
-// The start gate is a drop-in with an assertion that a file is not there
-// (redis-watchdog.conf). Kill makes that file, in a tmpfs, and from then on the
+// The start gate is a drop-in that wants a file not to be there
+// (redis-watchdog.conf, see dropIn). Kill makes that file, in a tmpfs, and from then on the
 // unit starts for nobody: not for Restart=, not for `systemctl start`, not for
 // another unit; until Restore or Allow removes it, or the host is rebooted.
 //
@@ -152,7 +152,10 @@ func (u *Units) State(ctx context.Context, name string) (UnitState, error) {
 	if err != nil {
 		return UnitState{}, fmt.Errorf("read state of %s: %w", name, err)
 	}
-	s := UnitState{Gated: asserts(props, u.mark(id))}
+	s := UnitState{}
+	if s.Gated, err = isGated(ctx, conn, id, u.mark(id)); err != nil {
+		return UnitState{}, fmt.Errorf("read state of %s: %w", name, err)
+	}
 	s.Active, _ = props["ActiveState"].(string)
 	s.Sub, _ = props["SubState"].(string)
 	if s.MainPID, err = mainPID(ctx, conn, id); err != nil {

@@ -161,14 +161,19 @@ func (f *fencer) arm(ctx context.Context, name, ms string) error {
 	}
 	defer other.Close()
 	for blocked := false; !blocked; {
-		list, err := command(other, "CLIENT LIST ID "+strings.TrimPrefix(id, ":"))
+		// Not CLIENT LIST ID: Redis 6.0 has none.
+		list, err := command(other, "CLIENT LIST")
 		if err != nil {
 			return err
 		}
 		if ctx.Err() != nil {
 			return fmt.Errorf("XREAD does not block: %s", list)
 		}
-		blocked = strings.Contains(list, "flags=b")
+		for line := range strings.Lines(list) {
+			if strings.HasPrefix(line, "id="+strings.TrimPrefix(id, ":")+" ") {
+				blocked = strings.Contains(line, "flags=b")
+			}
+		}
 	}
 	const fence = "MULTI\r\nCONFIG SET replica-serve-stale-data no\r\nCONFIG SET replica-priority 0\r\n" +
 		"REPLICAOF 127.0.0.1 0\r\nCLIENT KILL TYPE normal SKIPME yes\r\nEXEC\r\n"
@@ -182,7 +187,7 @@ func (f *fencer) arm(ctx context.Context, name, ms string) error {
 	return f.store.Barrier(ctx)
 }
 
-// command sends a command and returns the line of its answer that matters.
+// command sends a command and returns its answer, the text of a bulk string.
 func command(conn net.Conn, line string) (string, error) {
 	conn.SetDeadline(time.Now().Add(5 * time.Second))
 	if _, err := io.WriteString(conn, line+"\r\n"); err != nil {
@@ -190,11 +195,14 @@ func command(conn net.Conn, line string) (string, error) {
 	}
 	r := bufio.NewReader(conn)
 	answer, err := r.ReadString('\n')
-	if err == nil && answer[0] == '$' {
-		answer, err = r.ReadString('\n')
-		if err == nil {
-			_, err = r.Discard(2)
-		}
+	if err != nil || answer[0] != '$' {
+		return strings.TrimSpace(answer), err
 	}
-	return strings.TrimSpace(answer), err
+	size, err := strconv.Atoi(strings.TrimSpace(answer[1:]))
+	if err != nil {
+		return "", err
+	}
+	bulk := make([]byte, size+len("\r\n"))
+	_, err = io.ReadFull(r, bulk)
+	return string(bulk[:size]), err
 }
