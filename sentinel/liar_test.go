@@ -158,6 +158,7 @@ func TestALiarMovesNobody(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			third := newLiar(t, tt.third)
 			if tt.wrong != "" {
 				third.wrong.Store(&tt.wrong)

@@ -238,6 +238,11 @@ func (s *State) Settle(now watchdog.Instant) {
 	if s.named != "" && s.named != best.Named {
 		s.former = s.named
 	}
+	if best.Master.Epoch < s.epoch {
+		for i := range s.Members {
+			s.Members[i].hinted = 0 // the epochs begin anew, and so do the announcements
+		}
+	}
 	s.majority, s.named, s.epoch, s.namedSince = true, best.Named, best.Master.Epoch, 0
 	for i := range s.Members {
 		if m := &s.Members[i]; s.fresh(m, now) && sameVote(&m.Last, best) {

@@ -326,8 +326,9 @@ func TestCredentials(t *testing.T) {
 				return
 			}
 			l.Eventually("fault "+tt.fault, 10*time.Second, func() error {
-				if s.fault(tt.fault) == nil {
-					return fmt.Errorf("faults %+v", s.Faults())
+				tried := s.View().Sentinels[0]
+				if s.fault(tt.fault) == nil || tried.Error == "" && tt.fault != "sentinel_unknown_group" {
+					return fmt.Errorf("faults %+v, %+v", s.Faults(), tried)
 				}
 				return nil
 			})
