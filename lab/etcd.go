@@ -100,9 +100,9 @@ func (e *Etcd) args(m *Member, cluster string) []string {
 	}
 	if ca := e.config.TLS; ca != nil {
 		cert, key := ca.Server(m.Host.IP, m.Host.Name)
-		args = append(args, "--cert-file="+cert, "--key-file="+key, "--trusted-ca-file="+ca.File)
+		args = append(args, "--cert-file="+cert, "--key-file="+key)
 		if e.config.ClientCerts {
-			args = append(args, "--client-cert-auth")
+			args = append(args, "--client-cert-auth", "--trusted-ca-file="+ca.File)
 		}
 	}
 	return append(args, e.config.Args...)
@@ -123,16 +123,22 @@ func (e *Etcd) Endpoints() []string {
 // lab.
 func (e *Etcd) Client(h *Host, members ...*Member) *clientv3.Client {
 	e.lab.t.Helper()
-	c := e.clientConfig(h, members...)
-	if e.config.RootPassword != "" {
-		c.Username, c.Password = "root", e.config.RootPassword
-	}
-	client, err := clientv3.New(c)
+	client, err := clientv3.New(e.ClientConfig(h, members...))
 	if err != nil {
 		e.lab.t.Fatalf("lab: connect to etcd: %v", err)
 	}
 	e.lab.t.Cleanup(func() { client.Close() })
 	return client
+}
+
+// ClientConfig is what Client connects with, for tests that change it first.
+func (e *Etcd) ClientConfig(h *Host, members ...*Member) clientv3.Config {
+	e.lab.t.Helper()
+	c := e.clientConfig(h, members...)
+	if e.config.RootPassword != "" {
+		c.Username, c.Password = "root", e.config.RootPassword
+	}
+	return c
 }
 
 func (e *Etcd) clientConfig(h *Host, members ...*Member) clientv3.Config {
@@ -143,7 +149,7 @@ func (e *Etcd) clientConfig(h *Host, members ...*Member) clientv3.Config {
 		members = e.Members
 	}
 	c := clientv3.Config{
-		DialTimeout: 5 * time.Second, Logger: zap.NewNop(), Context: e.lab.ctx,
+		DialTimeout: 10 * time.Second, Logger: zap.NewNop(), Context: e.lab.ctx,
 		DialOptions: []grpc.DialOption{grpc.WithContextDialer(h.DialAddress)},
 	}
 	for _, m := range members {
@@ -169,41 +175,56 @@ func (e *Etcd) WaitHealthy() {
 		if !m.Running() {
 			continue
 		}
-		client := e.Client(m.Host, m)
-		e.lab.Eventually(m.Name+" is healthy", 30*time.Second, func() error {
+		e.lab.Eventually(m.Name+" is healthy", 45*time.Second, func() error {
 			if !m.Running() {
 				return fmt.Errorf("it ended: %s", tail(m.Log, 3))
 			}
-			ctx, cancel := context.WithTimeout(e.lab.ctx, time.Second)
-			defer cancel()
-			_, err := client.Get(ctx, "health")
-			return err
+			return e.ask(m, func(ctx context.Context, client *clientv3.Client) error {
+				_, err := client.Get(ctx, "health")
+				return err
+			})
 		})
-		client.Close()
 	}
 	e.lab.Mark("etcd is healthy")
 }
 
-// Leader is the member that the first running one holds for the leader; nil:
+// ask puts one question to one member, from its own host, two seconds at most.
+func (e *Etcd) ask(m *Member, question func(context.Context, *clientv3.Client) error) error {
+	c := e.ClientConfig(m.Host, m)
+	c.DialTimeout = 2 * time.Second
+	client, err := clientv3.New(c) // logs in, where there are users
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(e.lab.ctx, 2*time.Second)
+	defer cancel()
+	return question(ctx, client)
+}
+
+// Leader is the member that the first that answers holds for the leader; nil:
 // none.
 func (e *Etcd) Leader() *Member {
+	var leader *Member
 	for _, m := range e.Members {
 		if !m.Running() {
 			continue
 		}
-		client := e.Client(m.Host, m)
-		ctx, cancel := context.WithTimeout(e.lab.ctx, time.Second)
-		status, err := client.Status(ctx, m.Endpoint)
-		if err == nil {
-			var list *clientv3.MemberListResponse
-			if list, err = client.MemberList(ctx); err == nil {
-				cancel()
-				client.Close()
-				return e.member(list, status.Leader)
+		err := e.ask(m, func(ctx context.Context, client *clientv3.Client) error {
+			status, err := client.Status(ctx, m.Endpoint)
+			if err != nil {
+				return err
 			}
+			list, err := client.MemberList(ctx)
+			if err != nil {
+				return err
+			}
+			leader = e.member(list, status.Leader)
+			return nil
+		})
+		if err == nil {
+			return leader
 		}
-		cancel()
-		client.Close()
 	}
 	return nil
 }
@@ -256,12 +277,13 @@ func (e *Etcd) Restart() {
 
 func (e *Etcd) enableUsers() {
 	e.lab.t.Helper()
-	client, err := clientv3.New(e.clientConfig(nil))
+	c := e.clientConfig(nil)
+	client, err := clientv3.New(c)
 	if err != nil {
 		e.lab.t.Fatalf("lab: connect to etcd: %v", err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(e.lab.ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(e.lab.ctx, 20*time.Second)
 	defer cancel()
 	_, userErr := client.UserAdd(ctx, "root", e.config.RootPassword)
 	_, roleErr := client.UserGrantRole(ctx, "root", "root")

@@ -201,7 +201,7 @@ func (l *Lab) close() {
 		l.threads.close()
 	}
 	l.ports.release()
-	keep := l.t.Failed() || os.Getenv("LAB_KEEP") != ""
+	keep := l.t.Failed() || keepAlways()
 	if keep {
 		l.report(processes)
 	}

@@ -49,7 +49,26 @@ func startReaper(dir string) (*reaper, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start reaper: %w", err)
 	}
-	return &reaper{dir: dir, cmd: cmd, pipe: pipe}, nil
+	r := &reaper{dir: dir, cmd: cmd, pipe: pipe}
+	if keepAlways() {
+		return r, r.keep()
+	}
+	return r, nil
+}
+
+// keepAlways is for who wants to see the logs even of a run that was killed.
+func keepAlways() bool { return os.Getenv("LAB_KEEP") != "" }
+
+// keep lets the directory stay: the reaper forgets it, and without an owner
+// Sweep does too.
+func (r *reaper) keep() error {
+	if _, err := fmt.Fprintln(r.pipe, "keep"); err != nil {
+		return fmt.Errorf("tell reaper: %w", err)
+	}
+	if err := os.Remove(filepath.Join(r.dir, "owner")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("keep directory: %w", err)
+	}
+	return nil
 }
 
 func (r *reaper) started(pid int) error {
@@ -65,15 +84,12 @@ func (r *reaper) ended(pid int) { fmt.Fprintf(r.pipe, "end %d\n", pid) }
 // close lets the reaper do its work: kill what is left and, unless told to
 // keep it, remove the directory.
 func (r *reaper) close(keep bool) error {
+	var kept error
 	if keep {
-		fmt.Fprintln(r.pipe, "keep")
-		// Without an owner, Sweep lets it stay.
-		if err := os.Remove(filepath.Join(r.dir, "owner")); err != nil {
-			return fmt.Errorf("keep directory: %w", err)
-		}
+		kept = r.keep()
 	}
 	err := r.pipe.Close()
-	if err := errors.Join(err, r.cmd.Wait()); err != nil {
+	if err := errors.Join(kept, err, r.cmd.Wait()); err != nil {
 		return fmt.Errorf("remove what the lab left: %w", err)
 	}
 	return nil
