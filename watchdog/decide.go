@@ -149,6 +149,12 @@ func decide(p Policy, s State, now Instant) Verdict {
 	case s.justPromoted(v, now):
 		return verdict(RowPromoted, "just_promoted", Gate{Access: Lock}, GrantLeave)
 
+	// Just started beside a locked master that was not granted in this life:
+	// the middle of a promotion looks like this after a reboot, and what is
+	// remembered cannot tell. Who promoted it is heard in a moment.
+	case v.other && v.starting && r.Locked && !v.lastOurs:
+		return verdict(RowStart, "starting", Gate{Access: Leave, Arm: s.Memory.Deadline}, GrantLeave)
+
 	// 7. Deposed: the truth names another. The grant goes when the refusal is
 	// seen, not before.
 	case v.other:
@@ -178,6 +184,10 @@ func decide(p Policy, s State, now Instant) Verdict {
 	// written here would be thrown away on the heal.
 	case v.inForce && v.fresh && p.SentinelsLost == SentinelsLostServe:
 		return verdict(RowUncertified, "sentinels_lost_serve", Gate{Access: Serve, Arm: v.lapse}, s.keepGrant(p, v, now))
+	case v.inForce && v.fresh && s.Memory.OpenedLate == r.RunID && now.Sub(s.Memory.OpenedAt) < roleTermToOpen:
+		// Opened by the way out: the Sentinels hold us down for the fence that
+		// was, until their next INFO. Fencing again now would go on for ever.
+		return verdict(RowUncertified, "opened_not_yet_certified", Gate{Access: Lock}, s.keepGrant(p, v, now))
 	case v.inForce && v.fresh:
 		return verdict(RowUncertified, "sentinels_do_not_certify", refuse(since.Add(v.Act)), s.keepGrant(p, v, now))
 
@@ -185,8 +195,9 @@ func decide(p Policy, s State, now Instant) Verdict {
 	case v.lastOurs && !v.absent:
 		return s.isolated(p, v, now, verdict)
 
-	// 13. The truth names us and we hold no grant: locked until we do.
-	case v.truthUs:
+	// 13. The truth names us and we hold no grant: locked until we do. Not one
+	// that has served and may have been replaced since: it would answer reads.
+	case v.truthUs && (!v.lastOurs || now < v.act || p.SentinelsLost == SentinelsLostServe):
 		return s.claiming(p, v, now, verdict)
 	}
 	// 14. Anything else: nobody vouches for this master.
