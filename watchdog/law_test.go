@@ -51,7 +51,7 @@ func (l *law) hold(t *testing.T, p Policy, was State, now Instant, e Event, s St
 	l.follow(now, e, s)
 	f := factsOf(p, s, now)
 	for _, broken := range []string{
-		l.promoted(s, now), l.stretch(s, f, now),
+		l.promoted(s, now), l.stretch(s, f, now), outlived(p, was.Memory.Granted, s, f, now),
 		access(p, s), arm(p, s, f, now), refusal(s, f, now), quiet(s, now),
 		opened(s, f), followed(s), grant(s, f, now), proposal(s),
 	} {
@@ -96,6 +96,20 @@ func (l *law) promoted(s State, now Instant) string {
 		return fmt.Sprintf("I4: just promoted and nothing heard since, yet %v", access)
 	}
 	return ""
+}
+
+// outlived: no read is answered by a master that Sentinel can have replaced by
+// itself. Row 6 is not the old one, and a start has a second to hear.
+// One whose first grant comes with this very event has not served.
+func outlived(p Policy, granted string, s State, f facts, now Instant) string {
+	g := s.Verdict.Want.Gate
+	served := granted != "" && granted == s.Redis.RunID && granted == s.Memory.Granted && s.Redis.Role == Master
+	if !served || p.SentinelsLost == SentinelsLostServe || now < f.act || g.Access == Refuse ||
+		s.Verdict.Row == RowStart || s.Verdict.Row == RowMaintenance || s.Verdict.Row == RowPromoted ||
+		s.Verdict.Reason == "opened_not_yet_certified" { // the way out: locked
+		return ""
+	}
+	return fmt.Sprintf("%v %v after E - A", g.Access, now.Sub(f.act))
 }
 
 // stretch: a hold delays Sentinel's own commands, so it is short.

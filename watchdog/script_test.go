@@ -13,9 +13,11 @@ package watchdog
 //	announce sentinel=s2 epoch=5 master=B
 //	veto | veto off
 //	wait 3.4s
-//	frozen 30s                           the watchdog gets no turn; its world goes on
+//	frozen 30s                           the watchdog gets no turn, then a tick
 //	restart after 2s                     of the watchdog; memory is kept
 //	reboot after 20s                     of the host
+//
+// After the last two nobody has been heard until a line says so.
 //
 // What the fiction adds by itself, as the adapters would: an answer that does
 // not name us moves neither E nor its age; votes that are no majority of the
@@ -138,18 +140,23 @@ func (s *script) pass(word string, args []string) error {
 	case "frozen":
 		s.now = s.now.Add(d)
 		s.next(Tick{}) // on waking the timer is first; the news comes after it
-		s.speak()
 	case "restart":
 		s.now = s.now.Add(d)
-		s.state, s.law, s.shown = New(s.now, s.state.Memory), newLaw(), ""
-		s.next(Tick{})
+		s.begin(s.state.Memory)
 	case "reboot":
 		s.now = s.now.Add(d)
-		s.state, s.law, s.shown = New(s.now, s.state.Memory.Rebooted()), newLaw(), ""
-		s.redisSpeaks = false
-		s.next(Tick{})
+		s.redis = Redis{}
+		s.begin(s.state.Memory.Rebooted())
 	}
 	return nil
+}
+
+// begin is a new life of the watchdog: it has heard nobody yet.
+func (s *script) begin(m Memory) {
+	s.state, s.law, s.shown = New(s.now, m), newLaw(), ""
+	s.redisSpeaks, s.sentinelsSpeak, s.coordSpeaks = false, false, false
+	s.sentinels.E, s.sentinels.EFrom, s.named = 0, 0, Agreement{}
+	s.next(Tick{})
 }
 
 func (s *script) wait(d time.Duration) {

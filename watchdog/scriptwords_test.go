@@ -193,15 +193,16 @@ func (s *script) setSentinels(k, v string) error {
 }
 
 // setE reads "+4s" (so far after every answer that names us), "now" (and it
-// stays there), "never" and "moving" (as before "now" or "never").
+// stays there), "stays" (where it is: no PONG is renewed), "never" and "moving"
+// (as before these).
 func (s *script) setE(v string) error {
-	s.ePinned = v == "now" || v == "never"
+	s.ePinned = v == "now" || v == "never" || v == "stays"
 	switch v {
 	case "now":
 		s.sentinels.E = s.now
 	case "never":
 		s.sentinels.E = Never
-	case "moving":
+	case "stays", "moving":
 	default:
 		return setDuration(&s.eIn, v)
 	}
