@@ -187,7 +187,7 @@ func decide(p Policy, s State, now Instant) Verdict {
 	case v.inForce && v.fresh && s.Memory.OpenedLate == r.RunID && now.Sub(s.Memory.OpenedAt) < roleTermToOpen:
 		// Opened by the way out: the Sentinels hold us down for the fence that
 		// was, until their next INFO. Fencing again now would go on for ever.
-		return verdict(RowUncertified, "opened_not_yet_certified", Gate{Access: Lock}, s.keepGrant(p, v, now))
+		return verdict(RowClaim, "opened_not_yet_certified", Gate{Access: Lock}, s.keepGrant(p, v, now))
 	case v.inForce && v.fresh:
 		return verdict(RowUncertified, "sentinels_do_not_certify", refuse(since.Add(v.Act)), s.keepGrant(p, v, now))
 

@@ -26,6 +26,7 @@ func NextEdge(p Policy, s State, now Instant) Instant {
 		after(s.OddSince, unbrokenToBreak),
 		after(s.StartedAt, startGrace),
 		after(m.PromotedAt, promotionTerm),
+		after(m.OpenedAt, roleTermToOpen),
 		after(m.FencedAt, max(fencedWayOut, v.DownAfter+20*time.Second)),
 		s.Sentinels.RoleTerm.Add(-roleTermToOpen),
 	} {

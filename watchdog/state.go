@@ -23,6 +23,9 @@ type Memory struct {
 	Fenced   string  // run id of the Redis that served under our eyes and then was fenced
 	FencedAt Instant // when the fence was first seen
 
+	OpenedLate string  // run id of the Redis that the way out of the unfence rule opened; empty: none
+	OpenedAt   Instant // when that was seen
+
 	Deadline Instant // when the armed fence was last wanted to fire; zero: none (an orderly stop took it down)
 }
 
@@ -112,6 +115,12 @@ func (s State) sawRedis(now Instant, r Redis) State {
 	}
 	if r.Role == Master && m.Role == Replica && r.RunID == m.RunID {
 		s = s.markPromoted(now, r.RunID)
+	}
+	if r.Role == Master && m.Role == Nowhere && r.RunID == m.RunID && s.Verdict.Want.Gate.Open {
+		m.OpenedLate, m.OpenedAt = "", now
+		if f := s.Sentinels; f.RoleTerm.Sub(now) <= roleTermToOpen || f.E == Never || f.E <= now {
+			m.OpenedLate = r.RunID
+		}
 	}
 	if r.Role == Nowhere && m.Role == Master && r.RunID == m.RunID && m.Fenced != r.RunID {
 		m.Fenced, m.FencedAt = r.RunID, now
