@@ -129,7 +129,7 @@ func TestFrozenHostAnswersNothingAndIsThawed(t *testing.T) {
 		t.Errorf("a frozen host answered %s", answered)
 	}
 	// What was queued is answered on waking, late.
-	if late := trace.Sent(frozen, thawed).OK(); len(late) == 0 {
+	if late := trace.Sent(0, thawed).AckedAfter(thawed); len(late) == 0 {
 		t.Errorf("no queued write was answered: %s", trace)
 	}
 }
