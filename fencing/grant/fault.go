@@ -130,7 +130,7 @@ func (k *Keeper) Faults() []Fault {
 func (k *Keeper) explain(err error) Fault {
 	if cluster := (*ClusterError)(nil); errors.As(err, &cluster) {
 		return Fault{FaultCluster, severityError, err.Error(),
-			fmt.Sprintf("if this cluster shall be followed: redis-watchdog adopt %s --cluster %s; else correct the endpoints", k.cfg.Group, clusterName(cluster.Is))}
+			fmt.Sprintf("if this cluster shall be followed: redis-watchdog adopt %s --this-etcd; else correct the endpoints", k.cfg.Group)}
 	}
 	if garbage := (*GarbageError)(nil); errors.As(err, &garbage) {
 		return explainGarbage(err)

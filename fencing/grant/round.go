@@ -193,19 +193,20 @@ func clusterName(id uint64) string { return fmt.Sprintf("%016x", id) }
 // takeIn makes the fact say what the snapshot says.
 func (k *Keeper) takeIn(ctx context.Context, s snapshot, w Want, limit time.Duration) error {
 	var agreement watchdog.Agreement
+	known := 0
 	if s.master.exists() {
 		record, err := decode(k.keys.master, s.master.value, validMaster)
 		if err != nil {
 			return err
 		}
-		agreement = record.Agreement()
+		agreement, known = record.Agreement(), record.Known
 	}
 	grant, err := k.grantIn(s, w)
 	if err != nil {
 		return err
 	}
 	k.seen = s
-	k.fact.Agreement = agreement
+	k.fact.Agreement, k.fact.Known = agreement, known
 	k.fact.Listed = slices.Contains(w.Known, agreement.Master)
 	k.fact.Behind = agreement.Compare(k.id.Agreement.Term) < 0
 	if agreement.Compare(k.id.Agreement.Term) > 0 && k.fact.Membership == watchdog.Member {

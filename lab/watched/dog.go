@@ -55,12 +55,16 @@ func Binary() (string, error) {
 	build.once.Do(func() {
 		_, file, _, _ := runtime.Caller(0)
 		root := filepath.Dir(filepath.Dir(filepath.Dir(file)))
-		build.path = filepath.Join(root, ".tools", fmt.Sprintf("redis-watchdog-%d", os.Getpid()))
-		cmd := exec.Command("go", "build", "-tags", "failpoints", "-o", build.path, "./cmd/redis-watchdog")
+		build.path = filepath.Join(root, ".tools", "redis-watchdog-lab")
+		fresh := fmt.Sprintf("%s.%d", build.path, os.Getpid())
+		cmd := exec.Command("go", "build", "-tags", "failpoints", "-o", fresh, "./cmd/redis-watchdog")
 		cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			build.err = fmt.Errorf("build the watchdog: %w: %s", err, out)
+			return
 		}
+		// Replaced as a whole: another lab may be starting the one before.
+		build.err = os.Rename(fresh, build.path)
 	})
 	return build.path, build.err
 }

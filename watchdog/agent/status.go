@@ -35,8 +35,8 @@ type Status struct {
 	Address string `json:"address"` // how the Sentinels call it; empty: not known yet
 	RunID   string `json:"run_id"`
 
-	Phase  string    `json:"phase"`  // serve, hold, lock, refuse, follow, leave: what is seen, not what is wanted
-	Wanted string    `json:"wanted"` // the same words: what the decision wants
+	Phase  string    `json:"phase"`  // serve, hold, lock, refuse, follow, down (answers nobody), unknown: what is seen, not what is wanted
+	Wanted string    `json:"wanted"` // serve, hold, lock, refuse, follow, leave: what the decision wants
 	Row    int       `json:"row"`    // of the decision table (docs/decision.md)
 	Reason string    `json:"reason"` // stable, snake_case
 	Since  time.Time `json:"since"`  // of phase

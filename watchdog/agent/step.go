@@ -70,7 +70,12 @@ func secondsUntil(now, at watchdog.Instant) float64 {
 	return max(0, at.Sub(now).Seconds())
 }
 
+// phaseOf is what the local Redis is seen to do; "down" when it answers nobody:
+// not running, hung, loading, busy.
 func phaseOf(r watchdog.Redis) string {
+	if r.Answer != watchdog.Up && r.SeenAt != 0 {
+		return "down"
+	}
 	switch r.Role {
 	case watchdog.Nowhere:
 		return "refuse"

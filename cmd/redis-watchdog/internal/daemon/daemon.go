@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -135,8 +136,9 @@ func (d *Daemon) dropStrays(adopted map[string][]*os.File) {
 // Ending it is an orderly stop: nobody is fenced by it.
 func (d *Daemon) Run(ctx context.Context) error {
 	var parts run.Group
+	// The parts outlive ctx by the farewell: only the first one listens to it.
 	add := func(name string, f func(context.Context) error) {
-		ctx, cancel := context.WithCancelCause(ctx)
+		ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 		parts.Add(func() error {
 			err := f(ctx)
 			if err != nil && !errors.Is(err, context.Cause(ctx)) {
@@ -145,7 +147,15 @@ func (d *Daemon) Run(ctx context.Context) error {
 			return err
 		}, func(err error) { cancel(err) })
 	}
-	add("stop", func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) })
+	add("stop", func(failed context.Context) error {
+		select {
+		case <-failed.Done():
+			return context.Cause(failed)
+		case <-ctx.Done():
+			d.farewell()
+			return context.Cause(ctx)
+		}
+	})
 	add("etcd", d.etcd.Run)
 	for _, w := range d.watchers {
 		add("sentinels", w.Run)
@@ -158,10 +168,25 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.log.Info("started", "version", d.version, "nodes", len(d.nodes), "config", d.cfg.File)
 	err := parts.Run()
 	d.log.Info("stopped", "reason", err)
-	if e := d.notifier.Stopping("stopping"); e != nil {
-		d.log.Warn("service manager not told", "error", e)
-	}
 	return err
+}
+
+// farewellFor bounds how long a stop may take for the sake of who watches.
+const farewellFor = time.Second
+
+// farewell says that nobody guards the nodes any more. A restart takes them up
+// again at once; nothing waits for it.
+func (d *Daemon) farewell() {
+	if err := d.notifier.Stopping("stopping: the Redis here are left unguarded"); err != nil {
+		d.log.Warn("service manager not told", "error", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), farewellFor)
+	defer cancel()
+	var told sync.WaitGroup
+	for _, n := range d.nodes {
+		told.Go(func() { n.farewell(ctx) })
+	}
+	told.Wait()
 }
 
 // Close gives back what New opened, for a Daemon that was not run, or has.

@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -129,8 +128,9 @@ func (x *node) hearSentinels(s watchdog.Sentinels) {
 // seeCoordinator takes the keeper's report, and tells it anew what our
 // Sentinels know by now.
 func (x *node) seeCoordinator(c watchdog.Coordinator) {
-	listed := x.watcher.Addresses()
-	c.Listed = slices.Contains(listed, c.Agreement.Master)
+	if c.Known > 0 {
+		x.watcher.SetKnown(c.Known)
+	}
 	x.mu.Lock()
 	renewed := c.Grant.RenewedAt != 0 && c.Grant.RenewedAt != x.coordinator.Grant.RenewedAt
 	trying := x.order.Grant == watchdog.GrantRenew
@@ -257,6 +257,24 @@ func (x *node) onStep(s agent.Step) {
 }
 
 const publishEvery = 5 * time.Second
+
+// farewell says in etcd that nobody guards this node any more.
+func (x *node) farewell(ctx context.Context) {
+	s := x.status()
+	s.Guarded = false
+	s.Reason = "stopped"
+	s.Faults = append(s.Faults, agent.Fault{
+		ID: "stopped", Severity: agent.SeverityError, Text: "the watchdog of this node was stopped: nothing guards it",
+		Remedy: "systemctl start redis-watchdog", Since: time.Now(),
+	})
+	err := x.keeper.PublishNode(s)
+	if err == nil {
+		err = x.keeper.Flush(ctx)
+	}
+	if err != nil {
+		x.log.Warn("etcd not told that this node is left unguarded", "error", err)
+	}
+}
 
 // publish keeps this node's report in etcd.
 func (x *node) publish(ctx context.Context) error {

@@ -55,14 +55,14 @@ redis_watchdog_master_info{master="10.0.0.1:6379",master_name="m1",node="a"} 1
 # TYPE redis_watchdog_phase gauge
 redis_watchdog_phase{master_name="m1",node="a",phase="follow"} 0
 redis_watchdog_phase{master_name="m1",node="a",phase="hold"} 0
-redis_watchdog_phase{master_name="m1",node="a",phase="leave"} 0
+redis_watchdog_phase{master_name="m1",node="a",phase="down"} 0
 redis_watchdog_phase{master_name="m1",node="a",phase="lock"} 0
 redis_watchdog_phase{master_name="m1",node="a",phase="refuse"} 0
 redis_watchdog_phase{master_name="m1",node="a",phase="serve"} 1
 redis_watchdog_phase{master_name="m1",node="a",phase="unknown"} 0
 redis_watchdog_phase{master_name="m1",node="b",phase="follow"} 0
 redis_watchdog_phase{master_name="m1",node="b",phase="hold"} 0
-redis_watchdog_phase{master_name="m1",node="b",phase="leave"} 0
+redis_watchdog_phase{master_name="m1",node="b",phase="down"} 0
 redis_watchdog_phase{master_name="m1",node="b",phase="lock"} 0
 redis_watchdog_phase{master_name="m1",node="b",phase="refuse"} 0
 redis_watchdog_phase{master_name="m1",node="b",phase="serve"} 0

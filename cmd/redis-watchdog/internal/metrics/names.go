@@ -49,5 +49,5 @@ const (
 
 // phases are all there are; each has a series, one of them is 1.
 func phases() []string {
-	return []string{"serve", "hold", "lock", "refuse", "follow", "leave", "unknown"}
+	return []string{"serve", "hold", "lock", "refuse", "follow", "down", "unknown"}
 }
