@@ -56,7 +56,7 @@ func (l *law) hold(t *testing.T, p Policy, was State, now Instant, e Event, s St
 		opened(s, f), followed(s), grant(s, f, now), proposal(s),
 	} {
 		if broken != "" {
-			t.Fatalf("after %T: %s\nverdict %s\nstate %+v", e, broken, show(s.Verdict, now, true), s)
+			t.Fatalf("after %T: %s\nverdict %s\nstate %+v", e, broken, show(s.Verdict, now), s)
 		}
 	}
 }
@@ -131,22 +131,24 @@ func (l *law) stretch(s State, f facts, now Instant) string {
 
 // access is I1's first half: which rows may want what.
 func access(p Policy, s State) string {
-	v := s.Verdict
-	rows := map[Access][]Row{
-		Serve:  {RowServe, RowCertified},
-		Hold:   {RowHint, RowIsolated, RowClaim},
-		Lock:   {RowFenced, RowPromoted, RowClaim},
-		Follow: {RowReplica, RowSilentReplica, RowFenced},
-		Leave:  {RowStart, RowMaintenance, RowSilentReplica, RowClaim, RowElse},
-		Refuse: {RowManual, RowFenced, RowDeposed, RowUncertified, RowIsolated, RowElse},
-	}[v.Want.Gate.Access]
-	if v.Want.Gate.Access == Serve && p.SentinelsLost == SentinelsLostServe {
-		rows = append(rows, RowUncertified)
+	v, in := s.Verdict, false
+	switch v.Want.Gate.Access {
+	case Serve:
+		in = v.Row == RowServe || v.Row == RowCertified || v.Row == RowUncertified && p.SentinelsLost == SentinelsLostServe
+	case Hold:
+		in = v.Row == RowHint || v.Row == RowIsolated || v.Row == RowClaim
+	case Lock:
+		in = v.Row == RowFenced || v.Row == RowPromoted || v.Row == RowClaim
+	case Follow:
+		in = v.Row == RowReplica || v.Row == RowSilentReplica || v.Row == RowFenced
+	case Leave:
+		in = v.Row == RowStart || v.Row == RowMaintenance || v.Row == RowSilentReplica || v.Row == RowClaim || v.Row == RowElse
+	case Refuse:
+		in = v.Row == RowManual || v.Row == RowFenced || v.Row == RowDeposed || v.Row == RowUncertified ||
+			v.Row == RowIsolated || v.Row == RowElse
 	}
-	for _, row := range rows {
-		if row == v.Row {
-			return ""
-		}
+	if in {
+		return ""
 	}
 	return fmt.Sprintf("I1: %v in row %d", v.Want.Gate.Access, v.Row)
 }

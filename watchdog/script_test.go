@@ -35,6 +35,7 @@ import (
 const (
 	scriptStart = Instant(1000 * time.Second) // no Instant of a script is near the zero one
 	scriptTurn  = 10 * time.Millisecond       // between two ticks
+	scriptFine  = 10 * time.Second            // of a long wait; after that it only ticks with the polls
 	scriptPoll  = 100 * time.Millisecond      // between two words of a witness
 )
 
@@ -47,7 +48,7 @@ type script struct {
 	state   State
 	now     Instant
 	started bool
-	shown   string
+	shown   Verdict // its shape
 	law     *law
 
 	redis     Redis
@@ -153,15 +154,20 @@ func (s *script) pass(word string, args []string) error {
 
 // begin is a new life of the watchdog: it has heard nobody yet.
 func (s *script) begin(m Memory) {
-	s.state, s.law, s.shown = New(s.now, m), newLaw(), ""
+	s.state, s.law, s.shown = New(s.now, m), newLaw(), Verdict{}
 	s.redisSpeaks, s.sentinelsSpeak, s.coordSpeaks = false, false, false
 	s.sentinels.E, s.sentinels.EFrom, s.named = 0, 0, Agreement{}
 	s.next(Tick{})
 }
 
 func (s *script) wait(d time.Duration) {
+	fine := s.now.Add(scriptFine)
 	for end := s.now.Add(d); s.now < end; {
-		s.now = s.now.Add(scriptTurn)
+		turn := scriptTurn
+		if s.now >= fine {
+			turn = scriptPoll - s.now.Sub(scriptStart)%scriptPoll
+		}
+		s.now = s.now.Add(turn).Min(end)
 		s.next(Tick{})
 		if s.now.Sub(scriptStart)%scriptPoll == 0 {
 			s.speak()
@@ -252,14 +258,24 @@ func (s *script) next(e Event) {
 	s.state = Next(s.policy, was, s.now, e)
 	s.law.hold(s.t, s.policy, was, s.now, e, s.state)
 	v := s.state.Verdict
-	if line := show(v, s.now, false); line != s.shown {
-		s.shown = line
-		fmt.Fprintf(&s.out, "> %s %s\n", seconds(s.now.Sub(scriptStart)), show(v, s.now, true))
+	if shape := shapeOf(v); shape != s.shown {
+		s.shown = shape
+		fmt.Fprintf(&s.out, "> %s %s\n", seconds(s.now.Sub(scriptStart)), show(v, s.now))
 	}
 }
 
-// show is the verdict as a line; without times, those that only move on are left out.
-func show(v Verdict, now Instant, times bool) string {
+// shapeOf is what a verdict says apart from its times: those move on by themselves.
+func shapeOf(v Verdict) Verdict {
+	for _, t := range []*Instant{&v.Want.Gate.Arm, &v.Want.Gate.StopBy} {
+		if *t != 0 && *t != Never {
+			*t = 1
+		}
+	}
+	return v
+}
+
+// show is the verdict as a line.
+func show(v Verdict, now Instant) string {
 	g, w := v.Want.Gate, v.Want
 	parts := []string{g.Access.String(), "row=" + strconv.Itoa(int(v.Row)), "reason=" + v.Reason}
 	add := func(on bool, text string) {
@@ -271,10 +287,8 @@ func show(v Verdict, now Instant, times bool) string {
 		switch {
 		case t == Never:
 			add(true, name+"=never")
-		case times:
-			add(true, name+"="+seconds(t.Sub(now)))
 		default:
-			add(true, name)
+			add(true, name+"="+seconds(t.Sub(now)))
 		}
 	}
 	add(g.Open, "open")
