@@ -42,7 +42,7 @@ const (
 // Policy is the operator's choice and the timing.
 type Policy struct {
 	TimeToAct       time.Duration // A; zero: D/20, at least 100 ms and at most 500 ms
-	SuspectAfter    time.Duration // a coordinator round this old is no longer fresh; zero: D/8, at least 400 ms
+	SuspectAfter    time.Duration // a coordinator round this old is no longer fresh; zero: D/8, from 400 ms to 750 ms
 	HintHold        time.Duration // how long an unchecked announcement holds writers; zero: D/4, at most 500 ms
 	CoordinatorLost CoordinatorLost
 	SentinelsLost   SentinelsLost

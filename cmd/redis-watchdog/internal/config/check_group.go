@@ -138,9 +138,6 @@ func (c *checker) checkNode(key string, n *Node, nodes, redis map[string]string)
 	if n.Unit != "" && (!strings.HasSuffix(n.Unit, ".service") || strings.ContainsAny(n.Unit, "/ \t")) {
 		c.at(key+".unit", "is not the name of a service", "write it as systemctl has it, such as redis-server.service")
 	}
-	if n.PIDFile != "" {
-		c.absolute(key+".pid_file", n.PIDFile)
-	}
 	known := usedCommands()
 	for _, command := range slices.Sorted(maps.Keys(n.Commands)) {
 		entry := key + ".commands." + command

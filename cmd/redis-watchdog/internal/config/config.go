@@ -93,7 +93,6 @@ type Node struct {
 	PasswordFile string            `yaml:"password_file"`
 	TLS          *TLS              `yaml:"tls"`
 	Unit         string            `yaml:"unit"`
-	PIDFile      string            `yaml:"pid_file"`
 	Commands     map[string]string `yaml:"commands"` // a command as Redis' documentation has it, and what rename-command made of it
 
 	Password Secret `yaml:"-"`
