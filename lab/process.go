@@ -24,6 +24,10 @@ type Command struct {
 	Path string
 	Args []string
 	Env  []string // added to the owner's
+
+	// Before is called before every start and may add to it what only then is
+	// known, such as files to be inherited. Nil: nothing.
+	Before func(*exec.Cmd) error
 }
 
 // Process is one that the lab started. It can be killed and started again any
@@ -108,6 +112,11 @@ func (p *Process) launch() error {
 	cmd := exec.Command(p.command.Path, p.command.Args...)
 	cmd.Dir, cmd.Env = p.Dir, append(os.Environ(), p.command.Env...)
 	cmd.Stdout, cmd.Stderr = log, log
+	if p.command.Before != nil {
+		if err := p.command.Before(cmd); err != nil {
+			return fmt.Errorf("prepare start: %w", err)
+		}
+	}
 	// A group of its own: the reaper ends it with all its children.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if err := l.threads.start(cmd, p.Host.namespace); err != nil {

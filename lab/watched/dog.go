@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -76,7 +77,14 @@ func (w *World) newDog(h *lab.Host, r *lab.Redis, o Options) *Dog {
 		w.T.Fatalf("%v", err)
 	}
 	d := &Dog{Redis: r, lab: w.Lab, t: w.T}
-	d.Process = h.Prepare(lab.Command{Name: "watchdog", Path: binary, Args: []string{"run", "--config", "config.yaml"}})
+	command := lab.Command{Name: "watchdog", Path: binary, Args: []string{"run", "--config", "config.yaml"}}
+	if o.Systemd { // its socket lies in a directory that is only made here
+		command.Before = func(cmd *exec.Cmd) error { return d.Systemd.before(cmd) }
+	}
+	d.Process = h.Prepare(command)
+	if o.Systemd {
+		d.Systemd = newManager(w.T, d.Dir)
+	}
 	d.HTTP = net.JoinHostPort("127.0.0.1", fmt.Sprint(h.Port(26380)))
 	d.client = &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DialContext: h.Dial, DisableKeepAlives: true}}
 	d.ConfigFile = filepath.Join(d.Dir, "config.yaml")
@@ -156,6 +164,26 @@ func (d *Dog) get(path string, into any) error {
 		return fmt.Errorf("ask %s: decode %s: %w", d.Name, path, err)
 	}
 	return nil
+}
+
+// text is a page; empty: no answer.
+func (d *Dog) text(path string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.HTTP+path, nil)
+	if err != nil {
+		return ""
+	}
+	resp, err := d.client.Do(req)
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return ""
+	}
+	return string(b)
 }
 
 // Get is the status code a page answers with; 0: none.

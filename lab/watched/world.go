@@ -26,6 +26,7 @@ type Options struct {
 	Config    func(*Config)     // last word on a watchdog's configuration
 	Unguarded bool              // no watchdogs: Sentinel alone
 	Paused    bool              // watchdogs are prepared, not started
+	Systemd   bool              // a Manager stands in for the service manager's descriptor store
 }
 
 // World is a running group with its watchdogs.
