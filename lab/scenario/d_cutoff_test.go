@@ -1,0 +1,150 @@
+package scenario
+
+import (
+	"testing"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/watched"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// isolation is a way to cut a host off from all others.
+type isolation func(w *watched.World, h *lab.Host)
+
+func silently(w *watched.World, h *lab.Host) { w.Isolate(h) }
+
+// deaf cuts only what the host is sent, mute only what it sends: TCP dies of
+// either, but each side learns of it in another way.
+func deaf(w *watched.World, h *lab.Host) { eachOther(w, h, func(o *lab.Host) { w.Cut(o, h) }) }
+func mute(w *watched.World, h *lab.Host) { eachOther(w, h, func(o *lab.Host) { w.Cut(h, o) }) }
+
+func eachOther(w *watched.World, h *lab.Host, cut func(*lab.Host)) {
+	for _, o := range w.Hosts {
+		if o != h {
+			cut(o)
+		}
+	}
+}
+
+// TestMasterCutOff is case d: the master and the clients beside it see nobody
+// else. Sentinel alone stands the same cut at the same time.
+func TestMasterCutOff(t *testing.T) {
+	t.Parallel()
+	guarded, alone := cutOff(t, 3*time.Second, silently, shortOutage)
+	contractOfCutOff(t, guarded, 3*time.Second)
+	sentinelAloneLosesAll(t, alone, 3*time.Second)
+	// It is our watchdog that brings the old master back, not Sentinel, which
+	// waits to be sure that it is really wrong.
+	if ours, theirs := guarded.Rejoined.At.Sub(guarded.Healed), alone.Rejoined.At.Sub(alone.Healed); ours >= theirs {
+		t.Errorf("the old master rejoined %v after the heal, with Sentinel alone %v", ours, theirs)
+	}
+}
+
+func TestMasterHearsNobody(t *testing.T) {
+	t.Parallel()
+	guarded, alone := cutOff(t, 3*time.Second, deaf, shortOutage)
+	contractOfCutOff(t, guarded, 3*time.Second)
+	sentinelAloneLosesAll(t, alone, 3*time.Second)
+}
+
+func TestMasterIsHeardByNobody(t *testing.T) {
+	t.Parallel()
+	guarded, alone := cutOff(t, 3*time.Second, mute, shortOutage)
+	contractOfCutOff(t, guarded, 3*time.Second)
+	sentinelAloneLosesAll(t, alone, 3*time.Second)
+}
+
+// shortOutage goes on after the first write to the new master, for overlaps to
+// show.
+const shortOutage = 4 * time.Second
+
+// cutOff cuts the masters of two groups off, one with watchdogs and one with
+// Sentinel alone, in the same way and at the same time, and heals when both
+// have had new masters for a while.
+func cutOff(t *testing.T, d time.Duration, cut isolation, outage time.Duration) (guarded, alone watched.Change) {
+	t.Helper()
+	o := watched.Options{Group: lab.GroupConfig{DownAfter: d, FailTimeout: 10 * time.Second}}
+	with := watched.Start(t, o)
+	o.Unguarded = true
+	without := watched.Start(t, o)
+	g, a := with.BeforeCut(), without.BeforeCut()
+	with.Narrate()
+
+	g.Cut("cut: the master on %s sees nobody", g.Old().Host.Name)
+	cut(with, g.Old().Host)
+	a.Cut("cut: the master on %s sees nobody", a.Old().Host.Name)
+	cut(without, a.Old().Host)
+	g.WaitWritten()
+	a.WaitWritten()
+	with.Pause(outage)
+	guarded, alone = g.Heal(), a.Heal()
+	with.WaitGuarded()
+	t.Logf("with watchdogs: %s", guarded.Sum(d))
+	t.Logf("Sentinel alone: %s", alone.Sum(d))
+	return guarded, alone
+}
+
+// contractOfCutOff is what must hold of every cut that leaves a master with no
+// witness.
+func contractOfCutOff(t *testing.T, c watched.Change, d time.Duration) {
+	t.Helper()
+	contractOfFence(t, c)
+	if held := c.LastAcked().Sub(c.Cut); held > max(time.Second, d/8+time.Second/2) {
+		t.Errorf("the old master acknowledged writes until %v after the cut: that is no hold within a second", held)
+	}
+	// Held until refused: writers waited, and nobody got an error before.
+	if len(c.Failed) > 0 && c.Failed[0].Received < c.Fenced.After {
+		t.Errorf("a writer was refused (%s %s) before the fence", c.Failed[0].Kind, c.Failed[0].Text)
+	}
+	// D/2 of hold; one tenth of D for the machine.
+	if refused := c.Fenced.At.Sub(c.LastAcked()); refused > d/2+d/10 {
+		t.Errorf("the hold lasted %v, more than half of down-after (%v)", refused, d)
+	}
+}
+
+// contractOfFence is what must hold of every cut that ends in another master.
+func contractOfFence(t *testing.T, c watched.Change) {
+	t.Helper()
+	if c.New == c.Old || c.Promoted.At == 0 {
+		t.Fatalf("nobody was promoted: %s is the master still", c.Old.Name)
+	}
+	if c.Fenced.At == 0 || c.Fenced.At > c.Promoted.After {
+		t.Errorf("refused %v after the cut, another was promoted %v after it", c.Fenced.At.Sub(c.Cut), c.Promoted.After.Sub(c.Cut))
+	}
+	if n := len(c.OverlappingWrites); n > 0 {
+		t.Errorf("%d writes were acknowledged by the old master after the new one had acknowledged its first", n)
+	}
+	if n := len(c.OverlappingReads); n > 0 {
+		t.Errorf("%d reads were answered by the old master after the promotion", n)
+	}
+	if n := len(c.Shut); n > 0 {
+		t.Errorf("%d commands were answered by the old master between its fence and its being a replica in step, the first %v after the fence", n, c.Shut[0].Received.Sub(c.Fenced.At))
+	}
+	for _, a := range c.Lost {
+		if a.Redis != c.Old.Address || a.Received > c.Fenced.At {
+			t.Errorf("lost although acknowledged by %s, %v after the fence", a.Redis, a.Received.Sub(c.Fenced.At))
+		}
+	}
+	// What was acknowledged long before the cut was replicated long before it.
+	if early := c.Lost.Received(0, c.Cut.Add(-time.Second)); len(early) > 0 {
+		t.Errorf("%d writes are lost that were acknowledged a second and more before the cut", len(early))
+	}
+	if c.Rejoined.At == 0 {
+		t.Errorf("the old master never became a replica in step")
+	}
+}
+
+// sentinelAloneLosesAll is the proof that the cut is what we say it is.
+func sentinelAloneLosesAll(t *testing.T, c watched.Change, d time.Duration) {
+	t.Helper()
+	if c.Promoted.At == 0 {
+		t.Fatalf("Sentinel alone promoted nobody")
+	}
+	if lost := c.Lost.Received(c.Cut.Add(1), watchdog.Never).On(c.Old.Address); len(lost) != len(c.Acked) {
+		t.Errorf("with Sentinel alone %d writes were acknowledged after the cut, and %d of them lost, not all", len(c.Acked), len(lost))
+	}
+	if len(c.OverlappingWrites) == 0 || len(c.OverlappingReads) == 0 {
+		t.Errorf("with Sentinel alone %d writes and %d reads overlapped: this cut shows nothing", len(c.OverlappingWrites), len(c.OverlappingReads))
+	}
+}
