@@ -37,6 +37,7 @@ type Dog struct {
 	Redis      *lab.Redis
 	HTTP       string // "ip:port" of its pages, on its own host
 	ConfigFile string
+	Binary     string   // of the next start
 	Systemd    *Manager // stands in for the service manager's descriptor store; nil: none
 
 	client *http.Client
@@ -76,12 +77,15 @@ func (w *World) newDog(h *lab.Host, r *lab.Redis, o Options) *Dog {
 	if err != nil {
 		w.T.Fatalf("%v", err)
 	}
-	d := &Dog{Redis: r, lab: w.Lab, t: w.T}
-	command := lab.Command{Name: "watchdog", Path: binary, Args: []string{"run", "--config", "config.yaml"}}
-	if o.Systemd { // its socket lies in a directory that is only made here
-		command.Before = func(cmd *exec.Cmd) error { return d.Systemd.before(cmd) }
-	}
-	d.Process = h.Prepare(command)
+	d := &Dog{Redis: r, Binary: binary, lab: w.Lab, t: w.T}
+	d.Process = h.Prepare(lab.Command{
+		Name: "watchdog", Path: binary, Args: []string{"run", "--config", "config.yaml"},
+		Env: []string{"REDIS_WATCHDOG_FAILPOINT_FILE=" + failpointFile},
+		Before: func(cmd *exec.Cmd) error {
+			cmd.Path, cmd.Args[0] = d.Binary, d.Binary
+			return d.Systemd.before(cmd)
+		},
+	})
 	if o.Systemd {
 		d.Systemd = newManager(w.T, d.Dir)
 	}

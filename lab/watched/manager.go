@@ -150,8 +150,11 @@ func (m *Manager) Said() (ready bool, status string) {
 }
 
 // before hands what is kept to the next life, which runs under a shell that
-// knows its own pid.
+// knows its own pid. Nil: there is no manager.
 func (m *Manager) before(cmd *exec.Cmd) error {
+	if m == nil {
+		return nil
+	}
 	if err := m.sync(); err != nil {
 		return err
 	}

@@ -18,6 +18,8 @@ import (
 // down-after 3 s, quorum 2.
 type Options struct {
 	Hosts     int               // with a Redis and a watchdog each; zero: 3
+	Names     []string          // of the hosts; empty: a, b, c, d and e
+	On        *lab.Etcd         // the coordinator of another World; nil: one is made
 	Sentinels []string          // names of their hosts; empty: as many as Redis, and at least three
 	Etcd      []string          // names of the members' hosts; empty: the first three
 	Group     lab.GroupConfig   // further settings; Hosts and SentinelHosts are set
@@ -51,7 +53,10 @@ func Start(t lab.T, o Options) *World {
 // StartIn makes a World in a lab that is there.
 func StartIn(l *lab.Lab, t lab.T, o Options) *World {
 	t.Helper()
-	names := []string{"a", "b", "c", "d", "e"}
+	names := o.Names
+	if len(names) == 0 {
+		names = []string{"a", "b", "c", "d", "e"}
+	}
 	if o.Hosts == 0 {
 		o.Hosts = 3
 	}
@@ -61,8 +66,8 @@ func StartIn(l *lab.Lab, t lab.T, o Options) *World {
 	if len(o.Etcd) == 0 {
 		o.Etcd = names[:3]
 	}
-	w := &World{Lab: l, T: t, Hosts: l.Hosts(names[:o.Hosts]...)}
-	if !o.Unguarded {
+	w := &World{Lab: l, T: t, Hosts: l.Hosts(names[:o.Hosts]...), Etcd: o.On}
+	if !o.Unguarded && w.Etcd == nil {
 		w.Etcd = l.Etcd(o.Cluster, l.Hosts(o.Etcd...)...)
 	}
 	g := o.Group
