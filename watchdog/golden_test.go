@@ -54,6 +54,7 @@ func play(t *testing.T, text string) string {
 func TestScriptsSayWhatTheySaid(t *testing.T) {
 	for _, file := range scripts(t) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
 			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
