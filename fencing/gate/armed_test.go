@@ -79,8 +79,8 @@ func (s *shelf) count() int {
 }
 
 func both(t *testing.T, f func(t *testing.T, tcp func(*Config))) {
-	t.Run("socket", func(t *testing.T) { f(t, func(*Config) {}) })
-	t.Run("tcp", func(t *testing.T) { f(t, func(c *Config) { c.Socket = "" }) })
+	t.Run("socket", func(t *testing.T) { t.Parallel(); f(t, func(*Config) {}) })
+	t.Run("tcp", func(t *testing.T) { t.Parallel(); f(t, func(c *Config) { c.Socket = "" }) })
 }
 
 func TestArmedFenceFiresWithoutTheGate(t *testing.T) {

@@ -29,6 +29,7 @@ func (s *server) spent() (calls, usec int64) {
 }
 
 func TestSteadyStateIsCheap(t *testing.T) {
+	t.Parallel()
 	s := startRedis(t)
 	l := startGate(t, s)
 	l.serve(4 * time.Second) // D of 5 s

@@ -35,6 +35,7 @@ type conn struct {
 	nc   net.Conn
 	sock syscall.RawConn // the socket below TLS
 	sent *atomic.Int64   // commands, for all connections
+	born watchdog.Instant
 
 	mu    sync.Mutex
 	queue []*call
@@ -43,7 +44,6 @@ type conn struct {
 	dead  chan struct{} // closed when nothing can come any more
 	id    atomic.Int64  // Redis' client id; zero: not known
 	ready atomic.Bool   // authenticated and named
-	blown atomic.Bool   // Redis said something nobody asked for
 }
 
 // call is commands sent in one write and the answers to them.
@@ -57,8 +57,8 @@ type call struct {
 }
 
 // newConn starts the reader; wait is told when it is gone.
-func newConn(nc net.Conn, sock syscall.RawConn, sent *atomic.Int64, gone func(*conn), wait *sync.WaitGroup) *conn {
-	c := &conn{nc: nc, sock: sock, sent: sent, dead: make(chan struct{})}
+func newConn(nc net.Conn, sock syscall.RawConn, sent *atomic.Int64, born watchdog.Instant, gone func(*conn), wait *sync.WaitGroup) *conn {
+	c := &conn{nc: nc, sock: sock, sent: sent, born: born, dead: make(chan struct{})}
 	wait.Go(func() {
 		c.read()
 		gone(c)
@@ -84,13 +84,6 @@ func (c *conn) send(b []byte, n int, at watchdog.Instant, then func(*call)) *cal
 		c.nc.Close() // the reader fails the calls, this one too
 	}
 	return k
-}
-
-// owed says whether an answer is outstanding.
-func (c *conn) owed() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.queue) > 0
 }
 
 func (c *conn) alive() bool {

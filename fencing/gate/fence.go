@@ -14,7 +14,9 @@ import (
 const (
 	refenceEvery = 100 * time.Millisecond // while Redis is not seen to refuse
 	stopGrace    = 100 * time.Millisecond // a fence is tried for so long, however late it was wanted
+	stopPatience = 3 * time.Second        // with a Redis that has not said a word yet
 	stopTimeout  = 10 * time.Second
+	stopRetry    = time.Second
 )
 
 // fencer sends the fence (and the first pause of a hold) and does nothing
@@ -124,6 +126,14 @@ func (g *Gate) judge(re []reply) (proved bool, again time.Duration) {
 	if nowhere && get.errorIs("MASTERDOWN") && del.errorIs("MASTERDOWN", "READONLY") {
 		return true, 0
 	}
+	if role.kind == '+' && role.text == "QUEUED" {
+		g.unqueue()
+		return false, fenceRetry
+	}
+	if nowhere && (get.errorIs("NOPERM") || del.errorIs("NOPERM")) {
+		g.Poke() // we may not try: the worker reads the parameters instead
+		return false, refenceEvery
+	}
 	for _, r := range re[:n-3] {
 		if r.errorIs("EXECABORT") || (r.unknownCommand() && re[0].isError()) {
 			return false, 0
@@ -179,18 +189,30 @@ func (g *Gate) stopIfLate(ctx context.Context) time.Duration {
 		return time.Second
 	}
 	by := want.StopBy.Max(g.wantedAt.Add(stopGrace))
+	if g.lastWord == watchdog.Silent || g.lastWord == watchdog.Absent {
+		since := g.handless // it may be one that is just beginning to load
+		if g.hand != nil {
+			since = g.hand.born
+		}
+		by = by.Max(since.Add(stopPatience))
+	}
+	by = by.Max(g.stopAgain)
 	if now < by {
 		return max(min(by.Sub(now), time.Second), time.Millisecond)
 	}
-	refusing := seen.Refusing || seen.Answer == watchdog.Absent || seen.Answer == watchdog.Loading
+	// One that falls silent while it loads is loading still, and answers nobody.
+	refusing := seen.Refusing || seen.Answer == watchdog.Absent || g.lastWord == watchdog.Loading
 	if refusing || (g.stopped && g.stoppedID == seen.RunID) || now.Sub(g.provedAt) < lookTimeout && g.provedAt != 0 {
 		return refenceEvery
 	}
 	g.stopped, g.stoppedID = true, seen.RunID
+	again := g.stopAgain != 0
 	g.details.Stops++
 	pid, runID := g.details.PID, seen.RunID
 	g.stops.Go(func() {
-		g.log.Error("Redis was not seen to refuse in time and is killed", "run_id", runID, "pid", strconv.Itoa(pid))
+		if !again {
+			g.log.Error("Redis was not seen to refuse in time and is killed", "run_id", runID, "pid", strconv.Itoa(pid))
+		}
 		ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 		defer cancel()
 		g.fail("gate.stop.begun")
@@ -200,9 +222,12 @@ func (g *Gate) stopIfLate(ctx context.Context) time.Duration {
 				Remedy: "kill Redis by hand now: kill -9 " + strconv.Itoa(pid),
 			})
 			g.mu.Lock()
-			g.stopped = false // try again
+			g.stopped, g.stopAgain = false, g.conf.Now().Add(stopRetry)
 			g.mu.Unlock()
 		} else {
+			g.mu.Lock()
+			g.stopAgain = 0
+			g.mu.Unlock()
 			g.clearFault("stop")
 		}
 		poke(g.fenceWake)

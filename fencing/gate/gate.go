@@ -98,6 +98,7 @@ type Gate struct {
 	wantedAt  watchdog.Instant // when its Access was first wanted
 	hand      *conn
 	spares    []*conn
+	handless  watchdog.Instant // since when there is no hand
 	dialErr   error
 	caps      capabilities
 	seen      watchdog.Redis
@@ -109,8 +110,10 @@ type Gate struct {
 	faults    map[string]Fault
 	standing  []*armed         // the armed fences that stand, or may
 	provedAt  watchdog.Instant // when a fence was last seen to refuse
+	lastWord  watchdog.Answer  // the last that was no silence
 	stopped   bool             // the Redis of stoppedID was killed since Refuse was wanted
 	stoppedID string
+	stopAgain watchdog.Instant // not before, after a kill that failed
 
 	commands atomic.Int64
 	garbage  atomic.Int64
@@ -164,6 +167,9 @@ func New(conf Config) (*Gate, error) {
 // started has ended by then; its connections are closed, so that an armed
 // fence stands on only where Store kept its descriptor. report must not block.
 func (g *Gate) Run(ctx context.Context, report func(watchdog.Redis)) error {
+	g.mu.Lock()
+	g.handless = g.conf.Now()
+	g.mu.Unlock()
 	ctx, cancel := context.WithCancelCause(ctx)
 	var wait sync.WaitGroup
 	wait.Go(func() { g.scribe.run(ctx) })
@@ -193,7 +199,7 @@ func (g *Gate) Want(w watchdog.Gate) {
 	urgent := first || old.Access != w.Access || old.StopBy != w.StopBy
 	g.want, g.wanted = w, true
 	if w.Access != watchdog.Refuse {
-		g.stopped = false
+		g.stopped, g.stopAgain = false, 0
 	}
 	if first || old.Access != w.Access {
 		g.wantedAt = now

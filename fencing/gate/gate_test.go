@@ -27,6 +27,19 @@ func TestGateTouchesNothingBeforeItIsTold(t *testing.T) {
 	}
 }
 
+func TestOperatorsChangeIsLearntWithoutAHint(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	l := startGate(t, s)
+	l.Want(watchdog.Gate{Access: watchdog.Serve})
+	eventually(t, "the originals are recorded", func() bool { return l.originals().Known })
+	s.do("CONFIG", "SET", keyPrio, "42")
+	eventually(t, "the new priority is recorded", func() bool { return l.originals().ReplicaPriority == "42" })
+	if got := s.config(keyPrio); got != "42" {
+		t.Errorf("priority: got %s", got)
+	}
+}
+
 func TestLockRefusesWritesAndServeTakesItOff(t *testing.T) {
 	s := startRedis(t, "min-replicas-max-lag 0")
 	l := startGate(t, s)

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
 // keep opens what is missing until ctx is done.
@@ -70,8 +72,51 @@ func (g *Gate) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := newConn(nc, raw, &g.commands, g.gone, &g.conns)
+	c := newConn(nc, raw, &g.commands, g.conf.Now(), g.gone, &g.conns)
+	err = g.introduce(ctx, c)
+	if err != nil {
+		c.close()
+	}
+	if !c.alive() { // it may have ended before it was anybody's, unseen by gone
+		g.gone(c)
+	}
+	return err
+}
+
+// introduce greets Redis on c and makes it the hand or a spare.
+func (g *Gate) introduce(ctx context.Context, c *conn) error {
 	hello := g.greet(c)
+	g.adoptHand(c)
+	for !hello.finished() {
+		select {
+		case <-hello.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-g.redial: // do not let a spare's greeting delay the hand
+			g.adoptHand(c)
+		}
+	}
+	if err := g.greeted(c, hello); err != nil {
+		return err
+	}
+	c.ready.Store(true)
+	g.mu.Lock()
+	g.dialErr = nil
+	switch g.hand {
+	case c:
+	case nil:
+		g.hand = c
+	default:
+		g.spares = append(g.spares, c)
+	}
+	g.mu.Unlock()
+	g.clearFault("redis_auth")
+	poke(g.wake)
+	return nil
+}
+
+// adoptHand makes c the hand where there is none.
+func (g *Gate) adoptHand(c *conn) {
 	g.mu.Lock()
 	first := g.hand == nil
 	if first {
@@ -82,57 +127,6 @@ func (g *Gate) open(ctx context.Context) error {
 		poke(g.fenceWake)
 		poke(g.wake)
 	}
-	for !hello.finished() {
-		select {
-		case <-hello.done:
-		case <-c.dead:
-		case <-ctx.Done():
-			c.close()
-			return ctx.Err()
-		case <-g.redial:
-			if !first && g.handless() { // do not let a spare's greeting delay the hand
-				g.adoptHand(c)
-				first = true
-			}
-		}
-	}
-	if err := g.greeted(c, hello); err != nil {
-		c.close()
-		return err
-	}
-	c.ready.Store(true)
-	g.mu.Lock()
-	g.dialErr = nil
-	if g.hand != c {
-		if g.hand == nil {
-			g.hand = c
-		} else {
-			g.spares = append(g.spares, c)
-		}
-	}
-	g.mu.Unlock()
-	if !c.alive() { // it died between its greeting and here, unseen by gone
-		g.gone(c)
-	}
-	g.clearFault("redis_auth")
-	poke(g.wake)
-	return nil
-}
-
-func (g *Gate) handless() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.hand == nil
-}
-
-func (g *Gate) adoptHand(c *conn) {
-	g.mu.Lock()
-	if g.hand == nil {
-		g.hand = c
-	}
-	g.mu.Unlock()
-	poke(g.fenceWake)
-	poke(g.wake)
 }
 
 const clientName = "redis-watchdog"
@@ -211,13 +205,16 @@ func (g *Gate) gone(c *conn) {
 	g.mu.Lock()
 	lost := g.hand == c
 	if lost {
-		g.hand = nil
+		g.hand, g.handless = nil, g.conf.Now()
 		for i, s := range g.spares { // a spare takes its place at once
 			if s.alive() {
 				g.hand = s
 				g.spares = append(g.spares[:i:i], g.spares[i+1:]...)
 				break
 			}
+		}
+		if g.hand == nil {
+			g.lastWord = watchdog.Silent // what comes next may be another Redis
 		}
 	}
 	for i, s := range g.spares {

@@ -55,7 +55,7 @@ func (g *Gate) compose(h *conn, want watchdog.Gate, now watchdog.Instant) *look 
 	}
 	seen := w.seen
 	calm := !fresh && seen.Answer == watchdog.Up && seen.Role == watchdog.Master && want.Access != watchdog.Refuse
-	if w.pausing(want) {
+	if g.pausing(want) {
 		put(func(r reply) { l.paused = r.ok() }, "CLIENT", "PAUSE", strconv.FormatInt(pauseFor.Milliseconds(), 10), "WRITE")
 	}
 	l.viaInfo = w.noRole
@@ -73,17 +73,29 @@ func (g *Gate) compose(h *conn, want watchdog.Gate, now watchdog.Instant) *look 
 		}, "CONFIG", "GET", key)
 	}
 	every := time.Second
-	if due(&w.lockAt, now, every) || w.dirty {
-		w.lockAt = now
+	l.asked = due(&w.restAt, now, 5*every) || w.dirty // all four or the lock alone
+	if due(&w.lockAt, now, every) || l.asked {
 		config(keyLock, &l.cur.lock)
 	}
-	if due(&w.restAt, now, 5*every) || w.dirty {
-		w.restAt, l.asked = now, true
+	if l.asked {
+		w.restAt, w.lockAt = now, now
 		config(keyLag, &l.cur.lag)
 		config(keyPrio, &l.cur.prio)
 		config(keyStale, &l.cur.stale)
 	}
 	w.dirty = false
+	g.inquire(l, put, fresh, now)
+	if seen.Role == watchdog.Nowhere || want.Access == watchdog.Refuse {
+		put(func(r reply) { l.get = r }, "GET", probeKey)
+		put(func(r reply) { l.del = r }, "DEL", probeKey)
+	}
+	l.call = h.send(s.bytes, s.n, now, nil)
+	return l
+}
+
+// inquire adds what INFO tells, as seldom as will do.
+func (g *Gate) inquire(l *look, put func(take func(reply), command string, args ...string), fresh bool, now watchdog.Instant) {
+	w, seen := &g.worker, g.worker.seen
 	inform := func(r reply) {
 		if r.kind == '$' {
 			for k, v := range info(r.text) {
@@ -94,10 +106,10 @@ func (g *Gate) compose(h *conn, want watchdog.Gate, now watchdog.Instant) *look 
 	if fresh {
 		put(inform, "INFO", "server")
 	}
-	if due(&w.replicationAt, now, 2*every) || w.noRole || seen.Role == watchdog.Nowhere || (seen.Role == watchdog.Replica && !seen.LinkUp) {
+	if due(&w.replicationAt, now, 2*time.Second) || w.noRole || seen.Role == watchdog.Nowhere || (seen.Role == watchdog.Replica && !seen.LinkUp) {
 		put(inform, "INFO", "replication")
 	}
-	if due(&w.memoryAt, now, 10*every) {
+	if due(&w.memoryAt, now, 10*time.Second) {
 		put(inform, "INFO", "memory")
 		for _, key := range []string{"replica-announce-ip", "replica-announce-port"} {
 			put(func(r reply) {
@@ -107,12 +119,6 @@ func (g *Gate) compose(h *conn, want watchdog.Gate, now watchdog.Instant) *look 
 			}, "CONFIG", "GET", key)
 		}
 	}
-	if seen.Role == watchdog.Nowhere || want.Access == watchdog.Refuse {
-		put(func(r reply) { l.get = r }, "GET", probeKey)
-		put(func(r reply) { l.del = r }, "DEL", probeKey)
-	}
-	l.call = h.send(s.bytes, s.n, now, nil)
-	return l
 }
 
 // lookAt asks Redis, or goes on waiting for what was asked, and reports.
@@ -156,6 +162,9 @@ func (g *Gate) lookAt(ctx context.Context, report func(watchdog.Redis)) {
 	w.seen = seen
 	g.mu.Lock()
 	g.seen = seen
+	if seen.Answer != watchdog.Silent {
+		g.lastWord = seen.Answer
+	}
 	if h == nil || seen.SentAt > g.provedAt { // an older look does not undo what the fencer has seen
 		g.provedAt = 0
 	}

@@ -22,6 +22,7 @@ type capabilities struct {
 	ListID     bool // CLIENT LIST ID: 6.2
 	Failover   bool // FAILOVER ABORT: 6.2
 	NoHello    bool // HELLO is not to be had
+	NoExec     bool // EXEC is not known: never MULTI, or the connection is lost for all else
 	Checked    bool
 }
 
@@ -36,8 +37,6 @@ func (g *Gate) capabilities() capabilities {
 	return g.caps
 }
 
-func (w *worker) pauseWrite() bool { return w.pauseOK }
-
 // armIsOff says that no fence can be armed here at all.
 func (g *Gate) armIsOff() bool {
 	c := g.capabilities()
@@ -49,7 +48,8 @@ func (g *Gate) armIsOff() bool {
 func (g *Gate) prepare(c capabilities) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	c.NoHello = g.caps.NoHello
+	c.NoHello, c.NoExec = g.caps.NoHello, c.NoExec || g.caps.NoExec
+	c.Multi = c.Multi && !c.NoExec
 	g.caps = c
 	g.fence = fenceScript(g.words, c)
 	plain := c
@@ -57,7 +57,6 @@ func (g *Gate) prepare(c capabilities) {
 	g.plain = fenceScript(g.words, plain)
 	g.arm = armedScript(g.words, c)
 	g.pause = script{}.with(g.words, "CLIENT", "PAUSE", "300", "WRITE")
-	g.worker.pauseOK = c.PauseWrite
 }
 
 // trial is one command tried, and where its outcome goes.
@@ -78,8 +77,6 @@ func (g *Gate) checkRights(ctx context.Context) {
 	const nobody = "9223372036854775807"
 	exec := false
 	trials := []trial{
-		{[]string{"MULTI"}, &c.Multi, "+multi"},
-		{[]string{"EXEC"}, &exec, "+exec"},
 		{[]string{"CONFIG", "SET", "redis-watchdog", "trial"}, &c.Config, "+config|set"},
 		{[]string{"REPLICAOF", "redis-watchdog", "trial"}, &c.ReplicaOf, "+replicaof"},
 		{[]string{"CLIENT", "KILL", "ID", nobody}, &c.Kill, "+client|kill"},
@@ -87,6 +84,10 @@ func (g *Gate) checkRights(ctx context.Context) {
 		{[]string{"CLIENT", "LIST", "ID", nobody}, &c.List, "+client|list"},
 		{[]string{"CLIENT", "PAUSE", "trial", "WRITE"}, &c.Pause, "+client|pause"},
 		{[]string{"FAILOVER", "TIMEOUT", "trial"}, &c.Failover, "+failover"},
+	}
+	const list, pause = 4, 5
+	if !c.NoExec {
+		trials = append(trials, trial{[]string{"MULTI"}, &c.Multi, "+multi"}, trial{[]string{"EXEC"}, &exec, "+exec"})
 	}
 	var s script
 	for _, t := range trials {
@@ -99,7 +100,7 @@ func (g *Gate) checkRights(ctx context.Context) {
 	var missing []string
 	for i, t := range trials {
 		switch r := re[i]; {
-		case r.errorIs("NOPERM"), r.unknownCommand():
+		case r.errorIs("NOPERM", "EXECABORT"), r.unknownCommand():
 			*t.out = false
 			missing = append(missing, t.right)
 		case r.errorIs("MASTERDOWN", "LOADING", "BUSY"): // says nothing of rights
@@ -110,15 +111,39 @@ func (g *Gate) checkRights(ctx context.Context) {
 	syntax := func(r reply) bool {
 		return r.isError() && (strings.Contains(r.text, "syntax") || strings.Contains(strings.ToLower(r.text), "unknown subcommand"))
 	}
+	stuck := c.Multi && re[len(re)-1].unknownCommand()
+	c.NoExec = c.NoExec || stuck
 	c.Multi = c.Multi && exec
-	c.ListID = c.List && !syntax(re[6])
-	c.PauseWrite = c.Pause && !syntax(re[7])
+	c.ListID = c.List && !syntax(re[list])
+	c.PauseWrite = c.Pause && !syntax(re[pause])
 	c.Checked = true
 	w.capsOn, w.capsAt = w.on, now
 	if c != g.capabilities() {
 		g.prepare(c)
 	}
 	g.blame(c, missing)
+	if stuck {
+		w.capsOn = nil
+		g.dropHand() // it waits for an EXEC that cannot be said
+	}
+}
+
+// dropHand closes the hand; a spare takes its place.
+func (g *Gate) dropHand() {
+	g.mu.Lock()
+	h := g.hand
+	g.mu.Unlock()
+	if h != nil {
+		h.close()
+	}
+}
+
+// unqueue is for a hand that answers QUEUED to everything: EXEC is renamed.
+func (g *Gate) unqueue() {
+	c := g.capabilities()
+	c.NoExec = true
+	g.prepare(c)
+	g.dropHand()
 }
 
 // blame says what is missing and what is done in its place.

@@ -45,7 +45,6 @@ type worker struct {
 	killed     bool
 	pid        int
 	configFile string
-	pauseOK    bool
 
 	fencedSeen  bool // this run id was seen refusing: its redis.conf is to say so
 	rewriteDue  bool
@@ -58,8 +57,8 @@ type worker struct {
 	armGuard   time.Duration    // taken off the time it is armed for; see armOnce
 }
 
-func (w *worker) pausing(want watchdog.Gate) bool {
-	return want.Access == watchdog.Hold && w.seen.Role == watchdog.Master && w.pauseWrite()
+func (g *Gate) pausing(want watchdog.Gate) bool {
+	return want.Access == watchdog.Hold && g.worker.seen.Role == watchdog.Master && g.capabilities().PauseWrite
 }
 
 // work turns until ctx is done.
@@ -238,7 +237,7 @@ func (g *Gate) settle(ctx context.Context, want watchdog.Gate) (bool, error) {
 	if !w.cur.known() || !w.originals.Known {
 		return g.armStep(ctx, want)
 	}
-	to := aim(want, w.seen, w.cur, w.originals, w.rejoin, w.pauseWrite())
+	to := aim(want, w.seen, w.cur, w.originals, w.rejoin, g.capabilities().PauseWrite)
 	if w.rejoin && w.seen.Role != watchdog.Nowhere && (w.seen.Role == watchdog.Master || w.seen.LinkUp) &&
 		to.stale == w.cur.stale && to.prio == w.cur.prio {
 		w.rejoin = false

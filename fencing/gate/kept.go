@@ -1,0 +1,129 @@
+package gate
+
+// Armed fences that outlive us: given to the store, and taken over from it.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// adopt takes over the sockets that the store kept. Their names say which
+// client of Redis they are and when they fire; Redis is asked before that is
+// believed.
+func (g *Gate) adopt(files []*os.File) {
+	for _, f := range files {
+		nc, err := net.FileConn(f)
+		name := f.Name()
+		f.Close()
+		if err != nil {
+			g.log.Warn("adopted descriptor is no socket", "name", name, "error", err)
+			g.remove(name)
+			continue
+		}
+		a := &armed{adopted: nc, name: name}
+		if parts := strings.Split(strings.TrimPrefix(name, namePrefix), "-"); len(parts) == 2 {
+			a.id, _ = strconv.ParseInt(parts[0], 10, 64)
+			at, _ := strconv.ParseInt(parts[1], 10, 64)
+			a.deadline = watchdog.Instant(at)
+		}
+		g.standing = append(g.standing, a)
+	}
+}
+
+// watchAdopted reads the adopted sockets: anything that comes means that they
+// have fired or are closed.
+func (g *Gate) watchAdopted() {
+	for _, a := range g.standing {
+		g.conns.Go(func() {
+			var b [1]byte
+			a.adopted.Read(b[:])
+			a.gone.Store(true)
+			g.Poke()
+		})
+	}
+}
+
+func (g *Gate) remove(name string) {
+	if g.conf.Store == nil || name == "" {
+		return
+	}
+	g.storer.do(func() {
+		if err := g.conf.Store.Remove(name); err != nil {
+			g.log.Warn("descriptor not removed from the store", "name", name, "error", err)
+		}
+	})
+}
+
+// store hands a copy of the socket to systemd, and waits for that only so long
+// that the former fence does not fire.
+func (g *Gate) store(ctx context.Context, a *armed) {
+	if g.conf.Store == nil {
+		return
+	}
+	a.name = fmt.Sprintf("%s%d-%d", namePrefix, a.id, int64(a.deadline))
+	f, err := a.c.file(a.name)
+	if err == nil {
+		var failed error
+		done := g.storer.do(func() {
+			failed = g.conf.Store.Store(a.name, f)
+			f.Close()
+			a.c.unblock()
+			if failed != nil {
+				g.storeFault(failed)
+			} else {
+				g.clearFault("armed_not_kept")
+			}
+		})
+		t := time.NewTimer(storeWait)
+		defer t.Stop()
+		select {
+		case <-done:
+		case <-t.C:
+			err = errors.New("systemd has not taken it in time")
+		case <-ctx.Done():
+		}
+	}
+	if err != nil {
+		g.storeFault(err)
+	}
+	g.fail("gate.arm.stored")
+}
+
+func (g *Gate) storeFault(err error) {
+	g.setFault(Fault{
+		ID: "armed_not_kept", Text: "the armed fence stands only while the watchdog lives: keep its socket: " + err.Error(),
+		Remedy: "run the watchdog as the shipped unit (FileDescriptorStoreMax=, NotifyAccess=main)",
+	})
+}
+
+// checkAdopted asks Redis about adopted fences that nobody has checked yet.
+func (g *Gate) checkAdopted(ctx context.Context) {
+	all, _ := g.sortArmed()
+	for _, a := range all {
+		if a.checked || a.id == 0 {
+			continue
+		}
+		flags, err := g.clientFlags(ctx, a.id)
+		if err != nil {
+			continue
+		}
+		g.mu.Lock()
+		a.checked = true
+		a.had = 4 * max(a.deadline.Sub(g.conf.Now()), 0) // so that it is put off soon
+		g.mu.Unlock()
+		if !strings.Contains(flags, "b") {
+			a.gone.Store(true)
+		} else {
+			g.log.Info("armed fence taken over", "left", a.deadline.Sub(g.conf.Now()).String())
+			g.Poke() // it is reported with the next look
+		}
+	}
+}

@@ -1,0 +1,137 @@
+package gate
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// withoutRight is a gate whose user lacks one of its rights.
+func withoutRight(t *testing.T, denied string, change ...func(*Config)) (*server, *lab) {
+	s := startRedis(t, "user w on >p "+ACLRule+" "+denied)
+	l := startGate(t, s, append(change, func(c *Config) { c.Username, c.Password = "w", "p" })...)
+	l.sees("Redis", func(r watchdog.Redis) bool { return r.Answer == watchdog.Up })
+	eventually(t, "rights are known", func() bool { return l.capabilities().Checked })
+	return s, l
+}
+
+func TestDeniedRightIsSaidAndTheFenceHoldsWithoutIt(t *testing.T) {
+	for _, tt := range []struct{ denied, fault string }{
+		{"-client|kill", "rights_kill"},
+		{"-multi", "rights_multi"},
+		{"-exec", "rights_multi"},
+		{"-xread", "rights_xread"},
+		{"-client|pause", "rights_pause"},
+		{"-failover", "rights_failover"},
+		{"-role", ""},
+		{"-get -del", ""},
+		{"-hello", ""},
+	} {
+		t.Run(tt.denied, func(t *testing.T) {
+			s, l := withoutRight(t, tt.denied)
+			if tt.fault != "" {
+				eventually(t, "fault "+tt.fault+" is there", func() bool { return l.fault(tt.fault) != nil })
+			}
+			c := s.client()
+			c.do("PING")
+			l.Want(refuse())
+			l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing && r.Role == watchdog.Nowhere })
+			if r, err := c.try("GET", "k"); err == nil && !r.errorIs("MASTERDOWN") {
+				t.Errorf("GET on an open connection: got %+v", r)
+			}
+		})
+	}
+}
+
+func TestRenamedExecDoesNotCatchTheHand(t *testing.T) {
+	s := startRedis(t, `rename-command EXEC ""`)
+	l := startGate(t, s)
+	eventually(t, "the fault is there", func() bool { return l.fault("rights_multi") != nil })
+	l.Want(watchdog.Gate{Access: watchdog.Lock})
+	l.sees("the lock", func(r watchdog.Redis) bool { return r.Locked })
+	l.Want(refuse())
+	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing })
+}
+
+func TestRedisThatCannotBeFencedIsKilled(t *testing.T) {
+	for _, tt := range []struct{ denied, fault string }{
+		{"-replicaof", "rights_replicaof"},
+		{"-config", "rights_config"},
+	} {
+		t.Run(tt.denied, func(t *testing.T) {
+			k := &stopper{}
+			s, l := withoutRight(t, tt.denied, func(c *Config) { c.Stopper = k })
+			k.s = s
+			eventually(t, "fault "+tt.fault+" is there", func() bool { return l.fault(tt.fault) != nil })
+			l.Want(watchdog.Gate{Access: watchdog.Refuse, StopBy: bootTime().Add(400 * time.Millisecond)})
+			l.sees("nobody listening", func(r watchdog.Redis) bool { return r.Answer == watchdog.Absent })
+			if n := k.calls.Load(); n != 1 {
+				t.Errorf("kills: got %d, want 1", n)
+			}
+		})
+	}
+}
+
+func TestPutOffWithoutClientKill(t *testing.T) {
+	kept := newShelf(t)
+	s, l := withoutRight(t, "-client|kill", func(c *Config) { c.Store = kept })
+	l.serve(800 * time.Millisecond)
+	eventually(t, "renewals", func() bool { return l.Details().Armed >= 4 })
+	if got := s.role(); got != "master" {
+		t.Errorf("role: got %s", got)
+	}
+	eventually(t, "one is kept", func() bool { return kept.count() == 1 })
+}
+
+func TestLoadingRedisRefusesAndIsNotKilled(t *testing.T) {
+	s := startRedis(t, "enable-debug-command yes", "key-load-delay 3000", "loading-process-events-interval-bytes 1024")
+	s.do("DEBUG", "POPULATE", "1000")
+	s.do("SAVE")
+	if _, err := os.Stat(filepath.Join(s.dir, "dump.rdb")); err != nil {
+		t.Fatal(err)
+	}
+	s.kill()
+	k := &stopper{}
+	s.start()
+	k.s = s
+	l := startGate(t, s, func(c *Config) { c.Stopper = k })
+	l.Want(watchdog.Gate{Access: watchdog.Refuse, StopBy: bootTime()})
+	l.sees("a loading Redis", func(r watchdog.Redis) bool { return r.Answer == watchdog.Loading && r.Refusing })
+	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Answer == watchdog.Up && r.Refusing })
+	if n := k.calls.Load(); n != 0 {
+		t.Errorf("a loading Redis was killed")
+	}
+}
+
+func TestTheNewestWantWins(t *testing.T) {
+	s := startRedis(t)
+	l := startGate(t, s)
+	l.sees("a master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master })
+	for i := range 150 {
+		l.Want(refuse())
+		pause(i)
+		l.Want(watchdog.Gate{Access: watchdog.Lock, Open: true})
+		pause(i * 7)
+		l.Want(watchdog.Gate{Access: watchdog.Serve, Arm: bootTime().Add(time.Minute)})
+		pause(i * 13)
+	}
+	l.Want(refuse())
+	at := bootTime()
+	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing && r.SentAt > at })
+	for i := range 100 {
+		if got := s.do("GET", "k"); !got.errorIs("MASTERDOWN") {
+			t.Fatalf("GET %d after the last fence: got %+v", i, fmt.Sprint(got))
+		}
+	}
+	l.Want(watchdog.Gate{Access: watchdog.Lock, Open: true})
+	l.sees("a master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master })
+	l.Want(watchdog.Gate{Access: watchdog.Serve})
+	checkOriginals(t, s, "100")
+}
+
+// pause rests up to 3 ms, so that every step is met in every state.
+func pause(i int) { time.Sleep(time.Duration(i%31) * 100 * time.Microsecond) }
