@@ -1,0 +1,70 @@
+package watched
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/redis-watchdog/redis-watchdog/lab"
+)
+
+// Churn counts what goes on in a group that should be quiet.
+type Churn struct {
+	w     *World
+	roles []*lab.RoleWatch
+	began Counts
+}
+
+// Counts of a Churn.
+type Counts struct {
+	Roles    int // changes of a Redis' role, ROLE's first word
+	Switches int // +switch-master in the logs of all Sentinels
+	Down     int // +sdown of the master there
+	Stopped  int // decisions of the watchdogs to refuse or hold: rows 1, 5, 7, 8, 10, 12, 14
+}
+
+func (c Counts) String() string {
+	return fmt.Sprintf("%d role changes, %d +switch-master, %d +sdown of a master, %d decisions to hold or refuse",
+		c.Roles, c.Switches, c.Down, c.Stopped)
+}
+
+// Churn begins to count.
+func (w *World) Churn() *Churn {
+	c := &Churn{w: w, roles: w.Group.WatchRoles()}
+	c.began = c.total()
+	return c
+}
+
+// Counts is what has happened since.
+func (c *Churn) Counts() Counts {
+	now := c.total()
+	return Counts{now.Roles - c.began.Roles, now.Switches - c.began.Switches, now.Down - c.began.Down, now.Stopped - c.began.Stopped}
+}
+
+func (c *Churn) total() Counts {
+	var n Counts
+	for _, watch := range c.roles {
+		last := ""
+		for _, change := range watch.Changes() {
+			if name := change.Role.Name; name != "" {
+				if last != "" && name != last {
+					n.Roles++
+				}
+				last = name
+			}
+		}
+	}
+	for _, s := range c.w.Group.Sentinels {
+		text := s.Text()
+		n.Switches += strings.Count(text, "+switch-master")
+		n.Down += strings.Count(text, "+sdown master")
+	}
+	for _, d := range c.w.Dogs {
+		for _, v := range d.Decided() {
+			switch v.Row {
+			case 1, 5, 7, 8, 10, 12, 14:
+				n.Stopped++
+			}
+		}
+	}
+	return n
+}
