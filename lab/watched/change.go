@@ -66,14 +66,15 @@ func merge(loads []*lab.Load, of func(*lab.Load) lab.Trace) lab.Trace {
 // side saw it and the Redis themselves showed it, on one clock.
 type Change struct {
 	Old, New *lab.Redis
-	Cut      watchdog.Instant
+	Cut      watchdog.Instant // right before it
+	Whole    watchdog.Instant // right after it: nothing passes any more
 	Healed   watchdog.Instant
 
 	Fenced   lab.RoleChange // the old one was made a replica of nowhere; At is zero: never
 	Promoted lab.RoleChange // the new one turned master
 	Rejoined lab.RoleChange // the old one was a replica in step, after the heal; At is zero: never
 
-	Acked lab.Trace // writes the old one acknowledged after the cut
+	Acked lab.Trace // writes that were sent to the old one when the cut was whole, and that it acknowledged
 	Lost  lab.Trace // of all acknowledged writes: those the new one does not have, with all healed
 
 	OverlappingWrites lab.Trace
@@ -86,14 +87,14 @@ type Change struct {
 type Cutting struct {
 	Sides *Sides
 
-	w     *World
-	old   *lab.Redis
-	roles []*lab.RoleWatch
-	cut   watchdog.Instant
+	w          *World
+	old        *lab.Redis
+	roles      []*lab.RoleWatch
+	cut, whole watchdog.Instant
 }
 
-// BeforeCut starts clients beside the master and on the other hosts, and watches every
-// role. Cut next, and call Cut at once.
+// BeforeCut starts clients beside the master, on every other host with a Redis
+// and on those given, and watches every role. Cut is next.
 func (w *World) BeforeCut(others ...*lab.Host) *Cutting {
 	w.T.Helper()
 	old := w.Group.Master()
@@ -114,10 +115,11 @@ func (w *World) BeforeCut(others ...*lab.Host) *Cutting {
 // Old is the master that is cut off.
 func (c *Cutting) Old() *lab.Redis { return c.old }
 
-// Cut marks the cut; call it right before.
-func (c *Cutting) Cut(format string, args ...any) watchdog.Instant {
-	c.cut = c.w.Mark(format, args...)
-	return c.cut
+// Cut makes the cut.
+func (c *Cutting) Cut(what string, cut func()) {
+	c.cut = c.w.Mark("%s", what)
+	cut()
+	c.whole = lab.Now()
 }
 
 // WaitWritten waits until a client has written to another Redis than the old
@@ -153,7 +155,8 @@ func (c *Cutting) Heal() Change {
 		}
 	}
 	writes, reads := c.Sides.Stop()
-	out := Change{Old: c.old, New: w.Group.Master(), Cut: c.cut, Healed: healed, Acked: writes.On(c.old.Address).AckedAfter(c.cut)}
+	out := Change{Old: c.old, New: w.Group.Master(), Cut: c.cut, Whole: c.whole, Healed: healed}
+	out.Acked = writes.On(c.old.Address).Sent(c.whole, watchdog.Never).OK()
 	var old, promoted *lab.RoleWatch
 	for i, r := range w.Group.Redis {
 		switch r {
