@@ -146,7 +146,7 @@ func (c *checker) whole() string {
 		if r != lead && (r.following != lead.id || !r.link.up) {
 			return fmt.Sprintf("R%d follows R%d (link up %v), the master is R%d", r.id, r.following, r.link.up, lead.id)
 		}
-		if r != lead && c.watched(r) && !r.locked && c.w.Policy.BornLocked {
+		if r != lead && c.watched(r) && !r.locked && c.w.Policy.BornLocked && !c.w.Breakage.noLock {
 			return fmt.Sprintf("replica R%d is not locked", r.id)
 		}
 		if want := 100; r.priority != want && !c.w.Veto[r.id] {

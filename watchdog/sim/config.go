@@ -43,10 +43,15 @@ type Config struct {
 // breakage is a part of the safety argument left out, to prove that the
 // simulation notices.
 type breakage struct {
-	noLock, noArm bool
-	alter         func(watchdog.Gate) watchdog.Gate
-	policy        func(*watchdog.Policy)
-	verdict       bool // row 6 left out
+	noLock     bool // replicas are not born locked
+	noArm      bool // no armed fence stands
+	noRow6     bool // one just promoted is fenced like any master that is not named
+	noE        bool // the Sentinels' clock is not counted
+	noGate     bool // Redis starts as its file says
+	noPriority bool // a fence keeps its replica-priority
+	noWait     bool // a lapsed grant is opened at once
+	noHold     bool // an isolated master serves until it refuses
+	noRow7     bool // a deposed master is left as it is
 }
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }

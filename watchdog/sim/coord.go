@@ -115,6 +115,7 @@ func (c *coordinator) heard(q request, s shown, start watchdog.Instant, alive bo
 		return
 	}
 	f.RoundAt = start
+	f.Orders.Fence = s.fenced[d.id]
 	f.Agreement = s.agreement
 	f.Behind = s.agreement.Compare(d.core.Memory.Agreement.Term) < 0
 	f.Listed = slices.Contains(d.tally.Addresses(), s.agreement.Master)

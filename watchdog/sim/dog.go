@@ -143,6 +143,7 @@ func (d *dog) feed(e watchdog.Event) {
 	if !d.up {
 		return
 	}
+	e = d.w.Breakage.event(e, d.now())
 	before := d.core.Memory
 	d.core = watchdog.Next(d.policy, d.core, d.now(), e)
 	if d.core.Memory != before {
@@ -312,6 +313,23 @@ func (d *dog) settle(always bool) {
 		d.told = f
 		d.feed(f)
 	}
+}
+
+// event leaves out of a fact what the breakage says.
+func (b *breakage) event(e watchdog.Event, now watchdog.Instant) watchdog.Event {
+	switch f := e.(type) {
+	case watchdog.Sentinels:
+		if b.noE {
+			f.E, f.EFrom = watchdog.Never, now
+			return f
+		}
+	case watchdog.Coordinator:
+		if b.noWait {
+			f.Grant.Last = ""
+			return f
+		}
+	}
+	return e
 }
 
 // news is the Watcher's: whether more has changed than that time went by.

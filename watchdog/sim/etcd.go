@@ -27,6 +27,7 @@ type store struct {
 	holder    int // by Redis; -1: nobody
 	lease     int
 	last      holding
+	fenced    [8]bool // by the operator's order
 }
 
 // holding is last/<group>.

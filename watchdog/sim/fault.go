@@ -31,7 +31,7 @@ func (w *World) supervise(r *redis) {
 // enrolled host.
 func (w *World) gate(r *redis) bool {
 	d := w.dogs[r.host]
-	return d != nil && d.disk.memory.Enrolled
+	return d != nil && d.disk.memory.Enrolled && !w.Breakage.noGate
 }
 
 func (w *World) cut(a, b int, on bool) { w.hosts[a].cutTo[b] = on }
@@ -115,6 +115,8 @@ func (w *World) heal() {
 	w.etcd.thaw()
 	w.etcd.boot()
 	w.etcd.wait = 0
+	w.etcd.fenced = [8]bool{}
+	w.etcd.rev++
 	for _, r := range w.redis {
 		r.barred = false
 		r.thaw()
@@ -146,7 +148,7 @@ func (r *redis) dieSilently() {
 
 // draw makes the faults of a run.
 func (w *World) plan() {
-	n := 1 + w.rng.IntN(3)
+	n := pick(w.rng, 1, 1, 2, 2, 3, 3, 4)
 	at := w.between(18*sec, 30*sec)
 	var end time.Duration
 	for range n {

@@ -83,6 +83,15 @@ var faults = append([]fault{
 	{name: "clock stepped", begin: func(w *World, f *fault) {
 		w.hosts[f.host].wall += w.between(-w.DownAfter/50, w.DownAfter/10)
 	}},
+	{name: "fenced by hand", begin: func(w *World, f *fault) { w.order(f.host, true) }, end: func(w *World, f *fault) { w.order(f.host, false) }},
+	{name: "down-after changed", begin: func(w *World, f *fault) {
+		d := pick(w.rng, 3*sec, 5*sec, 10*sec)
+		for _, s := range w.sents {
+			w.after(w.between(0, sec), func() { s.conf.downAfter = d })
+		}
+	}},
+	{name: "coup", begin: coup, end: mend},
+	{name: "stale candidate", begin: staleCandidate, end: mend},
 	{name: "lie repeated", begin: func(w *World, f *fault) {
 		for t := range int(f.span / sec) {
 			w.after(sec*time.Duration(t), func() { lie(w, f) })
@@ -182,4 +191,44 @@ func (r *redis) script(d time.Duration) {
 	r.busy = r.w.now.Add(d)
 	r.seen()
 	r.after(d+1, r.seen)
+}
+
+// order is the operator's fence.
+func (w *World) order(host int, fence bool) {
+	if host < len(w.redis) {
+		w.etcd.fenced[host] = fence
+		w.etcd.rev++
+	}
+}
+
+// coup types a failover behind the back of a master whose watchdog sleeps and
+// whose coordinator is away.
+func coup(w *World, f *fault) {
+	lead := w.leader()
+	w.cutBoth(lead, w.etcd.host, true)
+	w.after(w.between(2*sec, 6*sec), func() {
+		d := w.dog(lead)
+		d.freeze()
+		w.after(f.span, d.thaw)
+		w.after(w.between(0, 2*sec), func() { typed(w, f) })
+	})
+}
+
+// staleCandidate leaves a fenced master without its watchdog, lets another
+// take over, and kills that one.
+func staleCandidate(w *World, f *fault) {
+	f.host = w.leader()
+	d := w.dog(f.host)
+	d.die("killed", false)
+	isolate(true, true)(w, f)
+	w.after(w.DownAfter+w.between(3*sec, 6*sec), func() {
+		f.on = false
+		mend(w, f)
+		w.after(w.between(sec, 6*sec), func() {
+			r := w.redis[w.leader()]
+			r.barred = true
+			r.die("killed")
+			w.after(w.between(2*sec, 3*w.DownAfter), func() { r.barred = false; r.boot(w.gate(r)) })
+		})
+	})
 }

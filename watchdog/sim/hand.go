@@ -26,8 +26,13 @@ type armedFence struct {
 
 func (d *dog) apply() {
 	g, f, h := d.core.Want().Gate, d.fact, &d.hand
-	if d.w.Breakage.alter != nil {
-		g = d.w.Breakage.alter(g)
+	switch v := d.core.Verdict; {
+	case d.w.Breakage.noRow6 && v.Row == watchdog.RowPromoted:
+		g = watchdog.Gate{Access: watchdog.Refuse, StopBy: watchdog.Never}
+	case d.w.Breakage.noRow7 && v.Row == watchdog.RowDeposed:
+		g = watchdog.Gate{Access: watchdog.Leave}
+	case d.w.Breakage.noHold && g.Access == watchdog.Hold:
+		g.Access = watchdog.Serve
 	}
 	if f.SeenAt == 0 {
 		return

@@ -248,7 +248,10 @@ func (r *redis) disarm(keep int) {
 
 // fence is the watchdog's MULTI … EXEC.
 func (r *redis) fence() {
-	r.shut, r.priority = true, 0
+	r.shut = true
+	if !r.w.Breakage.noPriority {
+		r.priority = 0
+	}
 	r.follow(nowhere, 0)
 	r.armed = nil
 	r.reset()

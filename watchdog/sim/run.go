@@ -47,8 +47,11 @@ func (r Result) Report(c Config) string {
 }
 
 // Seeded plays the run of a seed.
-func Seeded(seed uint64, traced bool) (Config, Result) {
+func Seeded(seed uint64, traced bool) (Config, Result) { return broken(seed, breakage{}, traced) }
+
+func broken(seed uint64, b breakage, traced bool) (Config, Result) {
 	c := configFor(seed)
+	c.Breakage = b
 	benign := seed%6 == 0
 	if benign {
 		c = harmlessWorld(c)
