@@ -3,10 +3,11 @@ package watchdog
 // The decision. Read it top to bottom: the first row that matches wins, and
 // the rows are those of docs/decision.md. What it must never break:
 //
-//  I1. Clients may write only in rows 8, 9 and 11. Each needs that the last
-//      grant was ours (9: that it is in force), and none is reached by a Redis
-//      that was promoted and not yet granted. Whoever holds no grant is locked
-//      or refuses; whoever was promoted was born locked.
+//  I1. Clients may write only in rows 9 and 11, and in 10 where the operator
+//      chose sentinels_lost: serve. Each needs that the last grant was ours (9
+//      and 10: that it is in force), and none is reached by a Redis that was
+//      promoted and not yet granted. Whoever holds no grant is locked or
+//      refuses; whoever was promoted was born locked.
 //  I2. Wherever clients may write, an armed fence is wanted at or before E - A
 //      and, as long as nothing certifies beyond it, L - A. Redis fires it
 //      whether or not anybody is awake.
@@ -236,13 +237,17 @@ func (s State) isolated(p Policy, v view, now Instant, verdict verdictFunc) Verd
 	}
 	// Refused is refused: that L has passed meanwhile is no reason to hold again.
 	refused := s.Verdict.Row == RowIsolated && s.RefuseSince != 0
+	reason := "isolated"
+	if v.certified {
+		reason = "coordinator_lost" // the Sentinels would certify; the policy wants both
+	}
 	if now < until && !refused {
-		return verdict(RowIsolated, "isolated", Gate{Access: Hold, Arm: until}, s.keepGrant(p, v, now))
+		return verdict(RowIsolated, reason, Gate{Access: Hold, Arm: until}, s.keepGrant(p, v, now))
 	}
 	// until may be long past (sentinels_lost: serve); the refusal still gets
 	// its time before it is enforced.
 	stopBy := s.RefuseSince.orNow(now).Add(v.Act)
-	return verdict(RowIsolated, "isolated", Gate{Access: Refuse, StopBy: stopBy}, s.keepGrant(p, v, now))
+	return verdict(RowIsolated, reason, Gate{Access: Refuse, StopBy: stopBy}, s.keepGrant(p, v, now))
 }
 
 // claiming is row 13. A Redis that was never locked by a promotion and never
