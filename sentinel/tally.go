@@ -61,6 +61,7 @@ type State struct {
 
 	Members []Member
 	known   known
+	runIDs  []runID // the last of every Redis named
 
 	// The majority as Settle found it. named is the last one there was, also
 	// while there is none.
@@ -134,6 +135,7 @@ func (s *State) Hear(key string, a Answer) (hint watchdog.Announcement, fault st
 		a.Replicas, a.Sentinels = m.Last.Replicas, m.Last.Sentinels
 	} else {
 		m.hearLists(&a, s.ListFor)
+		s.learnRunIDs(&a)
 	}
 	m.Last = a
 	if a.Named == "" {

@@ -178,7 +178,7 @@ func (x *node) tellKeeper() {
 	w.Evidence.RunID = runID
 	if p := o.Propose; p != (watchdog.Proposal{}) {
 		v := x.watcher.View()
-		w.Evidence.Sentinels = v.Saying(p.Master, p.Epoch)
+		w.Evidence.Sentinels, w.Evidence.MasterRunID = v.Saying(p.Master, p.Epoch), x.watcher.RunID(p.Master)
 		w.Evidence.Known, w.Evidence.Votes = v.Known, len(w.Evidence.Sentinels)
 	}
 	x.keeper.Want(w)
