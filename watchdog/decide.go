@@ -126,6 +126,14 @@ func decide(p Policy, s State, now Instant) Verdict {
 	// 4 (first half). A Redis never seen, or a silent replica: wait.
 	case r.Role == RoleUnknown:
 		return verdict(RowSilentReplica, "redis_never_seen", Gate{Access: Leave}, GrantLeave)
+
+	// 14, first of all: a newcomer changes nothing. What it locked or shut now
+	// could not be opened again before etcd is there.
+	case s.newcomer() && v.starting:
+		return verdict(RowStart, "starting", Gate{Access: Leave}, GrantLeave)
+	case s.newcomer():
+		return verdict(RowElse, "not_enrolled", Gate{Access: Leave}, GrantLeave)
+
 	case r.Role == Replica && r.Answer != Up:
 		return verdict(RowSilentReplica, "replica_silent", Gate{Access: Follow}, s.giveUp())
 
@@ -258,7 +266,8 @@ func (s State) isolated(p Policy, v view, now Instant, verdict verdictFunc) Verd
 func (s State) claiming(p Policy, v view, now Instant, verdict verdictFunc) Verdict {
 	grant := s.keepGrant(p, v, now)
 	switch {
-	case !s.Memory.Enrolled && s.Memory.Promoted == "":
+	case !s.Memory.Enrolled && (s.Memory.Promoted == "" || !s.Redis.Locked && now.Sub(s.Memory.PromotedAt) > promotionTerm):
+		// Or promoted long ago beside a newcomer, which locked nothing.
 		return verdict(RowClaim, "claiming_not_enrolled", Gate{Access: Leave}, grant)
 	case v.lastOurs && !s.Redis.Locked && now < v.act && now.Sub(s.ClaimSince.orNow(now)) < v.HintHold &&
 		now.Sub(s.HoldSince.orNow(now)) < v.DownAfter/2: // a hold of row 12 counts

@@ -169,6 +169,13 @@ func (s State) markPromoted(now Instant, runID string) State {
 	return s
 }
 
+// newcomer says that this host has never been a member of its group in etcd:
+// the watchdog has just been installed, or its coordinator was wrong from the
+// start. Nothing is guarded here yet.
+func (s State) newcomer() bool {
+	return !s.Memory.Enrolled && s.Memory.Agreement.Master == "" && s.Coordinator.Membership != Member
+}
+
 func (s State) sawSentinels(now Instant, f Sentinels) State {
 	if f.Self != "" {
 		s.Memory.Self = f.Self

@@ -100,7 +100,7 @@ func (n *Node) faults(s watchdog.State, conflict bool) []Fault {
 	case v.Row == watchdog.RowStart && v.Reason == "released":
 		add(SeverityError, "released", "this node was released: nothing guards it", fmt.Sprintf("redis-watchdog unfence %s takes it back", group))
 	case v.Row == watchdog.RowElse && v.Reason == "not_enrolled", v.Row == watchdog.RowClaim && v.Reason == "claiming_not_enrolled":
-		add(SeverityError, "unguarded", "this master holds no grant yet and is left as it is: it is not protected",
+		add(SeverityError, "unguarded", "this host has never held a grant, nor had its group's record from etcd: its Redis is left as it is and not protected",
 			"see the other faults: it takes etcd and a majority of the Sentinels to name it")
 	}
 	return out
