@@ -282,8 +282,10 @@ func (x *node) publish(ctx context.Context) error {
 	defer tick.Stop()
 	var last agent.Status
 	var at time.Time
+	told := complaints{log: x.log}
 	for {
 		s := x.status()
+		told.tell(s.Faults, time.Now())
 		changed := s.Phase != last.Phase || s.Reason != last.Reason || s.Guarded != last.Guarded || len(s.Faults) != len(last.Faults)
 		if changed || time.Since(at) >= publishEvery {
 			if err := x.keeper.PublishNode(s); err != nil {
