@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -135,8 +134,6 @@ func (s *server) client() *client {
 	return &client{s.t, nc, bufio.NewReaderSize(nc, 16<<10)}
 }
 
-var errNoAnswer = errors.New("no answer")
-
 // try sends a command and reads its answer.
 func (c *client) try(words ...string) (reply, error) {
 	c.nc.SetDeadline(time.Now().Add(patience))
@@ -188,10 +185,6 @@ func (s *server) role() string {
 		return fmt.Sprintf("slave of %s:%d %s", r.elems[1].text, r.elems[2].num, r.elems[3].text)
 	}
 	return role
-}
-
-func (s *server) info(section, key string) string {
-	return info(s.do("INFO", section).text)[key]
 }
 
 // inFile is what redis.conf says of key; "" for nothing.

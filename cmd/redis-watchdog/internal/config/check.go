@@ -26,8 +26,6 @@ type checker struct {
 // at notes a fault of a key with the value that was written for it.
 func (c *checker) at(key, problem, remedy string) { c.fault(key, c.values[key], problem, remedy) }
 
-func (c *checker) given(key string) bool { _, ok := c.lines[key]; return ok }
-
 // broken says that the key has a fault already: one is enough.
 func (c *checker) broken(key string) bool {
 	return slices.ContainsFunc(c.faults, func(f Fault) bool { return f.Key == key })
