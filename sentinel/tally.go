@@ -48,6 +48,7 @@ type Member struct {
 	failoverUntil watchdog.Instant // a failover was seen: if it cannot be asked, it may promote until then
 	noneSince     watchdog.Instant // since when its lists have shown no replica that can be promoted
 	ghostSince    watchdog.Instant // since when nobody names it
+	backAt        watchdog.Instant // of the answer that ended a silence longer than its e_i
 	metAt         watchdog.Instant // when another first named it; zero: configured
 	hinted        uint64           // the highest epoch it was the author of an announcement for, plus one
 }
@@ -198,6 +199,9 @@ func (m *Member) hearTerms(a *Answer, rate float64) {
 			End: a.SentAt.Add(shorten(in.DownAfter, 0, rate))}
 	} else {
 		t := m.termFor(a.Named)
+		if t.SentAt != 0 && t.End < a.SentAt && a.SentAt.Sub(t.SentAt) > time.Second {
+			m.backAt = a.SentAt
+		}
 		t.SentAt, t.Epoch, t.RoleEnd = a.SentAt, in.Epoch, watchdog.Never
 		t.End = a.SentAt.Add(shorten(in.DownAfter, in.PongAge, rate))
 		if in.Reported == watchdog.Replica {
@@ -288,6 +292,7 @@ func (s *State) Tally(self watchdog.Address, now watchdog.Instant) watchdog.Sent
 	for i := range s.Members {
 		m := &s.Members[i]
 		s.tallyConfig(&t, m)
+		t.BackAt = t.BackAt.Max(m.backAt)
 		if f := m.term(s.former); f != nil && s.former != "" && f.Down && m.Last.Named != s.former {
 			t.DownVotes++
 		}

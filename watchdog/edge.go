@@ -22,6 +22,8 @@ func NextEdge(p Policy, s State, now Instant) Instant {
 		after(s.ClaimSince, v.HintHold),
 		after(s.AgreedSince, unbrokenToBreak),
 		after(s.StrayedAt, unbrokenToBreak),
+		after(s.AgreedSince.Max(s.StrayedAt), max(fencedWayOut, v.DownAfter+20*time.Second)),
+		after(s.Sentinels.BackAt, backToOpen),
 		after(s.OddSince, unbrokenToOpen),
 		after(s.OddSince, unbrokenToBreak),
 		after(s.StartedAt, startGrace),

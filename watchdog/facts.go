@@ -91,6 +91,11 @@ type Sentinels struct {
 	Accused     bool    // an answering Sentinel holds us s_down or o_down with a stale PONG or a reported role of master (a fence alone does not accuse: a fenced master is s_down for being a replica)
 	OtherMaster Address // a known replica other than us says it is a master (SENTINEL REPLICAS role-reported); empty: none
 
+	// BackAt is the send time of the newest answer that ended a silence longer
+	// than its Sentinel's e_i: what that Sentinel held, and told the others, in
+	// the meantime is not known. Zero: there was none.
+	BackAt Instant
+
 	// Former and DownVotes: the master that was named before Master, and how
 	// many Sentinels were last seen, before they stopped naming it, to hold
 	// it s_down. A grant of Former's that lapsed is only opened by another

@@ -147,7 +147,7 @@ func access(p Policy, s State) string {
 		in = v.Row == RowStart || v.Row == RowMaintenance || v.Row == RowSilentReplica || v.Row == RowClaim || v.Row == RowElse
 	case Refuse:
 		in = v.Row == RowManual || v.Row == RowFenced || v.Row == RowDeposed || v.Row == RowUncertified ||
-			v.Row == RowIsolated || v.Row == RowElse
+			v.Row == RowIsolated || v.Row == RowElse || v.Reason == "named_but_replica"
 	}
 	if in {
 		return ""

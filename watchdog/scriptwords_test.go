@@ -178,6 +178,8 @@ func (s *script) setSentinels(k, v string) error {
 		f.OtherMaster = nobody(v)
 	case "former":
 		f.Former = nobody(v)
+	case "just_back":
+		f.BackAt = s.now
 	case "down_votes":
 		return setInt(&f.DownVotes, v)
 	case "replicas":

@@ -11,6 +11,7 @@ const (
 	promotionTerm   = 10 * time.Second // a promotion nobody names yet is believed for so long (measured: named after 0.9-1.0 s)
 	unbrokenToOpen  = 3 * time.Second  // a majority names us so long before a fence is opened: longer than the second in which all still name a master that has been replaced
 	unbrokenToBreak = 10 * time.Second // a majority names another so long before it breaks a conflict or re-points a replica
+	backToOpen      = 5 * time.Second  // Sentinel remembers for so long that another told it the master is down (SENTINEL_ASK_PERIOD * 5)
 	roleTermToOpen  = 11 * time.Second // Sentinel asks INFO every 10 s: nearer than that it would fail over the master just opened
 	fencedWayOut    = 40 * time.Second // past every role term (down-after + 20 s, for a D up to 20 s) Sentinel would have acted
 	startGrace      = time.Second      // at start, silence is no evidence for so long

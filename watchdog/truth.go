@@ -121,8 +121,13 @@ func (s State) mayClaim(p Policy, v view, now Instant) bool {
 	}
 	// A grant that lapsed was not given up: its holder may still be serving,
 	// certified by Sentinels that named it until a moment ago (row 11).
-	switch last := c.Grant.Last; {
-	case last == "" || last == v.self || c.Grant.GivenUp:
+	// Where etcd has forgotten (emptied, restored), it is who was named before.
+	last := c.Grant.Last
+	if last == "" {
+		last = f.Former
+	}
+	switch {
+	case last == "" || last == v.self || c.Grant.Last != "" && c.Grant.GivenUp:
 		return true
 	case f.Former == last && f.Quorum > 0 && f.DownVotes >= f.Quorum:
 		return true
