@@ -200,6 +200,9 @@ func TestRejoinAnswersNothingUntilInSync(t *testing.T) {
 	if s.config(keyLock) != lockValue {
 		t.Errorf("the replica is not locked")
 	}
+	eventually(t, "the fence is out of redis.conf", func() bool {
+		return s.inFile("replicaof") == "127.0.0.1 "+master.port && s.inFile(keyPrio) != "0" && s.inFile(keyStale) != "no"
+	})
 	// Promoted as Sentinel does it: born locked.
 	c := s.client()
 	c.do("MULTI")

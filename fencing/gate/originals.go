@@ -21,6 +21,7 @@ type Originals struct {
 
 	Veto  bool   `json:"veto"`   // a replica-priority of 0 is ours
 	Dirty bool   `json:"dirty"`  // redis.conf may hold values of ours: to be rewritten once none is in force
+	Shut  bool   `json:"shut"`   // it may hold the fence: to be rewritten as soon as that is off, although a replica's lock is in force
 	RunID string `json:"run_id"` // of the Redis last seen
 	Gated bool   `json:"gated"`  // that Redis was started shut and has not been opened since
 }
@@ -91,6 +92,9 @@ func learn(o Originals, cur settings, fenced bool, file settings) (learnt Origin
 	o.Known = true
 	if cur.lock == lockValue || fenced || o.Veto {
 		o.Dirty = true
+	}
+	if fenced {
+		o.Shut = true
 	}
 	return o, known
 }

@@ -53,7 +53,7 @@ func (g *Gate) learn() {
 	if w.seen.Role != watchdog.Nowhere {
 		w.fencedSeen = false
 	}
-	if o.Dirty && w.clean() {
+	if o.Dirty && w.clean() || o.Shut && w.unfenced() {
 		w.rewriteDue = true
 	}
 	g.rewrite()
@@ -62,6 +62,13 @@ func (g *Gate) learn() {
 // clean says that nothing of ours is in force.
 func (w *worker) clean() bool {
 	return w.cur == w.originals.settings() && !w.rejoin && !w.originals.Veto
+}
+
+// unfenced says that nothing of the fence is in force, whatever else of ours is.
+func (w *worker) unfenced() bool {
+	o := w.originals
+	return !w.rejoin && (w.seen.Role == watchdog.Master || w.seen.Role == watchdog.Replica) &&
+		w.cur.stale == o.ReplicaServeStale && (w.cur.prio == o.ReplicaPriority || o.Veto)
 }
 
 // readFile reads redis.conf, off the worker's way, for values from before us.
@@ -130,7 +137,7 @@ func (g *Gate) keptNow(o Originals, err error) {
 func (g *Gate) recorded() bool {
 	w, now := &g.worker, g.conf.Now()
 	a, b := w.originals, w.kept
-	a.Dirty, b.Dirty, a.Gated, b.Gated, a.RunID, b.RunID = false, false, false, false, "", ""
+	a.Dirty, b.Dirty, a.Shut, b.Shut, a.Gated, b.Gated, a.RunID, b.RunID = false, false, false, false, false, false, "", ""
 	return g.conf.Record == nil || a == b || (w.learntAt != 0 && now.Sub(w.learntAt) > recordPatience)
 }
 
@@ -159,6 +166,8 @@ func (g *Gate) rewrite() {
 		return
 	}
 	w.rewroteOurs = w.originals
+	w.rewroteOurs.Dirty = w.originals.Dirty && !w.clean()
+	w.rewroteOurs.Shut = w.originals.Shut && !w.unfenced()
 	w.rewriting = h.send(g.words.one("CONFIG", "REWRITE"), 1, now, func(*call) { poke(g.wake) })
 	g.fail("gate.rewrite.sent")
 }
@@ -185,8 +194,10 @@ func (g *Gate) rewritten(now watchdog.Instant) {
 	}
 	g.clearFault("config_rewrite")
 	w.rewriteDue = false
-	if w.rewroteOurs == w.originals && w.clean() {
-		w.originals.Dirty = false
-		w.learntAt = now
+	o := w.rewroteOurs
+	o.Dirty, o.Shut = w.originals.Dirty, w.originals.Shut
+	if o != w.originals || o == w.rewroteOurs {
+		return // what was written is out of date, or says nothing new
 	}
+	w.originals, w.learntAt = w.rewroteOurs, now
 }

@@ -50,7 +50,7 @@ type worker struct {
 	rewriteDue  bool
 	rewriteAt   watchdog.Instant // not before
 	rewriting   *call
-	rewroteOurs Originals // as they were when it was sent
+	rewroteOurs Originals // as they are once it has been written
 
 	armFailing watchdog.Instant // since when arming fails; zero: it does not
 	armRetry   watchdog.Instant // not before
