@@ -26,8 +26,9 @@ type Command struct {
 	Env  []string // added to the owner's
 
 	// Before is called before every start and may add to it what only then is
-	// known, such as files to be inherited. Nil: nothing.
-	Before func(*exec.Cmd) error
+	// known, such as files to be inherited; what it returns is called after it
+	// (nil: nothing). Nil: nothing.
+	Before func(*exec.Cmd) (after func(), err error)
 }
 
 // Process is one that the lab started. It can be killed and started again any
@@ -113,8 +114,12 @@ func (p *Process) launch() error {
 	cmd.Dir, cmd.Env = p.Dir, append(os.Environ(), p.command.Env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if p.command.Before != nil {
-		if err := p.command.Before(cmd); err != nil {
+		after, err := p.command.Before(cmd)
+		if err != nil {
 			return fmt.Errorf("prepare start: %w", err)
+		}
+		if after != nil {
+			defer after()
 		}
 	}
 	// A group of its own: the reaper ends it with all its children.

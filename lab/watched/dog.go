@@ -81,7 +81,7 @@ func (w *World) newDog(h *lab.Host, r *lab.Redis, o Options) *Dog {
 	d.Process = h.Prepare(lab.Command{
 		Name: "watchdog", Path: binary, Args: []string{"run", "--config", "config.yaml"},
 		Env: []string{"REDIS_WATCHDOG_FAILPOINT_FILE=" + failpointFile},
-		Before: func(cmd *exec.Cmd) error {
+		Before: func(cmd *exec.Cmd) (func(), error) {
 			cmd.Path, cmd.Args[0] = d.Binary, d.Binary
 			return d.Systemd.before(cmd)
 		},

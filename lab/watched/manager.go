@@ -151,33 +151,45 @@ func (m *Manager) Said() (ready bool, status string) {
 
 // before hands what is kept to the next life, which runs under a shell that
 // knows its own pid. Nil: there is no manager.
-func (m *Manager) before(cmd *exec.Cmd) error {
+func (m *Manager) before(cmd *exec.Cmd) (after func(), err error) {
 	if m == nil {
-		return nil
+		return nil, nil
 	}
 	if err := m.sync(); err != nil {
-		return err
+		return nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.ready = false
 	m.drop(hungUp)
 	var names []string
-	for _, f := range m.kept {
-		names = append(names, f.Name())
+	var lent []*os.File // the new life may have some removed before we are back from its start
+	after = func() {
+		for _, f := range lent {
+			f.Close()
+		}
 	}
-	cmd.ExtraFiles = slices.Clone(m.kept)
+	for _, f := range m.kept {
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			after()
+			return nil, fmt.Errorf("lend %s: %w", f.Name(), err)
+		}
+		names, lent = append(names, f.Name()), append(lent, os.NewFile(uintptr(fd), f.Name()))
+	}
+	cmd.ExtraFiles = lent
 	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+m.path)
 	if len(names) > 0 {
 		cmd.Env = append(cmd.Env, fmt.Sprintf("LISTEN_FDS=%d", len(names)), "LISTEN_FDNAMES="+strings.Join(names, ":"))
 	}
 	shell, err := exec.LookPath("sh")
 	if err != nil {
-		return err
+		after()
+		return nil, err
 	}
 	cmd.Args = append([]string{shell, "-c", `LISTEN_PID=$$ exec "$0" "$@"`, cmd.Path}, cmd.Args[1:]...)
 	cmd.Path = shell
-	return nil
+	return after, nil
 }
 
 // sync waits until everything the last life said has been heard.
