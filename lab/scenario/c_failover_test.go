@@ -3,6 +3,9 @@ package scenario
 // Case c, continued: a failover while etcd is away.
 
 import (
+	"context"
+	"io"
+	"net"
 	"testing"
 	"time"
 
@@ -116,6 +119,55 @@ func lossIsTheWindow(t *testing.T, lost lab.Trace, cut watchdog.Instant) {
 	}
 }
 
+// An operator types SENTINEL FAILOVER while etcd is away, around every tool.
+// Nobody writes twice; the old master holds as soon as a Sentinel shows the
+// failover, and is a replica of the locked new one before etcd is back.
+func TestFailoverWithoutCoordinatorByCommand(t *testing.T) {
+	t.Parallel()
+	w := watched.Start(t, apart())
+	old := w.WaitServing()
+	clients := beside(w)
+	watches := w.Group.WatchRoles()
+	quiet := w.Churn()
+	w.Mark("etcd killed")
+	w.Etcd.Kill()
+	old.WaitFor("serves by the word of the Sentinels", func(s agent.Status) bool {
+		return s.Phase == "serve" && s.Reason == "certified_by_sentinels" && s.GrantRemaining == 0
+	})
+	asked := w.Group.Failover()
+	promoted := w.Group.WaitMaster(w.Group.Replicas(old.Redis)...)
+	w.Eventually("the old master is a replica in step", time.Minute, func() error {
+		return follows(old.Redis, promoted)
+	})
+	w.Pause(downAfter)
+	back := w.Mark("etcd is back")
+	w.Etcd.Restart()
+	if got := w.WaitServing(); got.Redis != promoted {
+		t.Errorf("%s serves, want %s", got.Name, promoted.Name)
+	}
+	w.WaitGuarded()
+	w.Pause(time.Second)
+	promotion := watches[indexOf(w, promoted)].BecameMaster(asked)
+	oldWrites, _ := clients.of(w, old.Redis)
+	newWrites, newReads := clients.of(w, promoted)
+	t.Logf("beside the old master: writes: %s; beside the new: writes: %s; reads: %s", oldWrites, newWrites, newReads)
+	lost := lab.Lost(oldWrites, promoted)
+	t.Logf("%d writes are lost; the last was acknowledged %v after the promotion was seen", len(lost), lost.LastOK().Received.Sub(promotion.At))
+	if n := lab.OverlappingWrites(oldWrites, newWrites); len(n) != 0 {
+		t.Errorf("%d writes overlap, want 0", len(n))
+	}
+	if n := newWrites.Received(0, back).OK(); len(n) != 0 {
+		t.Errorf("the new master acknowledged %d writes before etcd was back, want 0: it is born locked", len(n))
+	}
+	if newWrites.AckedAfter(back).FirstOK().Kind != lab.OK {
+		t.Errorf("the new master acknowledged no write after etcd was back: %s", newWrites)
+	}
+	lossIsTheWindow(t, lost, asked)
+	if n := quiet.Counts(); n.Switches != len(w.Group.Sentinels) {
+		t.Errorf("%s; want one +switch-master a Sentinel", n)
+	}
+}
+
 // The master dies while etcd is away. Its successor is locked and stays the
 // master: writes wait for etcd, but Sentinel has no reason to go on.
 func TestFailoverWithoutCoordinatorByDeath(t *testing.T) {
@@ -178,21 +230,22 @@ func TestCoordinatorLostRefuse(t *testing.T) {
 	master := w.WaitServing()
 	clients := w.Crowd()
 	quiet := w.Churn()
-	idle, err := master.Host.Dial(w.Context(), "tcp", master.Redis.Address)
-	if err != nil {
+	idle, subscribed := connect(t, master), connect(t, master)
+	if _, err := io.WriteString(subscribed, "SUBSCRIBE news\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	defer idle.Close()
+	if _, err := io.ReadFull(subscribed, make([]byte, len("*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n"))); err != nil {
+		t.Fatal(err)
+	}
 
 	lost := w.Mark("etcd killed")
 	w.Etcd.Kill()
 	refused := master.WaitPhase("refuse")
 	t.Logf("refuses by row %d %s", refused.Row, refused.Reason)
-	if err := idle.SetReadDeadline(time.Now().Add(downAfter)); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := idle.Read(make([]byte, 1)); n != 0 || isTimeout(err) {
-		t.Errorf("a connection that was open and idle got %d bytes, %v; want it cut", n, err)
+	for name, conn := range map[string]net.Conn{"idle": idle, "subscribed": subscribed} {
+		if n, err := conn.Read(make([]byte, 1)); n != 0 || isTimeout(err) {
+			t.Errorf("a connection that was open and %s got %d bytes, %v; want it cut", name, n, err)
+		}
 	}
 	w.Pause(downAfter)
 	back := w.Mark("etcd is back")
@@ -217,6 +270,21 @@ func TestCoordinatorLostRefuse(t *testing.T) {
 	if n := quiet.Counts(); n.Switches != 0 || n.Roles != 2 {
 		t.Errorf("%s; want the master fenced and opened once, and no +switch-master", n)
 	}
+}
+
+func connect(t *testing.T, d *watched.Dog) net.Conn {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	conn, err := d.Host.Dial(ctx, "tcp", d.Redis.Address)
+	if err == nil {
+		err = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
 }
 
 // A restart of the master's watchdog in the middle of an outage is no event:

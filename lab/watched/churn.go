@@ -19,11 +19,11 @@ type Counts struct {
 	Roles    int // changes of a Redis' role, ROLE's first word
 	Switches int // +switch-master in the logs of all Sentinels
 	Down     int // +sdown of the master there
-	Stopped  int // decisions of the watchdogs to refuse or hold: rows 1, 5, 7, 8, 10, 12, 14
+	Stopped  int // decisions of the watchdogs to hold, lock or refuse
 }
 
 func (c Counts) String() string {
-	return fmt.Sprintf("%d role changes, %d +switch-master, %d +sdown of a master, %d decisions to hold or refuse",
+	return fmt.Sprintf("%d role changes, %d +switch-master, %d +sdown of a master, %d decisions to hold, lock or refuse",
 		c.Roles, c.Switches, c.Down, c.Stopped)
 }
 
@@ -60,9 +60,8 @@ func (c *Churn) total() Counts {
 	}
 	for _, d := range c.w.Dogs {
 		for _, v := range d.Decided() {
-			switch v.Row {
-			case 1, 5, 7, 8, 10, 12, 14:
-				n.Stopped++
+			for _, to := range []string{" to=hold ", " to=lock ", " to=refuse "} {
+				n.Stopped += strings.Count(v.Line, to)
 			}
 		}
 	}
