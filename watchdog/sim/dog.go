@@ -124,6 +124,9 @@ func (d *dog) die(why string, orderly bool) {
 		d.disk.memory.Deadline = 0
 	}
 	d.kill()
+	if !d.w.DescriptorStore {
+		d.guards = watchdog.Never // without systemd the armed fence dies with us
+	}
 	if orderly || !d.w.DescriptorStore {
 		if d.r.up {
 			d.r.do(d.r.life, func() { d.r.disarm(0) })

@@ -28,6 +28,9 @@ func (s *sentinel) setState(f state) { s.failover, s.changedAt = f, s.w.now }
 
 func (s *sentinel) abort(why string) {
 	s.w.logf(s.name, "-failover-abort-%s R%d", why, s.conf.master)
+	if s.failover >= waitPromotion {
+		s.w.redis[s.promoted].forced = true // taken back: the old master is the master again
+	}
 	s.setState(none)
 	s.forced = false
 	for i := range s.others {

@@ -190,7 +190,7 @@ func (r *redis) script(d time.Duration) {
 	r.silent = r.w.now.Add(min(d, 5*sec))
 	r.busy = r.w.now.Add(d)
 	r.seen()
-	r.after(d+1, r.seen)
+	r.after(d, func() { r.fire(); r.seen() })
 }
 
 // order is the operator's fence.

@@ -187,6 +187,9 @@ func (r *redis) clients() {
 
 // fire runs the armed fences whose time has come, before any client's command.
 func (r *redis) fire() {
+	if r.w.now < r.busy.Max(r.silent) {
+		return // when the script ends
+	}
 	wall := r.wall()
 	for i := 0; i < len(r.armed); i++ {
 		if a := r.armed[i]; a.at <= wall {
@@ -194,12 +197,6 @@ func (r *redis) fire() {
 			i--
 			if a.bare {
 				continue
-			}
-			if t := r.busy.Max(r.silent); r.w.now < t {
-				a.at = wall + t - r.w.now + 1
-				r.armed = append(r.armed, a)
-				r.after(t.Sub(r.w.now)+1, r.fire)
-				return
 			}
 			r.w.logf(r.name, "armed fence fires")
 			r.fence()
