@@ -69,7 +69,7 @@ func certifiedOutages(t *testing.T, length time.Duration, all []outage) {
 	clients.WaitOK(lab.Now())
 	writes, reads := clients.Stop()
 	noticedNothing(t, w, writes, reads)
-	if n := quiet.Counts(); n != (watched.Counts{}) {
+	if n := quiet.Counts(); !n.Quiet() {
 		t.Errorf("%d outages of etcd: %s; want none of it", len(all), n)
 	}
 	if after := w.Record().Agreement.Agreement(); after != before {

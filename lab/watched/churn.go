@@ -19,12 +19,18 @@ type Counts struct {
 	Roles    int // changes of a Redis' role, ROLE's first word
 	Switches int // +switch-master in the logs of all Sentinels
 	Down     int // +sdown of the master there
-	Stopped  int // decisions of the watchdogs to hold, lock or refuse
+	Stopped  int // decisions of the watchdogs to lock or refuse
+	Held     int // to hold: writers wait a moment and get no error
 }
 
+// Quiet says that nothing happened that a client or an operator would notice.
+// A hold is none of it: on a machine that stalls, half a second without an
+// answer from anybody is all it takes, and no command fails of it.
+func (c Counts) Quiet() bool { return c.Roles == 0 && c.Switches == 0 && c.Down == 0 && c.Stopped == 0 }
+
 func (c Counts) String() string {
-	return fmt.Sprintf("%d role changes, %d +switch-master, %d +sdown of a master, %d decisions to hold, lock or refuse",
-		c.Roles, c.Switches, c.Down, c.Stopped)
+	return fmt.Sprintf("%d role changes, %d +switch-master, %d +sdown of a master, %d decisions to lock or refuse, %d to hold",
+		c.Roles, c.Switches, c.Down, c.Stopped, c.Held)
 }
 
 // Churn begins to count.
@@ -37,7 +43,7 @@ func (w *World) Churn() *Churn {
 // Counts is what has happened since.
 func (c *Churn) Counts() Counts {
 	now := c.total()
-	return Counts{now.Roles - c.began.Roles, now.Switches - c.began.Switches, now.Down - c.began.Down, now.Stopped - c.began.Stopped}
+	return Counts{now.Roles - c.began.Roles, now.Switches - c.began.Switches, now.Down - c.began.Down, now.Stopped - c.began.Stopped, now.Held - c.began.Held}
 }
 
 func (c *Churn) total() Counts {
@@ -60,9 +66,8 @@ func (c *Churn) total() Counts {
 	}
 	for _, d := range c.w.Dogs {
 		for _, v := range d.Decided() {
-			for _, to := range []string{" to=hold ", " to=lock ", " to=refuse "} {
-				n.Stopped += strings.Count(v.Line, to)
-			}
+			n.Held += strings.Count(v.Line, " to=hold ")
+			n.Stopped += strings.Count(v.Line, " to=lock ") + strings.Count(v.Line, " to=refuse ")
 		}
 	}
 	return n
