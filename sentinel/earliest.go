@@ -30,11 +30,14 @@ func (s *State) tallyEnd(t *watchdog.Sentinels, self watchdog.Address, now watch
 	}
 	var room, roomToo [8]end
 	ends, heard := room[:0], roomToo[:0]
-	danger, selected := false, false
+	danger, selected, silent := false, false, t.Known-len(s.Members)
 	for i := range s.Members {
 		m := &s.Members[i]
 		e := m.end(self, now)
 		ends = append(ends, e)
+		if !s.fresh(m, now) {
+			silent++
+		}
 		if s.heardNow(m, t.DownAfter, now) {
 			heard = append(heard, e)
 		}
@@ -45,13 +48,15 @@ func (s *State) tallyEnd(t *watchdog.Sentinels, self watchdog.Address, now watch
 		ends = append(ends, end{})
 	}
 	t.E, t.EFrom = earliest(ends, t.Quorum)
-	if from, ok := s.listeners(t.Known, now); ok && len(heard) < len(ends) {
+	// Fewer silent ones than the quorum need no such rule, and the lists that
+	// it rests on are asked with every poll only where it is needed (Relies).
+	if from, ok := s.listeners(t.Known, now); ok && silent >= t.Quorum && len(heard) < len(ends) {
 		if e, also := earliest(heard, t.Quorum); e > t.E {
 			t.E, t.EFrom = e, also.Min(from)
 		}
 	}
-	if from, ok := s.nobody(t, self, now); ok && !selected {
-		t.E, t.EFrom = watchdog.Never, from
+	if s.nobody(t, self, now) && !selected {
+		t.E = watchdog.Never
 		return
 	}
 	if danger {
@@ -59,21 +64,19 @@ func (s *State) tallyEnd(t *watchdog.Sentinels, self watchdog.Address, now watch
 	}
 }
 
-// earliest is the q-th smallest of the ends, and the oldest answer it rests
-// on: the q-th and those after it (of equal ends the older evidence is first).
+// earliest is the q-th smallest of the ends, and the q-th oldest of the
+// answers: since then all but q-1 Sentinels have answered. That a Sentinel went
+// silent takes nothing from its end, which it proved when it answered; so an
+// old answer among the q-th end and those after it tells no lost contact.
 func earliest(ends []end, q int) (at, from watchdog.Instant) {
 	if len(ends) == 0 {
 		return 0, 0
 	}
-	slices.SortFunc(ends, func(a, b end) int {
-		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.from, b.from))
-	})
 	q = min(q, len(ends))
-	at, from = ends[q-1].at, ends[q-1].from
-	for _, e := range ends[q:] {
-		from = from.Min(e.from)
-	}
-	return at, from
+	slices.SortFunc(ends, func(a, b end) int { return cmp.Compare(a.from, b.from) })
+	from = ends[q-1].from
+	slices.SortFunc(ends, func(a, b end) int { return cmp.Compare(a.at, b.at) })
+	return ends[q-1].at, from
 }
 
 // heardNow says that a Sentinel may have its part in a promotion now. A
@@ -170,30 +173,28 @@ func (s *State) danger(m *Member, self watchdog.Address, now watchdog.Instant) (
 	return danger, failing && in.Failover >= FailoverSendNoOne
 }
 
-// nobody says that no Sentinel could promote anybody, and since which answer
-// at the latest. One Sentinel that knows a replica is enough to promote it, so
+// nobody says that no Sentinel could promote anybody. One Sentinel that knows a replica is enough to promote it, so
 // all that ever answered must say so, a majority of them now, each naming us
 // and for longer than a Sentinel needs to find its replicas again after a
 // RESET. It stands only while the answers are fresh; after that E is what the
 // PONGs say.
-func (s *State) nobody(t *watchdog.Sentinels, self watchdog.Address, now watchdog.Instant) (watchdog.Instant, bool) {
-	from, n := watchdog.Never, 0
+func (s *State) nobody(t *watchdog.Sentinels, self watchdog.Address, now watchdog.Instant) bool {
+	n := 0
 	for i := range s.Members {
 		m := &s.Members[i]
 		if m.Last.SentAt == 0 {
 			continue
 		}
 		if m.Last.Named != self || m.noneSince == 0 || m.ListedAt.Sub(m.noneSince) < noneFor {
-			return 0, false
+			return false
 		}
 		if !s.fresh(m, now) {
 			continue
 		}
 		if !s.freshLists(m, now) || m.Last.Master.past() {
-			return 0, false
+			return false
 		}
-		from = from.Min(m.ListedAt)
 		n++
 	}
-	return from, n*2 > t.Known
+	return n*2 > t.Known
 }

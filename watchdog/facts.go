@@ -76,8 +76,8 @@ type Sentinels struct {
 	NamedSince Instant // since when, without a break, that majority has named Master at Epoch (send time of the youngest of the answers that made it a majority)
 
 	// E is the earliest instant at which the Sentinels could promote another
-	// than us by themselves; EFrom is the send time of the oldest answer that
-	// E rests on ("the Sentinels are fresh while it is young").
+	// than us by themselves; EFrom is since when all but Quorum-1 of the
+	// Sentinels have answered ("the Sentinels are fresh while it is young").
 	E     Instant
 	EFrom Instant
 	// RoleTerm is the smallest role term that any Sentinel adds to its e_i
