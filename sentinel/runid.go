@@ -38,6 +38,17 @@ func (s *State) learnRunID(in *Instance) {
 	s.runIDs = append(s.runIDs, runID{in.Address, in.RunID})
 }
 
+// lastAddress is where that Redis was last seen, if no other has been seen there
+// since.
+func (s *State) lastAddress(id string) watchdog.Address {
+	for _, r := range slices.Backward(s.runIDs) {
+		if r.id == id {
+			return r.of
+		}
+	}
+	return ""
+}
+
 // RunID is of the Redis last seen at the address; empty: not known. It is for
 // people: a Redis restarted since has another.
 func (w *Watcher) RunID(of watchdog.Address) string {

@@ -8,7 +8,9 @@ import (
 
 // Self is how the Sentinels call the Redis with that run id, or else (a Redis
 // that was just started, whose run id they learn with their next INFO, 10 s at
-// the latest) the announced address, if they list it. Empty: they list neither.
+// the latest) the announced address, if they list it, or else how they called
+// it last: SENTINEL RESET makes them forget run ids and replicas until their
+// next INFO. Empty: they have never listed it, or another has been seen there.
 func (s *State) Self(runID string, announced watchdog.Address) watchdog.Address {
 	var found []watchdog.Address
 	listed := false
@@ -41,6 +43,9 @@ func (s *State) Self(runID string, announced watchdog.Address) watchdog.Address 
 	}
 	if best == "" && listed {
 		return announced
+	}
+	if best == "" && runID != "" {
+		return s.lastAddress(runID)
 	}
 	return best
 }
