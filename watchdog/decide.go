@@ -142,8 +142,6 @@ func decide(p Policy, s State, now Instant) Verdict {
 	// that only after failover-timeout.
 	case r.Role == Replica && s.stranded(v, now):
 		return verdict(RowReplica, "named_but_replica", refuse(Never), s.giveUp())
-	case r.Role == Replica && s.stranded(v, now):
-		return verdict(RowReplica, "named_but_replica", refuse(Never), s.giveUp())
 	case r.Role == Replica:
 		to, reason := s.repoint(v, now)
 		return verdict(RowReplica, reason, Gate{Access: Follow, Master: to}, s.giveUp())
@@ -327,8 +325,6 @@ func (s State) shut(p Policy, v view, now Instant) string {
 		return "higher_epoch_seen"
 	case f.OtherMaster != "":
 		return "other_master_seen"
-	case f.BackAt != 0 && now.Sub(f.BackAt) < backToOpen:
-		return "sentinel_just_back" // what it told the others while we did not hear it still counts there
 	case f.Accused:
 		return "held_down"
 	case f.BackAt != 0 && now.Sub(f.BackAt) < backToOpen:
@@ -358,17 +354,6 @@ func (s State) justPromoted(v view, now Instant) bool {
 		return false // heard of, or overtaken: the rows below
 	case f.Unanimous && f.Master != v.self && f.SentAt.Sub(m.PromotedAt) > v.Uncertified:
 		return false // refuted by all, in answers younger than the promotion
-// stranded says that we are a replica although both have named us the master
-// for so long that Sentinel would have repaired it, if it could: it had nobody
-// to promote (a redis.conf that could not be written, a group of fenced ones
-// following each other). Shut, it is opened by the unfence rule.
-func (s State) stranded(v view, now Instant) bool {
-	a, f := s.Memory.Agreement, s.Sentinels
-	since := s.AgreedSince.Max(s.StrayedAt)
-	return s.AgreedSince != 0 && a.Master == v.self && now.Sub(since) >= max(fencedWayOut, v.DownAfter+20*time.Second) &&
-		!f.Failover && f.OtherMaster == "" && !s.Redis.LinkUp && s.Redis.Offset >= f.ReplicaOffset
-}
-
 	}
 	return now.Sub(m.PromotedAt) <= promotionTerm || f.Failover || 2*f.Answering <= f.Known
 }
