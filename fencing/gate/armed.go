@@ -98,7 +98,7 @@ func armWanted(want watchdog.Gate) bool { return want.Arm != 0 && want.Arm != wa
 // armDue is when armStep has something to do next; zero: no time is known.
 func (g *Gate) armDue(want watchdog.Gate) watchdog.Instant {
 	w := &g.worker
-	if !armWanted(want) || want.Access == watchdog.Refuse || w.seen.Role != watchdog.Master || g.armIsOff() {
+	if !armWanted(want) || want.Access == watchdog.Refuse || w.seen.Role != watchdog.Master || !g.mayArm() {
 		return 0
 	}
 	_, cur := g.sortArmed()
@@ -117,7 +117,11 @@ func (g *Gate) armStep(ctx context.Context, want watchdog.Gate) (bool, error) {
 	w := &g.worker
 	all, cur := g.sortArmed()
 	now := g.conf.Now()
-	if !armWanted(want) || w.seen.Role != watchdog.Master || want.Arm.Sub(now) < armLeast {
+	if !armWanted(want) || w.seen.Role != watchdog.Master {
+		w.armFailing = 0 // of a time that is over
+		return false, nil
+	}
+	if want.Arm.Sub(now) < armLeast {
 		return false, nil
 	}
 	needed := cur == nil || cur.deadline > want.Arm ||
@@ -128,7 +132,7 @@ func (g *Gate) armStep(ctx context.Context, want watchdog.Gate) (bool, error) {
 		}
 		return false, nil
 	}
-	if g.armIsOff() || now < w.armRetry {
+	if !g.mayArm() || now < w.armRetry {
 		return false, g.spareHealthy(ctx, want, cur, now)
 	}
 	a, err := g.armOnce(ctx, want)

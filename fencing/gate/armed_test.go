@@ -323,6 +323,29 @@ func TestMaxclientsReachedArmsAndFences(t *testing.T) {
 	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing })
 }
 
+func TestArmingIsTriedAgainHoweverLongItFailed(t *testing.T) {
+	s := startRedis(t)
+	l := startGate(t, s)
+	l.serve(time.Second)
+	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+	admin := s.client()
+	maxclients := func(n string) {
+		if r, err := admin.try("CONFIG", "SET", "maxclients", n); err != nil || r.isError() {
+			t.Fatalf("CONFIG SET maxclients %s: %+v, %v", n, r, err)
+		}
+	}
+	maxclients("1") // who is connected stays
+	l.sees("no armed fence", func(r watchdog.Redis) bool { return r.ArmedFor == 0 && r.Role == watchdog.Master })
+	eventually(t, "the fault is there", func() bool { return l.fault("armed_off") != nil })
+	eventually(t, "it has been off for long", func() bool {
+		f := l.fault("armed_off")
+		return f != nil && bootTime().Sub(f.Since) > 3*time.Second
+	})
+	maxclients("1000")
+	l.sees("an armed fence again", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+	eventually(t, "the fault is gone", func() bool { return l.fault("armed_off") == nil })
+}
+
 func TestRenamedXReadIsSaidAndFencesNobody(t *testing.T) {
 	s := startRedis(t, `rename-command XREAD ""`)
 	l := startGate(t, s)

@@ -37,10 +37,16 @@ func (g *Gate) capabilities() capabilities {
 	return g.caps
 }
 
-// armIsOff says that no fence can be armed here at all.
-func (g *Gate) armIsOff() bool {
+// mayArm says that this Redis lets us arm a fence. That it cannot for now (no
+// connection, a machine that stalls) is tried again and again.
+func (g *Gate) mayArm() bool {
 	c := g.capabilities()
-	return !(c.XRead && c.Multi && c.ReplicaOf && c.List) ||
+	return c.XRead && c.Multi && c.ReplicaOf && c.List
+}
+
+// armIsOff says that a grant is not kept waiting for the fence any longer.
+func (g *Gate) armIsOff() bool {
+	return !g.mayArm() ||
 		(g.worker.armFailing != 0 && g.conf.Now().Sub(g.worker.armFailing) > 2*time.Second)
 }
 
