@@ -1,0 +1,187 @@
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
+	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/watched"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+)
+
+const downAfterB = 3 * time.Second
+
+// quiet is what a group that nothing should happen to is held against.
+type quiet struct {
+	w              *watched.World
+	before         grant.Group
+	decided        []int
+	writer, reader *lab.Load
+}
+
+// expectQuiet starts a writer and a reader that know the master alone: whoever
+// is led astray by a Sentinel is another matter.
+func expectQuiet(w *watched.World) *quiet {
+	w.T.Helper()
+	master := w.Group.Master()
+	from := w.Hosts[(indexOf(w, master)+1)%len(w.Hosts)]
+	q := &quiet{w: w, before: w.Record(),
+		writer: from.Writer(lab.LoadConfig{Name: "writer", To: master}),
+		reader: from.Reader(lab.LoadConfig{Name: "reader", To: master})}
+	q.writer.WaitOK(lab.Now(), 20*time.Second)
+	for _, d := range w.Dogs {
+		q.decided = append(q.decided, len(d.Decided()))
+	}
+	return q
+}
+
+// decidedSince is what the watchdogs have decided since.
+func (q *quiet) decidedSince() map[int][]string {
+	rows := map[int][]string{}
+	for i, d := range q.w.Dogs {
+		for _, v := range d.Decided()[q.decided[i]:] {
+			rows[v.Row] = append(rows[v.Row], d.Host.Name+": "+v.Reason)
+		}
+	}
+	return rows
+}
+
+// nobodyDeposed says that no watchdog refused, deposed or followed anybody,
+// whatever the Sentinels said.
+func (q *quiet) nobodyDeposed(t *testing.T) {
+	t.Helper()
+	rows := q.decidedSince()
+	for _, row := range []int{5, 6, 7, 10, 12, 13, 14} {
+		if len(rows[row]) != 0 {
+			t.Errorf("row %d: %v", row, rows[row])
+		}
+	}
+	if moved := slices.DeleteFunc(rows[3], func(s string) bool { return strings.HasSuffix(s, ": replica") }); len(moved) != 0 {
+		t.Errorf("replicas moved: %v", moved)
+	}
+}
+
+// clientsNoticedNothing says that no command failed and none waited for longer
+// than a moment: with room for the machine, far from any fence.
+func (q *quiet) clientsNoticedNothing(t *testing.T) {
+	t.Helper()
+	for _, load := range []*lab.Load{q.writer, q.reader} {
+		trace := load.Stop()
+		if failed := trace.Failed(); len(failed) != 0 {
+			t.Errorf("%s: %v", load.Name, failed.Count())
+		}
+		if at, wait := trace.LongestWait(); wait > downAfterB/2 {
+			t.Errorf("%s: nothing acknowledged for %v from %v on", load.Name, wait, q.w.Since(at))
+		}
+	}
+}
+
+// nothingWritten says that the agreement and the grant are as they were.
+func (q *quiet) nothingWritten(t *testing.T) {
+	t.Helper()
+	now := q.w.Record()
+	if got, want := now.Agreement.Agreement(), q.before.Agreement.Agreement(); got != want {
+		t.Errorf("the agreement is %v, was %v", got, want)
+	}
+	if now.Grant.Holder != q.before.Grant.Holder || now.Grant.ClaimedAt != q.before.Grant.ClaimedAt {
+		t.Errorf("the grant is %s's of %v, was %s's of %v", now.Grant.Holder, now.Grant.ClaimedAt, q.before.Grant.Holder, q.before.Grant.ClaimedAt)
+	}
+}
+
+// waitGeneration waits for an agreement of a new generation that names the same master at the
+// epoch the Sentinels have begun anew with.
+func (q *quiet) waitGeneration(epoch uint64) {
+	q.w.T.Helper()
+	was := q.before.Agreement
+	q.w.Eventually("a new generation", 30*time.Second, func() error {
+		now := q.w.Record().Agreement
+		if now.Generation != was.Generation+1 || now.Epoch != epoch || now.Address != was.Address || now.DecidedCause != "reset" {
+			return fmt.Errorf("the agreement is %d/%d of %s for %q, was %d/%d of %s",
+				now.Generation, now.Epoch, now.Address, now.DecidedCause, was.Generation, was.Epoch, was.Address)
+		}
+		return nil
+	})
+}
+
+// monitorAnew is what an operator types: the group is forgotten and watched
+// again, its config epoch begins at 0.
+func monitorAnew(w *watched.World, s *lab.Sentinel, r *lab.Redis) {
+	w.T.Helper()
+	ip, port, _ := strings.Cut(r.Address, ":")
+	s.Do("SENTINEL", "REMOVE", w.Group.Name)
+	s.Do("SENTINEL", "MONITOR", w.Group.Name, ip, port, "2")
+	s.Do("SENTINEL", "SET", w.Group.Name, "down-after-milliseconds", fmt.Sprint(downAfterB.Milliseconds()))
+	s.Do("SENTINEL", "SET", w.Group.Name, "failover-timeout", "10000")
+	w.Mark("%s is told to monitor %s anew", s.Name, r.Name)
+}
+
+// wipe writes sentinel.conf as a template would that knows the master, and none
+// of what Sentinel keeps there for itself; Sentinel must not be running.
+func wipe(t *testing.T, s *lab.Sentinel, master *lab.Redis) {
+	t.Helper()
+	was, err := os.ReadFile(s.ConfigFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ip, port, _ := strings.Cut(master.Address, ":")
+	var lines []string
+	for line := range strings.Lines(string(was)) {
+		switch words := strings.Fields(line); {
+		case len(words) < 2 || words[0] == "latency-tracking-info-percentiles":
+		case words[0] == "sentinel" && slices.Contains([]string{"config-epoch", "leader-epoch", "current-epoch",
+			"known-replica", "known-slave", "known-sentinel", "myid"}, words[1]):
+		case words[0] == "sentinel" && words[1] == "monitor":
+			words[3], words[4] = ip, port
+			lines = append(lines, strings.Join(words, " "))
+		default:
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	if err := os.WriteFile(s.ConfigFile, []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// failedOver has Sentinel fail over once, so that there is an epoch to lose, and
+// waits until all is calm at it.
+func failedOver(w *watched.World) *lab.Redis {
+	w.T.Helper()
+	old := w.Group.Master()
+	w.Group.Failover()
+	var rest []*lab.Redis
+	for _, r := range w.Group.Redis {
+		if r != old {
+			rest = append(rest, r)
+		}
+	}
+	master := w.Group.WaitMaster(rest...)
+	w.WaitAgreed(master)
+	w.Group.WaitReplicas()
+	w.Group.WaitStable()
+	w.WaitGuarded()
+	return master
+}
+
+func hasFault(s agent.Status, id string) bool {
+	return slices.ContainsFunc(s.Faults, func(f agent.Fault) bool { return f.ID == id })
+}
+
+func groupB() lab.GroupConfig { return lab.GroupConfig{DownAfter: downAfterB} }
+
+func appendTo(t *testing.T, file, text string) {
+	t.Helper()
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.WriteString(text)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
