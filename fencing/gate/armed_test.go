@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
@@ -283,6 +285,52 @@ func TestObedientRedisIsNotKilled(t *testing.T) {
 	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing && r.SeenAt > by.Add(300*time.Millisecond) })
 	if k.calls.Load() != 0 {
 		t.Errorf("a Redis that refuses was killed")
+	}
+}
+
+// A Redis was dead for longer than it had been given to refuse, and its
+// supervisor starts it again: it is fenced, not killed as soon as it is seen.
+func TestRedisThatComesBackLateIsFencedNotKilled(t *testing.T) {
+	s := startRedis(t)
+	k := &stopper{s: s}
+	l := startGate(t, s, func(c *Config) { c.Stopper = k })
+	l.sees("a master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master })
+	for range 3 {
+		s.kill()
+		l.Want(watchdog.Gate{Access: watchdog.Refuse, StopBy: bootTime()})
+		gone := l.sees("nobody listening", func(r watchdog.Redis) bool { return r.Answer == watchdog.Absent })
+		l.sees("nobody listening for a while", func(r watchdog.Redis) bool { return r.SeenAt > gone.SeenAt.Add(2*stopGrace) })
+		s.start()
+		l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Answer == watchdog.Up && r.Refusing && r.RunID != gone.RunID })
+	}
+	if n := k.calls.Load(); n != 0 {
+		t.Errorf("%d kills of a Redis that was about to be fenced, want 0", n)
+	}
+}
+
+// The same at the edge, which a run hits by chance: what a Redis said first
+// came before its fence was sent.
+func TestStopWaitsForTheFenceOfARedisJustHeard(t *testing.T) {
+	s := startRedis(t)
+	k := &stopper{s: s}
+	g, err := New(Config{Address: s.address(), Stopper: k, Now: bootTime, Log: hclog.NewNullLogger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.want, g.wanted = watchdog.Gate{Access: watchdog.Refuse, StopBy: bootTime().Add(-time.Minute)}, true
+	g.seen, g.lastWord = watchdog.Redis{Answer: watchdog.Up, Role: watchdog.Master}, watchdog.Up
+	g.details.PID = s.cmd.Process.Pid
+	g.heardAt = bootTime()
+	g.stopIfLate(t.Context())
+	g.stops.Wait()
+	if n := k.calls.Load(); n != 0 {
+		t.Fatalf("%d kills of a Redis just heard, want 0", n)
+	}
+	g.heardAt = bootTime().Add(-stopGrace)
+	g.stopIfLate(t.Context())
+	g.stops.Wait()
+	if n := k.calls.Load(); n != 1 {
+		t.Errorf("%d kills of a Redis that had its time, want 1", n)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 
 const (
 	refenceEvery = 100 * time.Millisecond // while Redis is not seen to refuse
-	stopGrace    = 100 * time.Millisecond // a fence is tried for so long, however late it was wanted
+	stopGrace    = 100 * time.Millisecond // a fence is tried for so long, however late it was wanted or Redis came up
 	stopPatience = 3 * time.Second        // with a Redis that has not said a word yet
 	stopTimeout  = 10 * time.Second
 	stopRetry    = time.Second
@@ -188,7 +188,9 @@ func (g *Gate) stopIfLate(ctx context.Context) time.Duration {
 	if g.conf.Stopper == nil || want.Access != watchdog.Refuse || want.StopBy == watchdog.Never {
 		return time.Second
 	}
-	by := want.StopBy.Max(g.wantedAt.Add(stopGrace))
+	// StopBy may be long past when a Redis that was gone comes back: its fence
+	// is on the way then.
+	by := want.StopBy.Max(g.wantedAt.Max(g.heardAt).Add(stopGrace))
 	if g.lastWord == watchdog.Silent || g.lastWord == watchdog.Absent {
 		since := g.handless // it may be one that is just beginning to load
 		if g.hand != nil {

@@ -111,6 +111,7 @@ type Gate struct {
 	standing  []*armed         // the armed fences that stand, or may
 	provedAt  watchdog.Instant // when a fence was last seen to refuse
 	lastWord  watchdog.Answer  // the last that was no silence
+	heardAt   watchdog.Instant // when Redis said its first word after it was gone
 	stopped   bool             // the Redis of stoppedID was killed since Refuse was wanted
 	stoppedID string
 	stopAgain watchdog.Instant // not before, after a kill that failed

@@ -163,6 +163,9 @@ func (g *Gate) lookAt(ctx context.Context, report func(watchdog.Redis)) {
 	g.mu.Lock()
 	g.seen = seen
 	if seen.Answer != watchdog.Silent {
+		if seen.Answer != watchdog.Absent && (g.lastWord == watchdog.Silent || g.lastWord == watchdog.Absent) {
+			g.heardAt = g.conf.Now()
+		}
 		g.lastWord = seen.Answer
 	}
 	if h == nil || seen.SentAt > g.provedAt { // an older look does not undo what the fencer has seen
