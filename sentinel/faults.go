@@ -25,10 +25,6 @@ const (
 	severityWarning = "warning"
 )
 
-// shortDownAfter is a down-after that leaves less than two renewal attempts of
-// the grant (design.md, "Two witnesses").
-const shortDownAfter = 2 * time.Second
-
 // Faults is what is wrong now, in a stable order.
 func (w *Watcher) Faults() []Fault {
 	w.mu.Lock()
@@ -125,10 +121,6 @@ func (s *State) faults(group string, now watchdog.Instant) (faults []Fault) {
 	if len(downs) > 1 {
 		add("sentinel_down_after_differs", severityWarning, "SENTINEL SET "+group+" down-after-milliseconds alike on each",
 			"down-after-milliseconds of group %q differs among its sentinels (%v): the smallest counts", group, downs)
-	}
-	if len(downs) > 0 && downs[0] <= shortDownAfter {
-		add("sentinel_down_after_short", severityError, "SENTINEL SET "+group+" down-after-milliseconds 5000 on each",
-			"down-after-milliseconds of group %q (%v) must be above %v: a fence in time is not promised", group, downs[0], shortDownAfter)
 	}
 	if tilt != nil {
 		add("sentinel_tilt", severityWarning, "look for a suspended host or a clock that was set",

@@ -244,7 +244,7 @@ func TestSentinelsChange(t *testing.T) {
 	// down-after is changed at one: D follows, and it is said.
 	g.Sentinels[1].Do("SENTINEL", "SET", g.Name, "down-after-milliseconds", "1500")
 	s.until(l, "D follows", func(r watchdog.Sentinels) bool { return r.DownAfter == 1500*time.Millisecond })
-	for _, id := range []string{"sentinel_down_after_differs", "sentinel_down_after_short", "sentinel_quorum"} {
+	for _, id := range []string{"sentinel_down_after_differs", "sentinel_quorum"} {
 		if s.fault(id) == nil {
 			t.Errorf("no fault %s in %+v", id, s.Faults())
 		}
