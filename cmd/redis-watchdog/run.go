@@ -23,7 +23,11 @@ func (a *app) runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			d, err := daemon.New(cfg, a.logger(cfg.Log), version)
+			log := a.logger(cfg.Log)
+			if err := daemon.CheckTiming(c.Context(), cfg, log); err != nil {
+				return err
+			}
+			d, err := daemon.New(cfg, log, version)
 			if err != nil {
 				return unknown("start: %w", err)
 			}

@@ -84,7 +84,11 @@ func (n *Node) faults(s watchdog.State, conflict bool) []Fault {
 	}
 	if d := s.Sentinels.DownAfter; d > 0 {
 		if kept, why := n.cfg.Policy.Timing(d).Kept(); !kept {
-			add(SeverityWarning, "timing", "fencing in time is not promised: "+why,
+			severity := SeverityWarning
+			if n.cfg.Policy.Strict { // changed while we ran: the start would have refused
+				severity = SeverityError
+			}
+			add(severity, "timing", "fencing in time is not promised: "+why,
 				fmt.Sprintf("on every Sentinel: SENTINEL SET %s down-after-milliseconds 5000", group))
 		}
 	}

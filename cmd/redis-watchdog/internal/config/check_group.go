@@ -87,8 +87,8 @@ func (c *checker) checkPolicy(key string, g *Group) {
 }
 
 // Timing is what of the policy cannot be kept with the down-after that the
-// Sentinels report, key and both numbers in each. The promise also needs room
-// for two renewals, which is the core's to judge.
+// Sentinels report, key and both numbers in each. That the promise needs room
+// for two renewals is the core's to judge, and a fault where it is strict.
 func (g Group) Timing(downAfter time.Duration) []Fault {
 	var faults []Fault
 	half := downAfter / 2
@@ -108,9 +108,9 @@ func (g Group) Timing(downAfter time.Duration) []Fault {
 			Problem: fmt.Sprintf("%s (%s) must be below %sdown-after-milliseconds (%s) of group %q", name, timing.value, limit, downAfter, g.Name),
 			Remedy:  "leave it out: it follows down-after-milliseconds"})
 	}
-	if g.Policy.Strict && downAfter <= 2*time.Second {
+	if kept, why := g.Policy.Core().Timing(downAfter).Kept(); g.Policy.Strict && !kept && len(faults) == 0 {
 		faults = append(faults, Fault{Key: "policy.strict", Value: "true",
-			Problem: fmt.Sprintf("down-after-milliseconds (%s) of group %q must be above 2s for the fence to be in time", downAfter, g.Name),
+			Problem: fmt.Sprintf("fencing in time cannot be promised for group %q: %s", g.Name, why),
 			Remedy:  fmt.Sprintf("redis-cli -p 26379 SENTINEL SET %s down-after-milliseconds 5000 on every Sentinel, or strict: false", g.Name)})
 	}
 	return faults

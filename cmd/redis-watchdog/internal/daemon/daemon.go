@@ -92,16 +92,8 @@ func (d *Daemon) openCoordinator() error {
 }
 
 func (d *Daemon) addGroup(g config.Group, adopted map[string][]*os.File) error {
-	tls, err := g.SentinelTLS.Client()
-	if err != nil {
-		return fmt.Errorf("sentinel_tls: %w", err)
-	}
 	log := d.log.With("group", g.Name)
-	w, err := sentinel.New(sentinel.Config{
-		Group: g.Name, Sentinels: g.Sentinels,
-		Username: g.SentinelUsername, Password: string(g.SentinelPassword), TLS: tls,
-		ClockRateError: g.Policy.ClockRateError, Now: agent.Boottime, Log: d.log.Named("sentinel"),
-	})
+	w, err := watch(g, d.log.Named("sentinel"))
 	if err != nil {
 		return err
 	}
@@ -115,6 +107,19 @@ func (d *Daemon) addGroup(g config.Group, adopted map[string][]*os.File) error {
 		d.nodes = append(d.nodes, added)
 	}
 	return nil
+}
+
+// watch makes the watcher of a group's Sentinels.
+func watch(g config.Group, log hclog.Logger) (*sentinel.Watcher, error) {
+	tls, err := g.SentinelTLS.Client()
+	if err != nil {
+		return nil, fmt.Errorf("sentinel_tls: %w", err)
+	}
+	return sentinel.New(sentinel.Config{
+		Group: g.Name, Sentinels: g.Sentinels,
+		Username: g.SentinelUsername, Password: string(g.SentinelPassword), TLS: tls,
+		ClockRateError: g.Policy.ClockRateError, Now: agent.Boottime, Log: log,
+	})
 }
 
 // dropStrays lets go of descriptors of nodes that are configured no more: an

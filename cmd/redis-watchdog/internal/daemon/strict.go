@@ -1,0 +1,70 @@
+package daemon
+
+// A group with strict: true is not guarded at all where the timing of its
+// Sentinels does not allow the promise: said before anything is touched.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// strictFor is how long a start waits for the Sentinels' own settings. If none
+// answers by then the start goes on, and the fault "timing" is an error once
+// one does: a host that boots before the network must not stay unguarded.
+const strictFor = 2 * time.Second
+
+// CheckTiming asks the Sentinels of the strict groups for down-after, and names
+// everything that does not go with it (config.Faults).
+func CheckTiming(ctx context.Context, cfg *config.Config, log hclog.Logger) error {
+	var faults config.Faults
+	for i, g := range cfg.Groups {
+		if !g.Policy.Strict {
+			continue
+		}
+		d, err := askDownAfter(ctx, g)
+		if err != nil {
+			return fmt.Errorf("group %q: %w", g.Name, err)
+		}
+		if d == 0 {
+			log.Warn("no sentinel answers: timing not checked before the start", "group", g.Name)
+			continue
+		}
+		for _, f := range g.Timing(d) {
+			f.File, f.Key = cfg.File, fmt.Sprintf("groups[%d].%s", i, f.Key)
+			faults = append(faults, f)
+		}
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	return faults
+}
+
+// askDownAfter is the smallest down-after that the Sentinels tell before all
+// known have answered or the time is up; zero: none answered.
+func askDownAfter(ctx context.Context, g config.Group) (time.Duration, error) {
+	w, err := watch(g, hclog.NewNullLogger())
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, strictFor)
+	defer cancel()
+	var heard watchdog.Sentinels // of Run's goroutine, which is this one
+	w.Local("", func(s watchdog.Sentinels) {
+		heard = s
+		if s.Known > 0 && s.Answering == s.Known {
+			cancel()
+		}
+	}, func(watchdog.Announcement) {})
+	if err := w.Run(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return 0, err
+	}
+	return heard.DownAfter, nil
+}
