@@ -379,9 +379,11 @@ func (w *Watcher) publish(always bool) {
 }
 
 // news says whether more has changed than that time went by. An E that comes
-// nearer is news.
+// nearer is news, and so is younger evidence behind it: told only with the next
+// round (a poll of a dead Sentinel keeps this one open), it would be two polls
+// old before it is replaced, too old to certify.
 func news(old, t watchdog.Sentinels) bool {
-	if t.E < old.E || t.RoleTerm < old.RoleTerm {
+	if t.E < old.E || t.RoleTerm < old.RoleTerm || t.EFrom > old.EFrom {
 		return true
 	}
 	old.SentAt, old.E, old.EFrom, old.RoleTerm = t.SentAt, t.E, t.EFrom, t.RoleTerm
