@@ -99,6 +99,12 @@ func configFor(seed uint64) Config {
 	c.InstallAt = 3 * sec
 	c.WatchFrom = watchdog.Instant(14 * sec)
 	c.HeldAtMost = min(c.DownAfter/4, 500*ms) + 350*ms
+	if c.Quorum <= c.Sentinels/2 {
+		// A minority that is cut off may hold the master down and wait for
+		// votes: on the heal it promotes within three ticks, before it is
+		// polled. Writes are safe, reads are late by that much.
+		c.ReadSlack = 600 * ms
+	}
 	c.StuckAfter = 3*c.FailoverTimeout + 60*sec + 2*c.DownAfter
 	return c
 }

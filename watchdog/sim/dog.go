@@ -337,7 +337,7 @@ func (b *breakage) event(e watchdog.Event, now watchdog.Instant) watchdog.Event 
 
 // news is the Watcher's: whether more has changed than that time went by.
 func news(old, t watchdog.Sentinels) bool {
-	if t.E < old.E || t.RoleTerm < old.RoleTerm {
+	if t.E < old.E || t.RoleTerm < old.RoleTerm || t.EFrom > old.EFrom {
 		return true
 	}
 	old.SentAt, old.E, old.EFrom, old.RoleTerm = t.SentAt, t.E, t.EFrom, t.RoleTerm

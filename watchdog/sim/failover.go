@@ -336,7 +336,7 @@ func (r *redis) info() info {
 			i.linkDown = max(sec, r.w.now.Sub(r.link.down))
 		}
 	}
-	if r.role == master {
+	if r.role != replica { // also one fenced: its replicas stay attached from 7.0 on
 		for _, o := range r.w.redis {
 			if o.up && o.role == replica && o.following == r.id && o.link.up {
 				i.replicas = append(i.replicas, o.id)
