@@ -13,33 +13,43 @@ import (
 // some seconds does.
 type complaints struct {
 	log   hclog.Logger
-	heard map[string]time.Time // by id: since when it stands
-	told  map[string]bool
+	heard map[complaint]time.Time // since when it stands
+	told  map[complaint]bool
+}
+
+// complaint is one fault, of one or several members or Sentinels alike.
+type complaint struct {
+	id       string
+	severity agent.Severity
 }
 
 const faultLasts = 3 * time.Second
 
 func (c *complaints) tell(faults []agent.Fault, now time.Time) {
-	heard, told := make(map[string]time.Time, len(faults)), make(map[string]bool, len(faults))
+	heard, told := make(map[complaint]time.Time, len(faults)), make(map[complaint]bool, len(faults))
 	for _, f := range faults {
-		since, known := c.heard[f.ID]
+		this := complaint{f.ID, f.Severity}
+		if _, again := heard[this]; again {
+			continue
+		}
+		since, known := c.heard[this]
 		if !known {
 			since = now
 		}
-		heard[f.ID], told[f.ID] = since, c.told[f.ID]
-		if told[f.ID] || now.Sub(since) < faultLasts {
+		heard[this], told[this] = since, c.told[this]
+		if told[this] || now.Sub(since) < faultLasts {
 			continue
 		}
-		told[f.ID] = true
+		told[this] = true
 		log := c.log.Warn
 		if f.Severity == agent.SeverityError {
 			log = c.log.Error
 		}
 		log("fault stands", "id", f.ID, "text", f.Text, "remedy", f.Remedy)
 	}
-	for id := range c.told {
-		if _, stands := heard[id]; c.told[id] && !stands {
-			c.log.Info("fault is gone", "id", id)
+	for this, logged := range c.told {
+		if _, stands := heard[this]; logged && !stands {
+			c.log.Info("fault is gone", "id", this.id)
 		}
 	}
 	c.heard, c.told = heard, told

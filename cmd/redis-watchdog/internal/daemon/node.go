@@ -52,6 +52,7 @@ type node struct {
 	runID       string
 	stopFault   error                // why a Redis that hangs could not be killed; nil: it could
 	since       map[string]time.Time // since when each fault stands, by its id
+	left        bool                 // the farewell is said: nothing else is reported
 }
 
 func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pace *pacer, adopted map[string][]*os.File, log hclog.Logger) (*node, error) {
@@ -267,13 +268,27 @@ func (x *node) farewell(ctx context.Context) {
 		ID: "stopped", Severity: agent.SeverityError, Text: "the watchdog of this node was stopped: nothing guards it",
 		Remedy: "systemctl start redis-watchdog", Since: time.Now(),
 	})
+	x.mu.Lock()
+	x.left = true
 	err := x.keeper.PublishNode(s)
+	x.mu.Unlock()
 	if err == nil {
 		err = x.keeper.Flush(ctx)
 	}
 	if err != nil {
 		x.log.Warn("etcd not told that this node is left unguarded", "error", err)
 	}
+}
+
+// report queues the node's report, unless it has taken its leave: the last word
+// stands.
+func (x *node) report(s agent.Status) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.left {
+		return nil
+	}
+	return x.keeper.PublishNode(s)
 }
 
 // publish keeps this node's report in etcd.
@@ -288,7 +303,7 @@ func (x *node) publish(ctx context.Context) error {
 		told.tell(s.Faults, time.Now())
 		changed := s.Phase != last.Phase || s.Reason != last.Reason || s.Guarded != last.Guarded || len(s.Faults) != len(last.Faults)
 		if changed || time.Since(at) >= publishEvery {
-			if err := x.keeper.PublishNode(s); err != nil {
+			if err := x.report(s); err != nil {
 				x.log.Warn("report not queued", "error", err)
 			}
 			last, at = s, time.Now()

@@ -39,10 +39,7 @@ func (x *node) faults() []agent.Fault {
 	add := func(id, severity, text, remedy string) {
 		all = append(all, agent.Fault{ID: id, Severity: agent.Severity(severity), Text: text, Remedy: remedy})
 	}
-	for _, f := range x.store.Faults() {
-		add(f.ID, f.Severity, f.Text, f.Remedy)
-	}
-	for _, f := range x.keeper.Faults() {
+	for _, f := range x.keeper.Faults() { // the store's among them
 		add(f.ID, f.Severity, f.Text, f.Remedy)
 	}
 	for _, f := range x.watcher.Faults() {
