@@ -159,16 +159,27 @@ func explainRequest(err error) Fault {
 // arrives after the handshake, and gRPC passes on its text only.
 func speaksOfTLS(err error) bool { return strings.Contains(err.Error(), "remote error: tls:") }
 
-// Faults is what is wrong with single members.
+// Faults is what is wrong with single members. What keeps one of them away is a
+// warning; that all of them refuse us, or cannot be spoken to, is an error.
 func (s *Store) Faults() []Fault {
 	var faults []Fault
+	refusing := 0
+	for _, m := range s.members {
+		m.mu.Lock()
+		if m.failing != nil && explainRequest(m.failing).ID != FaultUnreachable {
+			refusing++
+		}
+		m.mu.Unlock()
+	}
 	for _, m := range s.members {
 		m.mu.Lock()
 		failing, version, noAuth := m.failing, m.version, m.noAuth
 		m.mu.Unlock()
 		if failing != nil {
 			f := explainRequest(failing)
-			f.Severity = severityWarning
+			if refusing < len(s.members) {
+				f.Severity = severityWarning
+			}
 			if f.ID == FaultUnreachable {
 				f.ID = FaultMember
 			}
