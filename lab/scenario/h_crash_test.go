@@ -63,7 +63,7 @@ func TestWatchdogKilledAtEveryStep(t *testing.T) {
 func crashAt(t *testing.T, steps []step) {
 	w := watched.Start(t, watched.Options{
 		Systemd: true,
-		Group: lab.GroupConfig{DownAfter: 5 * time.Second, FailTimeout: 10 * time.Second, Redis: operators()},
+		Group:   lab.GroupConfig{DownAfter: 5 * time.Second, FailTimeout: 10 * time.Second, Redis: operators()},
 	})
 	clients := w.Crowd()
 	for _, s := range steps {
