@@ -105,11 +105,22 @@ func (g *Gate) armDue(want watchdog.Gate) watchdog.Instant {
 	if w.armFailing != 0 || cur == nil {
 		return w.armRetry
 	}
+	if cur.short(want, g.conf.Now()) {
+		return g.conf.Now()
+	}
 	half := cur.deadline.Add(-cur.had / 2)
 	if want.Arm < cur.deadline.Add(armGain) { // it may move on any moment
 		return half.Max(g.conf.Now().Add(cur.had / 8))
 	}
 	return half
+}
+
+// short says that it was armed when the evidence was nearly out, and that what
+// is left would more than double: such a fence is not kept to its half, for a
+// machine that stalls for a moment would then fence a healthy master.
+func (a *armed) short(want watchdog.Gate, now watchdog.Instant) bool {
+	left := a.deadline.Sub(now)
+	return want.Arm.Sub(a.deadline) > max(left, armGain)
 }
 
 // armStep keeps a fence standing at want.Arm or somewhat earlier.
@@ -125,7 +136,7 @@ func (g *Gate) armStep(ctx context.Context, want watchdog.Gate) (bool, error) {
 		return false, nil
 	}
 	needed := cur == nil || cur.deadline > want.Arm ||
-		(cur.deadline.Sub(now) < cur.had/2 && want.Arm > cur.deadline.Add(armGain))
+		(cur.deadline.Sub(now) < cur.had/2 && want.Arm > cur.deadline.Add(armGain)) || cur.short(want, now)
 	if !needed {
 		if w.armFailing == 0 && len(all) > 1 {
 			return false, g.takeDown(ctx, want, all, cur) // one that could not be killed at the time

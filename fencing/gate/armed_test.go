@@ -483,3 +483,23 @@ func TestSentinelsKillIsAHintAndArmsAnew(t *testing.T) {
 		t.Errorf("after the kill: %+v", r)
 	}
 }
+
+// A fence armed in a bad moment, with little left, is put off as soon as the
+// evidence is good again; one armed in a good moment is kept to its half.
+func TestFenceArmedShortIsPutOffEarly(t *testing.T) {
+	now := watchdog.Instant(time.Hour)
+	for _, tt := range []struct {
+		left, ahead time.Duration
+		want        bool
+	}{
+		{900 * time.Millisecond, 2100 * time.Millisecond, true},
+		{900 * time.Millisecond, 1800 * time.Millisecond, false}, // no more than double
+		{1800 * time.Millisecond, 2800 * time.Millisecond, false},
+		{0, armGain, false}, // not worth it
+	} {
+		a := &armed{deadline: now.Add(tt.left), had: tt.left}
+		if got := a.short(watchdog.Gate{Arm: now.Add(tt.ahead)}, now); got != tt.want {
+			t.Errorf("%v left of a fence wanted %v ahead: short is %v, want %v", tt.left, tt.ahead, got, tt.want)
+		}
+	}
+}
