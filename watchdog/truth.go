@@ -68,8 +68,12 @@ func (s State) propose(now Instant) Proposal {
 		return write(known.Generation, CauseEpoch)
 	case conflict:
 		// Sentinel's epochs began anew and then it failed over. While
-		// anybody holds the grant it is an alarm and no more.
-		if c.Grant.Holder == "" && s.oddFor(now) >= unbrokenToBreak {
+		// anybody holds the grant it is an alarm and no more; and so it is
+		// while the one named is no master: then a sentinel.conf was written
+		// that names last week's, and an agreement on it would make the true
+		// master the replica of its own replica. Only the one named knows.
+		if c.Grant.Holder == "" && s.oddFor(now) >= unbrokenToBreak &&
+			s.Redis.Role == Master && maj.Master == s.Memory.Self {
 			return write(known.Generation+1, CauseConflict)
 		}
 	case maj.Epoch < known.Epoch:
