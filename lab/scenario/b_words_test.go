@@ -82,13 +82,19 @@ func (q *quiet) clientsNoticedNothing(t *testing.T) {
 	}
 }
 
+// nothingAgreed says that the agreement is as it was.
+func (q *quiet) nothingAgreed(t *testing.T) {
+	t.Helper()
+	if got, want := q.w.Record().Agreement.Agreement(), q.before.Agreement.Agreement(); got != want {
+		t.Errorf("the agreement is %v, was %v", got, want)
+	}
+}
+
 // nothingWritten says that the agreement and the grant are as they were.
 func (q *quiet) nothingWritten(t *testing.T) {
 	t.Helper()
+	q.nothingAgreed(t)
 	now := q.w.Record()
-	if got, want := now.Agreement.Agreement(), q.before.Agreement.Agreement(); got != want {
-		t.Errorf("the agreement is %v, was %v", got, want)
-	}
 	if now.Grant.Holder != q.before.Grant.Holder || now.Grant.ClaimedAt != q.before.Grant.ClaimedAt {
 		t.Errorf("the grant is %s's of %v, was %s's of %v", now.Grant.Holder, now.Grant.ClaimedAt, q.before.Grant.Holder, q.before.Grant.ClaimedAt)
 	}
