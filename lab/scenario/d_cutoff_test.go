@@ -123,8 +123,8 @@ func contractOfFence(t *testing.T, c watched.Change) {
 		t.Errorf("%d commands were answered by the old master between its fence and its being a replica in step, the first %v after the fence", n, c.Shut[0].Received.Sub(c.Fenced.At))
 	}
 	for _, a := range c.Lost {
-		if a.Redis != c.Old.Address || a.Received > c.Fenced.At {
-			t.Errorf("lost although acknowledged by %s, %v after the fence", a.Redis, a.Received.Sub(c.Fenced.At))
+		if a.Redis != c.Old.Address || a.Sent > c.Fenced.At {
+			t.Errorf("lost although acknowledged by %s, sent %v after the fence", a.Redis, a.Sent.Sub(c.Fenced.At))
 		}
 	}
 	// What was acknowledged long before the cut was replicated long before it.

@@ -79,7 +79,7 @@ type Change struct {
 
 	OverlappingWrites lab.Trace
 	OverlappingReads  lab.Trace
-	Shut              lab.Trace // whatever the old one answered between its fence and its being a replica in step
+	Shut              lab.Trace // whatever the old one answered of what was sent between its fence and its being a replica in step
 	Failed            lab.Trace // after the cut, what a client beside the old one, who knows no other, was refused
 }
 
@@ -180,7 +180,8 @@ func (c *Cutting) Heal() Change {
 		if out.Rejoined.At != 0 {
 			until = out.Rejoined.After
 		}
-		out.Shut = append(writes, reads...).On(c.old.Address).OK().Received(out.Fenced.At.Add(1), until)
+		out.Shut = append(writes, reads...).On(c.old.Address).OK().
+			Sent(out.Fenced.At, until).Received(0, until)
 	}
 	return out
 }
