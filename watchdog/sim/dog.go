@@ -328,7 +328,7 @@ func (b *breakage) event(e watchdog.Event, now watchdog.Instant) watchdog.Event 
 		}
 	case watchdog.Coordinator:
 		if b.noWait {
-			f.Grant.Last = ""
+			f.Grant.GivenUp = true
 			return f
 		}
 	}

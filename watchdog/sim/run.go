@@ -52,12 +52,15 @@ func Seeded(seed uint64, traced bool) (Config, Result) { return broken(seed, bre
 func broken(seed uint64, b breakage, traced bool) (Config, Result) {
 	c := configFor(seed)
 	c.Breakage = b
-	benign := seed%6 == 0
+	benign := isHarmless(seed)
 	if benign {
 		c = harmlessWorld(c)
 	}
 	return c, Run(c, benign, traced)
 }
+
+// isHarmless is whether the seed's run has only the faults of promise 6.
+func isHarmless(seed uint64) bool { return seed%6 == 0 }
 
 // harmlessWorld is c where promise 6 can be expected to hold.
 func harmlessWorld(c Config) Config {
