@@ -41,6 +41,9 @@ func (s *State) learnRunID(in *Instance) {
 // lastAddress is where that Redis was last seen, if no other has been seen there
 // since.
 func (s *State) lastAddress(id string) watchdog.Address {
+	if id == "" {
+		return ""
+	}
 	for _, r := range slices.Backward(s.runIDs) {
 		if r.id == id {
 			return r.of

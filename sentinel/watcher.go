@@ -104,6 +104,7 @@ type Local struct {
 
 	// Under w.mu.
 	runID     string
+	former    string // the last run id before it that the Sentinels have listed
 	announced watchdog.Address
 	self      watchdog.Address
 
@@ -183,13 +184,18 @@ func (w *Watcher) Local(name string, report func(watchdog.Sentinels), hint func(
 
 // Identify tells how to find the Redis among those the Sentinels list: by its
 // run id, else by the address it is announced under ("host:port"; a host name
-// is resolved). Either may be empty.
+// is resolved). Either may be empty. One that was started again is taken to be
+// where the one before was, until the Sentinels ask it for its run id or see
+// another there.
 func (l *Local) Identify(runID string, announced watchdog.Address) {
 	if host, port, err := net.SplitHostPort(string(announced)); err == nil {
 		announced = l.w.names.Address([]byte(host), []byte(port))
 	}
 	l.w.mu.Lock()
 	changed := l.runID != runID || l.announced != announced
+	if l.runID != runID && l.w.state.lastAddress(l.runID) != "" {
+		l.former = l.runID
+	}
 	l.runID, l.announced = runID, announced
 	l.w.mu.Unlock()
 	if changed {
@@ -365,7 +371,9 @@ func (w *Watcher) publish(always bool) {
 	tallies := room[:0]
 	locals := w.locals
 	for _, l := range locals {
-		l.self = w.state.Self(l.runID, l.announced)
+		if l.self = w.state.Self(l.runID, l.announced); l.self == "" {
+			l.self = w.state.lastAddress(l.former)
+		}
 		tallies = append(tallies, w.state.Tally(l.self, now))
 	}
 	w.mu.Unlock()

@@ -135,6 +135,17 @@ func TestFailoverIsHeardInOrder(t *testing.T) {
 	o.local.Identify(infoRunID(old), "")
 	o.until(l, "found by run id", healthy)
 
+	// Started again it has a run id that no Sentinel has asked for yet, for up
+	// to 10 s. Not to know ourselves would make E the past, and fence it.
+	from := len(o.all())
+	o.local.Identify("another run", "")
+	o.until(l, "reported as another run", func(watchdog.Sentinels) bool { return len(o.all()) > from+2 })
+	for _, r := range o.all()[from:] {
+		if r.Self != watchdog.Address(old.Address) || r.E <= r.SentAt {
+			t.Errorf("started again: %+v", r)
+		}
+	}
+
 	killed := l.Mark("kill")
 	old.Kill()
 	after := n.until(l, "all Sentinels name another", func(r watchdog.Sentinels) bool {
