@@ -241,10 +241,11 @@ func (s State) isolated(p Policy, v view, now Instant, verdict verdictFunc) Verd
 	if held == 0 {
 		held = now
 	}
-	until := held.Add(v.DownAfter / 2).Min(v.act)
+	last := v.act
 	if now < s.Coordinator.Grant.Until || p.CoordinatorLost == CoordinatorLostRefuse {
-		until = until.Min(v.lapse)
+		last = last.Min(v.lapse)
 	}
+	until := last.Min(held.Add(v.DownAfter / 2))
 	// Refused is refused: that L has passed meanwhile is no reason to hold again.
 	refused := s.Verdict.Row == RowIsolated && s.RefuseSince != 0
 	reason := "isolated"
@@ -254,9 +255,10 @@ func (s State) isolated(p Policy, v view, now Instant, verdict verdictFunc) Verd
 	if now < until && !refused {
 		return verdict(RowIsolated, reason, Gate{Access: Hold, Arm: until}, s.keepGrant(p, v, now))
 	}
-	// until may be long past (sentinels_lost: serve); the refusal still gets
-	// its time before it is enforced.
-	stopBy := s.RefuseSince.orNow(now).Add(v.Act)
+	// A Redis that is slow to refuse is killed when it has to be, no earlier.
+	// That may be long past (sentinels_lost: serve); the refusal still gets its
+	// time before it is enforced.
+	stopBy := s.RefuseSince.orNow(now).Add(v.Act).Max(last)
 	return verdict(RowIsolated, reason, Gate{Access: Refuse, StopBy: stopBy}, s.keepGrant(p, v, now))
 }
 
