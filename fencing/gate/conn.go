@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -21,7 +22,10 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
-var errClosed = errors.New("connection closed by us")
+var (
+	errClosed    = errors.New("connection closed by us")
+	errHandshake = errors.New("tls handshake")
+)
 
 // writeTimeout bounds a write, which a local socket takes at once: there are
 // never more than a few hundred bytes of ours in it.
@@ -256,9 +260,20 @@ func dial(ctx context.Context, socket, address string, conf *tls.Config) (net.Co
 	secure := tls.Client(nc, conf)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		nc.Close()
-		return nil, nil, fmt.Errorf("tls handshake: %w", err)
+		return nil, nil, fmt.Errorf("%w: %w", errHandshake, err)
 	}
 	return secure, raw, nil
+}
+
+// ofTLS says whether err is a handshake that failed, or an alert by which Redis
+// refused our certificate (in TLS 1.3 that comes after our handshake). A
+// handshake that got no answer, or that ended with Redis, tells nothing of TLS.
+func ofTLS(err error) bool {
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF) {
+		return false
+	}
+	return errors.Is(err, errHandshake) || strings.Contains(err.Error(), "remote error: tls:")
 }
 
 // absent says whether err means that nobody listens.

@@ -35,6 +35,9 @@ func (g *Gate) keep(ctx context.Context) {
 		g.dialErr = err
 		handless := g.hand == nil
 		g.mu.Unlock()
+		if ctx.Err() == nil {
+			g.unreached(err, handless)
+		}
 		if handless {
 			poke(g.wake)
 		}
@@ -45,6 +48,27 @@ func (g *Gate) keep(ctx context.Context) {
 		if left := backoff - time.Since(begun); left > 0 {
 			sleep(ctx, left)
 		}
+	}
+}
+
+// unreached says why no connection can be had. With a hand in hand only what a
+// person must put right is worth saying: a spare comes later.
+func (g *Gate) unreached(err error, handless bool) {
+	_, answered := errors.AsType[replyError](err)
+	switch {
+	case answered, errors.Is(err, errClosed), errors.Is(err, errGarbage): // said elsewhere, or none
+	case ofTLS(err):
+		g.setFault(Fault{
+			ID: "redis_tls", Error: true,
+			Text:   "no TLS connection to Redis at " + g.where() + ": " + err.Error(),
+			Remedy: "check nodes[].tls: ca, cert and key, the names in Redis' certificate (server_name), and whether Redis speaks TLS at this port",
+		})
+	case handless:
+		g.setFault(Fault{
+			ID:     "redis_unreachable",
+			Text:   "no connection to Redis at " + g.where() + ": " + err.Error(),
+			Remedy: "start Redis, or check address, socket and tls of nodes[] (a port of TLS closes what is no TLS)",
+		})
 	}
 }
 
@@ -110,7 +134,9 @@ func (g *Gate) introduce(ctx context.Context, c *conn) error {
 		g.spares = append(g.spares, c)
 	}
 	g.mu.Unlock()
-	g.clearFault("redis_auth")
+	for _, id := range []string{"redis_auth", "redis_tls", "redis_unreachable"} {
+		g.clearFault(id)
+	}
 	poke(g.wake)
 	return nil
 }
@@ -178,8 +204,8 @@ func (g *Gate) greeted(c *conn, hello *call) error {
 		g.setFault(Fault{
 			ID:     "redis_auth",
 			Error:  true,
-			Text:   "Redis refuses our login: " + first.text,
-			Remedy: "check the user and the password of this Redis in the configuration against ACL LIST (or requirepass) in Redis",
+			Text:   "Redis at " + g.where() + " refuses our login: " + first.text,
+			Remedy: "check username and password_file of nodes[] against ACL LIST (or requirepass) in Redis",
 		})
 		return first.err()
 	case first.errorIs("BUSY", "LOADING") || crowded(first.err()):
@@ -289,6 +315,9 @@ func (g *Gate) closeAll() {
 	}
 	standing := append([]*armed{}, g.standing...)
 	g.mu.Unlock()
+	if g.worker.small.call != nil {
+		all = append(all, g.worker.small.on)
+	}
 	for _, c := range all {
 		c.close()
 	}

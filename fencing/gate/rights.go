@@ -77,6 +77,7 @@ func (g *Gate) checkRights(ctx context.Context) {
 	w := &g.worker
 	now := g.conf.Now()
 	if w.capsOn == w.on && now.Sub(w.capsAt) < rightsEvery {
+		g.checkSmallRights()
 		return
 	}
 	c := g.capabilities()
@@ -103,17 +104,7 @@ func (g *Gate) checkRights(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	var missing []string
-	for i, t := range trials {
-		switch r := re[i]; {
-		case r.errorIs("NOPERM", "EXECABORT"), r.unknownCommand():
-			*t.out = false
-			missing = append(missing, t.right)
-		case r.errorIs("MASTERDOWN", "LOADING", "BUSY"): // says nothing of rights
-		default:
-			*t.out = true
-		}
-	}
+	missing := judgeTrials(trials, re)
 	syntax := func(r reply) bool {
 		return r.isError() && (strings.Contains(r.text, "syntax") || strings.Contains(strings.ToLower(r.text), "unknown subcommand"))
 	}
@@ -127,11 +118,108 @@ func (g *Gate) checkRights(ctx context.Context) {
 	if c != g.capabilities() {
 		g.prepare(c)
 	}
-	g.blame(c, missing)
+	w.missing = missing
+	g.blame()
+	w.smallDue = true
+	g.checkSmallRights()
 	if stuck {
 		w.capsOn = nil
 		g.dropHand() // it waits for an EXEC that cannot be said
 	}
+}
+
+// judgeTrials notes what came of each trial, and names the rights that are
+// missing.
+func judgeTrials(trials []trial, re []reply) (missing []string) {
+	for i, t := range trials {
+		allowed := true
+		switch r := re[i]; {
+		case r.errorIs("NOPERM", "EXECABORT"), r.unknownCommand():
+			allowed = false
+			missing = append(missing, t.right)
+		case r.errorIs("MASTERDOWN", "LOADING", "BUSY"): // says nothing of rights
+			continue
+		}
+		if t.out != nil {
+			*t.out = allowed
+		}
+	}
+	return missing
+}
+
+// checkSmallRights tries those without which the gate finds another way by
+// itself. It tries them on a spare: DEL on a master whose writes are paused
+// would hold the hand up. Without one they stay due.
+//
+// CONFIG REWRITE and CLIENT UNPAUSE have no harmless form. They are queued in a
+// transaction that a command without its arguments spoils: Redis checks rights
+// while it queues, and executes none of it.
+func (g *Gate) checkSmallRights() {
+	w := &g.worker
+	if k := w.small.call; k != nil {
+		if !k.finished() {
+			return
+		}
+		w.small.call = nil
+		if k.err == nil {
+			g.giveBack(w.small.on)
+			w.missingSmall = judgeTrials(w.small.trials, k.replies)
+			g.blame()
+			return
+		}
+		w.smallDue = true
+	}
+	if !w.smallDue {
+		return
+	}
+	spare := g.spare()
+	if spare == nil {
+		return
+	}
+	trials, s := g.smallTrials()
+	w.smallDue = false
+	w.small = smallCheck{on: spare, trials: trials, call: spare.send(s.bytes, s.n, g.conf.Now(), func(*call) { poke(g.wake) })}
+}
+
+// smallCheck is the trials under way: nobody waits for them.
+type smallCheck struct {
+	on     *conn
+	trials []trial
+	call   *call // nil: none
+}
+
+func (g *Gate) smallTrials() ([]trial, script) {
+	c := g.capabilities()
+	trials := []trial{
+		{words: []string{"PING"}, right: "+ping"},
+		{words: []string{"INFO", "redis-watchdog"}, right: "+info"},
+		{words: []string{"ROLE"}, right: "+role"},
+		{words: []string{"CONFIG", "GET", "redis-watchdog"}, right: "+config|get"},
+		{words: []string{"GET", probeKey}, right: "+get on ~redis-watchdog:*"},
+		{words: []string{"DEL", probeKey}, right: "+del on ~redis-watchdog:*"},
+	}
+	if c.NoHello {
+		trials = append(trials, trial{words: []string{"CLIENT", "ID"}, right: "+client|id"},
+			trial{words: []string{"CLIENT", "SETNAME", clientName}, right: "+client|setname"})
+	}
+	var s script
+	for _, t := range trials {
+		s = s.with(g.words, t.words[0], t.words[1:]...)
+	}
+	if c.Multi {
+		queued := []trial{
+			{words: []string{"CONFIG", "REWRITE"}, right: "+config|rewrite"},
+			{words: []string{"CLIENT", "UNPAUSE"}, right: "+client|unpause"},
+		}
+		trials = append(trials, trial{right: "+multi"})
+		s = s.with(g.words, "MULTI")
+		for _, t := range queued {
+			s = s.with(g.words, t.words[0], t.words[1:]...)
+		}
+		trials = append(trials, queued...)
+		s = s.with(g.words, "GET").with(g.words, "EXEC")
+	}
+	return trials, s
 }
 
 // dropHand closes the hand; a spare takes its place.
@@ -153,17 +241,32 @@ func (g *Gate) unqueue() {
 }
 
 // blame says what is missing and what is done in its place.
-func (g *Gate) blame(c capabilities, missing []string) {
+func (g *Gate) blame() {
+	missing := slices.Concat(g.worker.missing, g.worker.missingSmall)
 	g.mu.Lock()
+	c, old := g.caps, g.details.RedisVersion
 	g.details.Missing = missing
-	old := g.details.RedisVersion
 	g.mu.Unlock()
 	failover := strings.HasPrefix(old, "6.0.")
+	without := func(rights ...string) bool {
+		return slices.ContainsFunc(missing, func(m string) bool {
+			right, _, _ := strings.Cut(m, " ")
+			return slices.Contains(rights, right)
+		})
+	}
 	lacks := []struct {
 		id, text string
 		missing  bool
 		severe   bool
 	}{
+		{"rights_info", "INFO is denied or renamed: this Redis' run id is not known, by which the Sentinels are asked about it", without("+info"), true},
+		{"rights_config_get", "CONFIG GET is denied: whether the lock stands is not seen", without("+config|get") && c.Config, true},
+		{"rights_client_id", "HELLO is renamed, and CLIENT ID or SETNAME is denied: no fence can be armed inside Redis", without("+client|id", "+client|setname"), true},
+		{"rights_ping", "PING is denied or renamed: a Redis that loads its data is not told from one that is up", without("+ping"), false},
+		{"rights_role", "ROLE is denied or renamed: INFO is asked instead, which costs Redis more", without("+role"), false},
+		{"rights_probe", "GET or DEL on redis-watchdog:* is denied or renamed: that a fenced Redis refuses is read from its parameters, not tried", without("+get", "+del"), false},
+		{"rights_rewrite", "CONFIG REWRITE is denied: a fence is not written into redis.conf and does not outlive a restart of Redis", without("+config|rewrite") && c.Config, false},
+		{"rights_unpause", "CLIENT UNPAUSE is denied: writers wait up to " + pauseFor.String() + " longer than they need to", without("+client|unpause") && c.PauseWrite, false},
 		{"rights_replicaof", "REPLICAOF is denied or renamed: Redis cannot be fenced, it is killed instead when it has to refuse", !c.ReplicaOf, true},
 		{"rights_config", "CONFIG SET is denied or renamed: no lock, and a fenced Redis goes on answering reads, so it is killed when it has to refuse", !c.Config, true},
 		{"rights_xread", "XREAD or CLIENT LIST is denied or renamed: no fence can be armed inside Redis, a frozen or killed watchdog does not fence it", !c.XRead || !c.List, true},

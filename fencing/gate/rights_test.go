@@ -27,8 +27,13 @@ func TestDeniedRightIsSaidAndTheFenceHoldsWithoutIt(t *testing.T) {
 		{"-xread", "rights_xread"},
 		{"-client|pause", "rights_pause"},
 		{"-failover", "rights_failover"},
-		{"-role", ""},
-		{"-get -del", ""},
+		{"-role", "rights_role"},
+		{"-get", "rights_probe"},
+		{"-del", "rights_probe"},
+		{"-ping", "rights_ping"},
+		{"-config|rewrite", "rights_rewrite"},
+		{"-client|unpause", "rights_unpause"},
+		{"resetkeys ~other:*", "rights_probe"},
 		{"-hello", ""},
 	} {
 		t.Run(tt.denied, func(t *testing.T) {
@@ -43,6 +48,31 @@ func TestDeniedRightIsSaidAndTheFenceHoldsWithoutIt(t *testing.T) {
 			if r, err := c.try("GET", "k"); err == nil && !r.errorIs("MASTERDOWN") {
 				t.Errorf("GET on an open connection: got %+v", r)
 			}
+		})
+	}
+}
+
+// A right without which Redis is not guarded at all is an error, and says so.
+func TestDeniedRightThatBlindsTheGateIsAnError(t *testing.T) {
+	for _, tt := range []struct{ denied, fault string }{
+		{"-info", "rights_info"},
+		{"-config|get", "rights_config_get"},
+		{"-client|list", "rights_xread"},
+	} {
+		t.Run(tt.denied, func(t *testing.T) {
+			_, l := withoutRight(t, tt.denied)
+			eventually(t, "error "+tt.fault+" is there", func() bool { f := l.fault(tt.fault); return f != nil && f.Error })
+		})
+	}
+}
+
+// Where HELLO is not to be had, two more rights are.
+func TestDeniedClientIDMattersWhereHelloIsRenamed(t *testing.T) {
+	for _, denied := range []string{"-client|id", "-client|setname"} {
+		t.Run(denied, func(t *testing.T) {
+			s := startRedis(t, "user w on >p "+ACLRule+" "+denied, `rename-command HELLO ""`)
+			l := startGate(t, s, func(c *Config) { c.Username, c.Password = "w", "p" })
+			eventually(t, "the fault is there", func() bool { return l.fault("rights_client_id") != nil })
 		})
 	}
 }

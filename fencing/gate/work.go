@@ -29,6 +29,10 @@ type worker struct {
 	memoryAt      watchdog.Instant
 	capsAt        watchdog.Instant
 	capsOn        *conn
+	missing       []string // rights, as last tried
+	missingSmall  []string // likewise, of those that checkSmallRights tries
+	smallDue      bool     // they are to be tried
+	small         smallCheck
 	heldAt        watchdog.Instant // the last CLIENT PAUSE of ours; zero: none, or taken back
 	followedAt    watchdog.Instant // the last REPLICAOF of ours
 	followed      watchdog.Address
