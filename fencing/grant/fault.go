@@ -147,10 +147,10 @@ func explainRequest(err error) Fault {
 	switch {
 	case errors.As(err, &auth):
 		return Fault{FaultAuth, severityError, err.Error(),
-			"check username, password and the role's grant on the prefix: etcdctl role get"}
+			"check etcd.username, password_file and the role's grant on the prefix: etcdctl role get redis-watchdog"}
 	case errors.As(err, &handshake), errors.As(err, new(x509.UnknownAuthorityError)), speaksOfTLS(err):
 		return Fault{FaultTLS, severityError, err.Error(),
-			"check ca_file, cert_file and key_file, the names in etcd's certificate, and whether the endpoint is http or https"}
+			"check etcd.tls: ca, cert and key, the names in etcd's certificate (server_name), and whether the endpoint is http or https"}
 	}
 	return Fault{FaultUnreachable, severityError, err.Error(), "check that the endpoints are right, and that etcd has a leader: etcdctl endpoint status"}
 }
