@@ -31,9 +31,9 @@ func eachOther(w *watched.World, h *lab.Host, cut func(*lab.Host)) {
 // else. Sentinel alone stands the same cut at the same time.
 func TestMasterCutOff(t *testing.T) {
 	t.Parallel()
-	guarded, alone := cutOff(t, 3*time.Second, silently, shortOutage)
-	contractOfCutOff(t, guarded, 3*time.Second)
-	sentinelAloneLosesAll(t, alone, 3*time.Second)
+	guarded, alone := cutOff(t, downAfter, silently, shortOutage)
+	contractOfCutOff(t, guarded, downAfter)
+	sentinelAloneLosesAll(t, alone)
 	// It is our watchdog that brings the old master back, not Sentinel, which
 	// waits to be sure that it is really wrong.
 	if ours, theirs := guarded.Rejoined.At.Sub(guarded.Healed), alone.Rejoined.At.Sub(alone.Healed); ours >= theirs {
@@ -43,16 +43,21 @@ func TestMasterCutOff(t *testing.T) {
 
 func TestMasterHearsNobody(t *testing.T) {
 	t.Parallel()
-	guarded, alone := cutOff(t, 3*time.Second, deaf, shortOutage)
-	contractOfCutOff(t, guarded, 3*time.Second)
-	sentinelAloneLosesAll(t, alone, 3*time.Second)
+	guarded, alone := cutOff(t, downAfter, deaf, shortOutage)
+	contractOfCutOff(t, guarded, downAfter)
+	// Some of the first writes still reach the replicas, as many packets as TCP
+	// sends before it misses an acknowledgement.
+	overlapsAlone(t, alone)
+	if acked, lost := len(alone.Acked), lostAfterCut(alone); lost < acked*9/10 {
+		t.Errorf("with Sentinel alone %d writes were acknowledged after the cut, and only %d of them lost", acked, lost)
+	}
 }
 
 func TestMasterIsHeardByNobody(t *testing.T) {
 	t.Parallel()
-	guarded, alone := cutOff(t, 3*time.Second, mute, shortOutage)
-	contractOfCutOff(t, guarded, 3*time.Second)
-	sentinelAloneLosesAll(t, alone, 3*time.Second)
+	guarded, alone := cutOff(t, downAfter, mute, shortOutage)
+	contractOfCutOff(t, guarded, downAfter)
+	sentinelAloneLosesAll(t, alone)
 }
 
 // shortOutage goes on after the first write to the new master, for overlaps to
@@ -137,13 +142,22 @@ func contractOfFence(t *testing.T, c watched.Change) {
 }
 
 // sentinelAloneLosesAll is the proof that the cut is what we say it is.
-func sentinelAloneLosesAll(t *testing.T, c watched.Change, d time.Duration) {
+func sentinelAloneLosesAll(t *testing.T, c watched.Change) {
+	t.Helper()
+	overlapsAlone(t, c)
+	if lost := lostAfterCut(c); lost != len(c.Acked) {
+		t.Errorf("with Sentinel alone %d writes were acknowledged after the cut, and %d of them lost, not all", len(c.Acked), lost)
+	}
+}
+
+func lostAfterCut(c watched.Change) int {
+	return len(c.Lost.Sent(c.Whole, watchdog.Never).On(c.Old.Address))
+}
+
+func overlapsAlone(t *testing.T, c watched.Change) {
 	t.Helper()
 	if c.Promoted.At == 0 {
 		t.Fatalf("Sentinel alone promoted nobody")
-	}
-	if lost := c.Lost.Sent(c.Whole, watchdog.Never).On(c.Old.Address); len(lost) != len(c.Acked) {
-		t.Errorf("with Sentinel alone %d writes were acknowledged after the cut, and %d of them lost, not all", len(c.Acked), len(lost))
 	}
 	if len(c.OverlappingWrites) == 0 || len(c.OverlappingReads) == 0 {
 		t.Errorf("with Sentinel alone %d writes and %d reads overlapped: this cut shows nothing", len(c.OverlappingWrites), len(c.OverlappingReads))

@@ -15,7 +15,7 @@ func TestMasterCutOffFor20s(t *testing.T) {
 	t.Parallel()
 	guarded, alone := cutOff(t, downAfter, silently, 20*time.Second)
 	contractOfCutOff(t, guarded, downAfter)
-	sentinelAloneLosesAll(t, alone, downAfter)
+	sentinelAloneLosesAll(t, alone)
 }
 
 // TestContractHoldsAtDownAfter30s is case d where a lease, and all else but the
