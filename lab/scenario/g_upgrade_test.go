@@ -169,7 +169,7 @@ func TestWatchdogInstalledWithWrongCoordinator(t *testing.T) {
 	t.Run("password", func(t *testing.T) {
 		t.Parallel()
 		secured := watched.Options{
-			Cluster: lab.EtcdConfig{RootPassword: "right"},
+			Cluster: lab.EtcdConfig{RootPassword: "right", Args: []string{"--bcrypt-cost=4"}}, // the dear one takes longer than a round here
 			Config:  func(c *watched.Config) { c.Etcd["username"], c.Etcd["password_file"] = "root", secret(t, "right") },
 		}
 		installedWrongly(t, secured, "etcd_auth", func(etcd map[string]any) { etcd["password_file"] = secret(t, "wrong") })
