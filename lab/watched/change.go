@@ -205,3 +205,15 @@ func (c Change) Sum(d time.Duration) string {
 func (c Change) LastAcked() watchdog.Instant {
 	return c.Cut.Max(c.Acked.LastOK().Received)
 }
+
+// FirstError is the first answer that told a client beside the old one that it
+// is served no more; zero: none. It is when clients saw the fence, which the
+// watch on the role may see later.
+func (c Change) FirstError() lab.Answer {
+	for _, a := range c.Failed {
+		if a.Kind != lab.TimedOut {
+			return a
+		}
+	}
+	return lab.Answer{}
+}
