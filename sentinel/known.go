@@ -85,6 +85,7 @@ func (s *State) merge(keep, drop *Member) {
 	if drop.Last.SentAt > keep.Last.SentAt {
 		keep.Last, keep.ListedAt, keep.Tilt, keep.Terms = drop.Last, drop.ListedAt, drop.Tilt, drop.Terms
 		keep.failoverUntil, keep.noneSince = drop.failoverUntil, drop.noneSince
+		keep.quorum, keep.downAfter = drop.quorum, drop.downAfter
 	}
 	keep.hinted = max(keep.hinted, drop.hinted)
 	if keep.RunID == "" {

@@ -49,6 +49,8 @@ type Member struct {
 	noneSince     watchdog.Instant // since when its lists have shown no replica that can be promoted
 	ghostSince    watchdog.Instant // since when nobody names it
 	backAt        watchdog.Instant // of the answer that ended a silence longer than its e_i
+	quorum        int              // of its last answer that named a master: REMOVE and MONITOR
+	downAfter     time.Duration    // take the group away for a moment, not its e_i
 	metAt         watchdog.Instant // when another first named it; zero: configured
 	hinted        uint64           // the highest epoch it was the author of an announcement for, plus one
 }
@@ -142,6 +144,7 @@ func (s *State) Hear(key string, a Answer) (hint watchdog.Announcement, fault st
 	if a.Named == "" {
 		return hint, ""
 	}
+	m.quorum, m.downAfter = a.Master.Quorum, a.Master.DownAfter
 	m.hearTerms(&a, s.ClockRateError)
 	m.failoverUntil = 0
 	if a.Master.failing() {
@@ -323,13 +326,10 @@ func (s *State) Tally(self watchdog.Address, now watchdog.Instant) watchdog.Sent
 
 func (s *State) tallyConfig(t *watchdog.Sentinels, m *Member) {
 	t.SentAt = t.SentAt.Max(m.Last.SentAt)
-	if m.Last.Named == "" {
-		return
-	}
-	if q := m.Last.Master.Quorum; t.Quorum == 0 || q < t.Quorum {
+	if q := m.quorum; q > 0 && (t.Quorum == 0 || q < t.Quorum) {
 		t.Quorum = q
 	}
-	if d := m.Last.Master.DownAfter; t.DownAfter == 0 || d < t.DownAfter {
+	if d := m.downAfter; d > 0 && (t.DownAfter == 0 || d < t.DownAfter) {
 		t.DownAfter = d
 	}
 }

@@ -556,3 +556,18 @@ func TestUnusableAnswers(t *testing.T) {
 		t.Errorf("an unusable answer counted: %+v", s)
 	}
 }
+
+// REMOVE on all, MONITOR a moment later: a Sentinel that does not know the
+// group promotes nobody, and E is what it was.
+func TestRemoveOnAllKeepsE(t *testing.T) {
+	g := newGroup(3)
+	g.all(t, t0, us, 1)
+	before := g.Tally(us, t0)
+	for i := range 3 {
+		g.hear(t, i, Answer{SentAt: t0 + sec, Full: true})
+	}
+	after := g.Tally(us, t0+sec)
+	if after.E != before.E || after.Quorum != before.Quorum || after.DownAfter != before.DownAfter || after.Master != "" {
+		t.Errorf("got E %v, quorum %d, D %v, master %q, was %+v", after.E, after.Quorum, after.DownAfter, after.Master, before)
+	}
+}
