@@ -32,9 +32,7 @@ func TestSentinelResetAndMonitoredAnew(t *testing.T) {
 		}
 	}
 
-	for _, s := range w.Group.Sentinels {
-		monitorAnew(w, s, master)
-	}
+	monitorAnew(w, master, w.Group.Sentinels...)
 	q.waitGeneration(0)
 	w.Pause(downAfterB)
 	w.Group.WaitStable()
@@ -53,12 +51,7 @@ func TestEpochsWiped(t *testing.T) {
 	master := failedOver(w)
 
 	q := expectQuiet(w)
-	for _, s := range w.Group.Sentinels {
-		s.Kill()
-		wipe(t, s, master)
-		s.Restart()
-	}
-	w.Mark("every sentinel.conf was rewritten")
+	rewrite(t, w, master, w.Group.Sentinels)
 	q.waitGeneration(0)
 	w.Group.WaitStable()
 	q.nobodyDeposed(t)

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,13 +28,7 @@ func TestTwoOfFiveSentinelsReachable(t *testing.T) {
 	cut := w.Mark("two of five")
 	w.Partition(w.Hosts, w.Lab.Hosts("d", "e", "f"))
 	w.Dogs[0].WaitPhase("refuse")
-	for _, s := range two {
-		s.Kill()
-		wipe(t, s, other)
-		appendTo(t, s.ConfigFile, "sentinel config-epoch mymaster 9\nsentinel current-epoch 9\n")
-		s.Restart()
-	}
-	w.Mark("the two name %s at epoch 9", other.Name)
+	rewrite(t, w, other, two, "sentinel config-epoch mymaster 9", "sentinel current-epoch 9")
 	for _, d := range w.Dogs {
 		d.WaitFor("hears both", func(s agent.Status) bool {
 			n := 0
@@ -48,8 +43,9 @@ func TestTwoOfFiveSentinelsReachable(t *testing.T) {
 	w.Pause(downAfterB)
 	q.nothingWritten(t)
 	for row, why := range q.decidedSince() {
-		// Hold and refuse is all: nobody is deposed, nobody follows another.
-		if row != 5 && row != 8 && row != 10 && row != 12 {
+		// Whatever the noise of the machine makes of it: nobody is deposed,
+		// nobody follows another.
+		if row == 6 || row == 7 || row == 13 || row == 14 || slices.ContainsFunc(why, moved) {
 			t.Errorf("row %d: %v", row, why)
 		}
 	}
@@ -57,13 +53,17 @@ func TestTwoOfFiveSentinelsReachable(t *testing.T) {
 		t.Errorf("%s was promoted", other.Name)
 	}
 
-	for _, s := range two { // or the epoch would win on the heal, as Sentinel has it
+	// Epoch 9 would win on the heal, for so Sentinel has it: it is undone, and
+	// with the three processes die the connections on which it waits for them.
+	rewrite(t, w, master, two)
+	for _, s := range w.Group.Sentinels[2:] {
 		s.Kill()
-		wipe(t, s, master)
+	}
+	w.Heal()
+	for _, s := range w.Group.Sentinels[2:] {
 		s.Restart()
 	}
 	healed := w.Mark("all five again")
-	w.Heal()
 	w.WaitServing(w.Dogs[0])
 	q.writer.WaitOK(healed, time.Minute)
 	q.nothingWritten(t)
@@ -90,7 +90,7 @@ func TestEqualEpochWithAnotherAddress(t *testing.T) {
 	knock := w.Hosts[2].Writer(lab.LoadConfig{Name: "knock", To: other})
 	reads := w.Hosts[2].Reader(lab.LoadConfig{Name: "reads", To: master})
 
-	monitorAnew(w, w.Group.Sentinels[2], other)
+	monitorAnew(w, other, w.Group.Sentinels[2])
 	w.Pause(downAfterB)
 	q.nobodyDeposed(t)
 	q.nothingWritten(t)
@@ -100,9 +100,7 @@ func TestEqualEpochWithAnotherAddress(t *testing.T) {
 
 	w.Mark("REPLICAOF NO ONE on %s", other.Name)
 	other.Do("REPLICAOF", "NO", "ONE")
-	for _, s := range w.Group.Sentinels[:2] {
-		monitorAnew(w, s, other)
-	}
+	monitorAnew(w, other, w.Group.Sentinels[:2]...)
 	conflict := w.Mark("all name it at epoch 0")
 	for _, d := range w.Dogs {
 		s := d.WaitFor("shows the conflict", func(s agent.Status) bool { return hasFault(s, "conflict") })
@@ -148,7 +146,7 @@ func TestEqualEpochWithAnotherAddress(t *testing.T) {
 		t.Errorf("%d overlapping writes", len(overlap))
 	}
 	first := new.FirstOK().Received
-	if stale := reads.Stop().Received(first, roles[0].BecameReplica(first).After).OK(); len(stale) != 0 {
+	if stale := reads.Stop().Received(first, roles[0].BecameReplica(adopted).After).OK(); len(stale) != 0 {
 		t.Errorf("%d reads answered by the old master after the first write of the new", len(stale))
 	}
 	t.Logf("decided %v; %d writes were refused from the conflict to the adoption", q.decidedSince(), len(old.Received(conflict, adopted).Failed()))

@@ -22,12 +22,7 @@ func TestTemplateWithLastWeeksMaster(t *testing.T) {
 	master := failedOver(w)
 	q := expectQuiet(w)
 
-	for _, s := range w.Group.Sentinels {
-		s.Kill()
-		wipe(t, s, stale)
-		s.Restart()
-	}
-	w.Mark("every sentinel.conf names %s, a replica", stale.Name)
+	rewrite(t, w, stale, w.Group.Sentinels)
 	for _, d := range w.Dogs {
 		d.WaitFor("shows the conflict", func(s agent.Status) bool { return hasFault(s, "conflict") })
 	}
@@ -40,12 +35,8 @@ func TestTemplateWithLastWeeksMaster(t *testing.T) {
 		t.Errorf("deposed: %v", rows[7])
 	}
 
-	for _, s := range w.Group.Sentinels {
-		s.Kill()
-		wipe(t, s, master)
-		s.Restart()
-	}
-	right := w.Mark("every sentinel.conf names %s", master.Name)
+	right := w.Mark("the true master is put into every sentinel.conf")
+	rewrite(t, w, master, w.Group.Sentinels)
 	q.waitGeneration(0)
 	w.WaitServing(dogOf(w, master))
 	q.writer.WaitOK(right, time.Minute)
