@@ -119,7 +119,7 @@ func (ca *CA) sign(template *x509.Certificate, name string) (*x509.Certificate, 
 	for suffix, block := range map[string]*pem.Block{
 		".crt": {Type: "CERTIFICATE", Bytes: der}, ".key": {Type: "PRIVATE KEY", Bytes: private},
 	} {
-		if err := os.WriteFile(filepath.Join(ca.dir, name+suffix), pem.EncodeToMemory(block), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(ca.dir, name+suffix), pem.EncodeToMemory(block), 0o640); err != nil {
 			return nil, nil, fmt.Errorf("write: %w", err)
 		}
 	}

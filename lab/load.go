@@ -27,7 +27,8 @@ type LoadConfig struct {
 	// Timeout is how long an answer is waited for (0: 5 s, so that a held write
 	// is seen to be answered late); the connection is dropped then.
 
-	User, Password string // empty: those of To
+	User, Password string // empty: those of To, or of As
+	As             *Redis // whose credentials and TLS do for all that are found by Sentinels
 }
 
 // Load is a running Writer or Reader.
@@ -63,11 +64,11 @@ func (h *Host) load(c LoadConfig, read bool) *Load {
 		c.Name = h.Name
 	}
 	if c.To != nil {
-		c.Address = c.To.Address
-		if c.Password == "" {
-			as := c.To.sideDoor()
-			c.User, c.Password = as.user, as.password
-		}
+		c.Address, c.As = c.To.Address, c.To
+	}
+	if c.As != nil && c.Password == "" {
+		as := c.As.sideDoor()
+		c.User, c.Password = as.user, as.password
 	}
 	if c.Address == "" && len(c.Sentinels) == 0 {
 		h.lab.t.Fatalf("lab: load %q has neither an address nor Sentinels", c.Name)
@@ -198,10 +199,10 @@ func (d *Load) connect(ctx context.Context) (*wire, string) {
 }
 
 func (d *Load) ca() *CA {
-	if d.config.To == nil {
+	if d.config.As == nil {
 		return nil
 	}
-	return d.config.To.config.TLS
+	return d.config.As.config.TLS
 }
 
 // follow asks the Sentinels in turn, as a client library does.

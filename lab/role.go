@@ -103,7 +103,9 @@ func (w *RoleWatch) run() {
 			w.mu.Unlock()
 			l.MarkAt(c.At, w.redis.Name, "role: %s", role)
 		}
-		last, asked = role, at
+		if last = role; role.Name != "" { // one that says nothing shows no role that it left later
+			asked = at
+		}
 		select {
 		case <-l.ctx.Done():
 			return

@@ -11,8 +11,10 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
@@ -152,9 +154,22 @@ func secure(ctx context.Context, raw net.Conn, conf *tls.Config, at string) (net
 	conn := tls.Client(raw, conf)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		raw.Close()
-		return nil, fmt.Errorf("tls: %w", err)
+		return nil, fmt.Errorf("%w: %w", errHandshake, err)
 	}
 	return conn, nil
+}
+
+var errHandshake = errors.New("tls handshake")
+
+// ofTLS says whether err is a handshake that failed, or an alert by which the
+// Sentinel refused our certificate (in TLS 1.3 that comes after our handshake).
+// A handshake that got no answer, or ended with the Sentinel, tells nothing.
+func ofTLS(err error) bool {
+	if isTimeout(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.EOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		return false
+	}
+	return errors.Is(err, errHandshake) || strings.Contains(err.Error(), "remote error: tls:")
 }
 
 // talk polls over one connection until it fails.
@@ -318,7 +333,9 @@ func (c *conversation) events(conn net.Conn) (good bool, err error) {
 			return false, fmt.Errorf("read SUBSCRIBE: %w", err)
 		}
 		if r.vals[at].kind != '*' {
-			return false, fmt.Errorf("subscribe: %s", r.text(r.vals[at]))
+			err := fmt.Errorf("subscribe: %s", r.text(r.vals[at]))
+			c.w.unsubscribed(c.key, err)
+			return false, err
 		}
 	}
 	c.w.subscribed(c.key)

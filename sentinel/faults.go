@@ -43,30 +43,37 @@ func (w *Watcher) Faults() []Fault {
 }
 
 func (w *Watcher) conversationFaults() []Fault {
-	var refused, garbage []string
-	var why string
+	kinds := map[errorKind][]string{} // of each, the Sentinels and what was last wrong with one
+	var deaf []string
 	for i := range w.state.Members {
 		m := &w.state.Members[i]
 		n := w.notes[m.Key]
-		switch {
-		case n == nil:
-		case n.kind == errorRefused:
-			refused, why = append(refused, m.Key), n.err
-		case n.kind == errorGarbage:
-			garbage = append(garbage, m.Key)
+		if n == nil {
+			continue
+		}
+		if n.kind != errorNone {
+			kinds[n.kind] = append(kinds[n.kind], m.Key+" ("+n.err+")")
+		}
+		if n.deaf != "" && n.kind == errorNone {
+			deaf = append(deaf, m.Key+" ("+n.deaf+")")
 		}
 	}
 	var faults []Fault
-	if refused != nil {
-		faults = append(faults, Fault{"sentinel_auth", severityError,
-			fmt.Sprintf("refused by the sentinels %s: %s", strings.Join(refused, ", "), why),
-			"set the sentinels' username and password (not those of redis); the user needs SUBSCRIBE to all channels, SENTINEL, INFO and PING"})
+	add := func(id, severity, text string, who []string, remedy string) {
+		if who != nil {
+			faults = append(faults, Fault{id, severity, text + " " + strings.Join(who, "; "), remedy})
+		}
 	}
-	if garbage != nil {
-		faults = append(faults, Fault{"sentinel_garbage", severityWarning,
-			fmt.Sprintf("no usable answer from %s", strings.Join(garbage, ", ")),
-			"see the log; is a sentinel listening there?"})
-	}
+	const rights = "the user needs PING, INFO, SUBSCRIBE to all channels and the SENTINEL subcommands that README.md names"
+	add("sentinel_auth", severityError, "refused by sentinel", kinds[errorRefused],
+		"set sentinel_username and sentinel_password_file (not those of redis); "+rights)
+	add("sentinel_tls", severityError, "no TLS connection to sentinel", kinds[errorTLS],
+		"check sentinel_tls: ca, cert and key, the names in the sentinels' certificates (server_name), and whether they speak TLS at this port")
+	add("sentinel_away", severityWarning, "no answer from sentinel", kinds[errorAway],
+		"start it, or let the watchdog reach it: address, firewall, sentinel_tls (a port of TLS closes what is no TLS)")
+	add("sentinel_deaf", severityWarning, "polled only, as it does not let us subscribe: sentinel", deaf, rights)
+	add("sentinel_garbage", severityWarning, "no usable answer from sentinel", kinds[errorGarbage],
+		"see the log; is a sentinel listening there?")
 	return faults
 }
 

@@ -119,7 +119,21 @@ func (w *Watcher) note(key string) *note {
 func (w *Watcher) subscribed(key string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.note(key).subscriptions++
+	n := w.note(key)
+	n.subscriptions++
+	n.deaf = ""
+}
+
+// unsubscribed notes that a Sentinel does not let us subscribe: its polls are
+// answered all the same, so nothing else would tell.
+func (w *Watcher) unsubscribed(key string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := w.note(key)
+	if n.deaf == "" {
+		w.log.Warn("sentinel does not let us subscribe", "group", w.cfg.Group, "sentinel", key, "error", err)
+	}
+	n.deaf = err.Error()
 }
 
 // noteGood and noteError log the first and the last of a streak.
@@ -141,6 +155,8 @@ func (w *Watcher) noteError(key string, err error) {
 	switch {
 	case errors.Is(err, errRefused):
 		kind = errorRefused
+	case ofTLS(err):
+		kind = errorTLS
 	case errors.Is(err, errProtocol):
 		kind = errorGarbage
 		n.garbage++
@@ -156,6 +172,8 @@ func (w *Watcher) noteError(key string, err error) {
 		switch kind {
 		case errorRefused:
 			w.log.Error("sentinel refuses us", "group", w.cfg.Group, "sentinel", key, "error", err)
+		case errorTLS:
+			w.log.Error("no TLS connection to sentinel", "group", w.cfg.Group, "sentinel", key, "error", err)
 		case errorGarbage:
 			w.log.Warn("sentinel answers garbage", "group", w.cfg.Group, "sentinel", key, "error", err)
 		default:

@@ -178,6 +178,13 @@ func decide(p Policy, s State, now Instant) Verdict {
 	case now < s.hintUntil && v.certifiedServes(p, now):
 		return verdict(RowHint, "unchecked_announcement", Gate{Access: Hold, Arm: v.certifiedUntil(p)}, s.keepGrant(p, v, now))
 
+	// Opened by the way out: the Sentinels hold us down for the fence that was,
+	// until their next INFO, also while they have nobody to promote. Locked till
+	// then; fencing again now would go on for ever.
+	case v.inForce && v.fresh && s.Memory.OpenedLate == r.RunID && now.Sub(s.Memory.OpenedAt) < roleTermToOpen &&
+		(now >= v.act || s.Sentinels.RoleTerm != Never):
+		return verdict(RowClaim, "opened_not_yet_certified", Gate{Access: Lock}, s.keepGrant(p, v, now))
+
 	// 9. Both witnesses stand.
 	case v.inForce && v.fresh && now < v.act:
 		return verdict(RowServe, "granted", Gate{Access: Serve, Arm: v.act.Min(v.lapse)}, s.keepGrant(p, v, now))
@@ -195,10 +202,6 @@ func decide(p Policy, s State, now Instant) Verdict {
 	// written here would be thrown away on the heal.
 	case v.inForce && v.fresh && p.SentinelsLost == SentinelsLostServe:
 		return verdict(RowUncertified, "sentinels_lost_serve", Gate{Access: Serve, Arm: v.lapse}, s.keepGrant(p, v, now))
-	case v.inForce && v.fresh && s.Memory.OpenedLate == r.RunID && now.Sub(s.Memory.OpenedAt) < roleTermToOpen:
-		// Opened by the way out: the Sentinels hold us down for the fence that
-		// was, until their next INFO. Fencing again now would go on for ever.
-		return verdict(RowClaim, "opened_not_yet_certified", Gate{Access: Lock}, s.keepGrant(p, v, now))
 	case v.inForce && v.fresh:
 		return verdict(RowUncertified, "sentinels_do_not_certify", refuse(since.Add(v.Act)), s.keepGrant(p, v, now))
 
