@@ -99,6 +99,12 @@ func configFor(seed uint64) Config {
 	c.InstallAt = 3 * sec
 	c.WatchFrom = watchdog.Instant(14 * sec)
 	c.HeldAtMost = min(c.DownAfter/4, 500*ms) + 350*ms
+	if c.DownAfter < 5*sec {
+		// For 5 s after a failover Sentinel still counts what the others told
+		// it about the old master: alone it can hold the new one o_down. It is heard of when it has seen
+		// the promotion.
+		c.ReadSlack = 1500 * ms
+	}
 	if c.Quorum <= c.Sentinels/2 {
 		// A minority that is cut off may hold the master down and wait for
 		// votes: on the heal it promotes within three ticks, before it is
