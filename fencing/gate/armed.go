@@ -130,6 +130,7 @@ func (g *Gate) armStep(ctx context.Context, want watchdog.Gate) (bool, error) {
 	now := g.conf.Now()
 	if !armWanted(want) || w.seen.Role != watchdog.Master {
 		w.armFailing = 0 // of a time that is over
+		g.clearFault("armed_off")
 		return false, nil
 	}
 	if want.Arm.Sub(now) < armLeast {

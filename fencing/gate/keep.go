@@ -42,8 +42,11 @@ func (g *Gate) keep(ctx context.Context) {
 			poke(g.wake)
 		}
 		backoff = min(2*backoff, most)
-		if crowded(err) || handless {
-			backoff = min(backoff, 5*least) // a place comes free when somebody leaves
+		switch {
+		case handless: // a Redis that is started again may be one to be fenced
+			backoff = min(backoff, least/2)
+		case crowded(err): // a place comes free when somebody leaves
+			backoff = min(backoff, 5*least)
 		}
 		if left := backoff - time.Since(begun); left > 0 {
 			sleep(ctx, left)
