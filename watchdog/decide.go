@@ -210,8 +210,8 @@ func decide(p Policy, s State, now Instant) Verdict {
 		return s.isolated(p, v, now, verdict)
 
 	// 13. The truth names us and we hold no grant: locked until we do. Not one
-	// that has served and may have been replaced since: it would answer reads.
-	case v.truthUs && (!v.lastOurs || now < v.act || p.SentinelsLost == SentinelsLostServe):
+	// that may have been replaced since: it would answer reads.
+	case v.truthUs && (now < v.act || s.young(now) || !s.Memory.Enrolled || p.SentinelsLost == SentinelsLostServe):
 		return s.claiming(p, v, now, verdict)
 	}
 	// 14. Anything else: nobody vouches for this master.
@@ -342,6 +342,13 @@ func (s State) shut(p Policy, v view, now Instant) string {
 		return "data_behind"
 	}
 	return ""
+}
+
+// young says that it was promoted so lately that the Sentinels' evidence may
+// still be about the time before, and that it has not been granted since.
+func (s State) young(now Instant) bool {
+	m := s.Memory
+	return m.Promoted != "" && m.Promoted == s.Redis.RunID && now.Sub(m.PromotedAt) <= promotionTerm
 }
 
 // justPromoted is row 6's condition.
