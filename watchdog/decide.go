@@ -61,6 +61,7 @@ type view struct {
 
 	e         Instant // E, or what an earlier life of this watchdog knew of it
 	act       Instant // E - A
+	doubt     Instant // from here on the Sentinels' word is running out: a healthy group has renewed it long ago
 	lapse     Instant // L - A
 	fresh     bool    // the coordinator's last good renewal is young
 	absent    bool    // the coordinator answers and says the grant is not ours
@@ -78,6 +79,7 @@ func look(p Policy, s State, now Instant) view {
 	v.truth, v.conflict = s.truth()
 	v.e = s.earliest(v.Act)
 	v.act, v.lapse = v.e.Add(-v.Act), g.Until.Add(-v.Act)
+	v.doubt = v.act.Add(-v.doubtFor())
 	v.inForce = s.granted(now)
 	v.fresh = g.Ours && g.RenewedAt != 0 && now.Sub(g.RenewedAt) <= v.SuspectAfter
 	v.absent = !g.Ours && s.Coordinator.RoundAt != 0 && now.Sub(s.Coordinator.RoundAt) <= v.SuspectAfter
@@ -184,6 +186,13 @@ func decide(p Policy, s State, now Instant) Verdict {
 	case v.inForce && v.fresh && s.Memory.OpenedLate == r.RunID && now.Sub(s.Memory.OpenedAt) < roleTermToOpen &&
 		(now >= v.act || s.Sentinels.RoleTerm != Never):
 		return verdict(RowClaim, "opened_not_yet_certified", Gate{Access: Lock}, s.keepGrant(p, v, now))
+
+	// 10 (first half). The Sentinels' word runs out. If they are on the other
+	// side they promote another, and the heal throws away what is written from
+	// now on: let the writers wait for what comes, their word or the refusal.
+	case v.inForce && v.fresh && !v.starting && now < v.act && now >= v.doubt && p.SentinelsLost == SentinelsLostRefuse &&
+		now.Sub(s.HoldSince.orNow(now)) < v.DownAfter/2:
+		return verdict(RowUncertified, "sentinels_fall_silent", Gate{Access: Hold, Arm: v.act.Min(v.lapse)}, s.keepGrant(p, v, now))
 
 	// 9. Both witnesses stand.
 	case v.inForce && v.fresh && now < v.act:

@@ -10,7 +10,7 @@ func NextEdge(p Policy, s State, now Instant) Instant {
 	g, m := s.Coordinator.Grant, s.Memory
 	next := Never
 	for _, at := range [...]Instant{
-		v.act, v.lapse, g.Until, s.hintUntil, s.Coordinator.Orders.Maintenance,
+		v.act, v.doubt, v.lapse, g.Until, s.hintUntil, s.Coordinator.Orders.Maintenance,
 		after(g.RenewedAt, v.SuspectAfter),
 		after(s.Coordinator.RoundAt, v.SuspectAfter),
 		after(s.Sentinels.EFrom, v.Uncertified),

@@ -66,6 +66,13 @@ func (l *law) hold(t *testing.T, p Policy, was State, now Instant, e Event, s St
 func (l *law) follow(now Instant, e Event, s State) {
 	switch e := e.(type) {
 	case Redis:
+		// What an answer did not tell is as it was, as for the core.
+		if e.Role == RoleUnknown {
+			e.Role = l.role
+		}
+		if e.RunID == "" {
+			e.RunID = l.run
+		}
 		if e.Role == RoleUnknown || e.RunID == "" {
 			break
 		}
@@ -138,7 +145,7 @@ func access(p Policy, s State) string {
 	case Serve:
 		in = v.Row == RowServe || v.Row == RowCertified || v.Row == RowUncertified && p.SentinelsLost == SentinelsLostServe
 	case Hold:
-		in = v.Row == RowHint || v.Row == RowIsolated || v.Row == RowClaim
+		in = v.Row == RowHint || v.Row == RowIsolated || v.Row == RowClaim || v.Row == RowUncertified && p.SentinelsLost == SentinelsLostRefuse
 	case Lock:
 		in = v.Row == RowFenced || v.Row == RowPromoted || v.Row == RowClaim
 	case Follow:
@@ -173,9 +180,9 @@ func arm(p Policy, s State, f facts, now Instant) string {
 		return "I2: clients may write and no armed fence is wanted"
 	case g.Arm <= now:
 		return fmt.Sprintf("the armed fence would fire at once (%v ago)", now.Sub(g.Arm))
-	case row != RowUncertified && g.Arm > f.act:
+	case (row != RowUncertified || p.SentinelsLost == SentinelsLostRefuse) && g.Arm > f.act:
 		return fmt.Sprintf("I2: armed %v after E - A", g.Arm.Sub(f.act))
-	case row == RowUncertified && g.Arm != f.lapse:
+	case row == RowUncertified && p.SentinelsLost == SentinelsLostServe && g.Arm != f.lapse:
 		return "I2: sentinels_lost: serve is not armed at L - A"
 	case byGrant && g.Arm > f.lapse:
 		return fmt.Sprintf("I2: armed %v after L - A", g.Arm.Sub(f.lapse))

@@ -53,6 +53,14 @@ func (p Policy) Timing(d time.Duration) Timing {
 	return t
 }
 
+// doubtFor is how long before E - A writers are held: half of D, less where a
+// healthy group comes that near. There every ping of Sentinel (1 s, or D if
+// shorter) and every poll renews E, and silence is suspect after Uncertified.
+func (t Timing) doubtFor() time.Duration {
+	healthy := t.DownAfter - min(time.Second, t.DownAfter) - t.Poll - t.Act
+	return clamp(healthy-t.Uncertified, 0, t.DownAfter/2)
+}
+
 // Kept says whether the timing leaves room for the promise (two renewals
 // between a lost answer and the refusal), and if not, why, with the numbers.
 func (t Timing) Kept() (bool, string) {
