@@ -84,6 +84,7 @@ type note struct {
 	failures      uint64
 	garbage       uint64
 	subscriptions uint64
+	deaf          string // why the last subscription was refused; empty: it was not
 }
 
 type errorKind uint8
@@ -91,6 +92,7 @@ type errorKind uint8
 const (
 	errorNone errorKind = iota
 	errorAway           // no connection, or no answer in time
+	errorTLS            // no handshake, or our certificate was not taken
 	errorRefused
 	errorGarbage
 )
