@@ -62,6 +62,7 @@ func (g *Gate) fenceOnce(ctx context.Context) time.Duration {
 	at := g.wantedAt
 	begun := g.conf.Now()
 	k := h.send(g.fence.bytes, g.fence.n, begun, nil)
+	g.fenceSent = true
 	g.mu.Unlock()
 	g.fail("gate.fence.sent")
 	re := g.awaitFence(ctx, k)
@@ -135,7 +136,7 @@ func (g *Gate) judge(re []reply) (proved bool, again time.Duration) {
 		return false, refenceEvery
 	}
 	for _, r := range re[:n-3] {
-		if r.errorIs("EXECABORT") || (r.unknownCommand() && re[0].isError()) {
+		if r.errorIs("EXECABORT") || (r.unknownCommand() && (re[0].isError() || re[1].isError())) {
 			return false, 0
 		}
 	}

@@ -96,6 +96,7 @@ type Gate struct {
 	want      watchdog.Gate
 	wanted    bool             // a want has come
 	wantedAt  watchdog.Instant // when its Access was first wanted
+	fenceSent bool             // since Refuse is wanted
 	hand      *conn
 	spares    []*conn
 	handless  watchdog.Instant // since when there is no hand
@@ -203,7 +204,7 @@ func (g *Gate) Want(w watchdog.Gate) {
 		g.stopped, g.stopAgain = false, 0
 	}
 	if first || old.Access != w.Access {
-		g.wantedAt = now
+		g.wantedAt, g.fenceSent = now, false
 	}
 	g.mu.Unlock()
 	if urgent && (w.Access == watchdog.Refuse || w.Access == watchdog.Hold) {

@@ -67,8 +67,11 @@ func (g *Gate) unreached(err error, handless bool) {
 			Remedy: "check nodes[].tls: ca, cert and key, the names in Redis' certificate (server_name), and whether Redis speaks TLS at this port",
 		})
 	case handless:
+		g.mu.Lock()
+		never := g.seen.RunID == "" // perhaps it is not where we are told to look
+		g.mu.Unlock()
 		g.setFault(Fault{
-			ID:     "redis_unreachable",
+			ID: "redis_unreachable", Error: never,
 			Text:   "no connection to Redis at " + g.where() + ": " + err.Error(),
 			Remedy: "start Redis, or check address, socket and tls of nodes[] (a port of TLS closes what is no TLS)",
 		})

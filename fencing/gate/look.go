@@ -85,7 +85,11 @@ func (g *Gate) compose(h *conn, want watchdog.Gate, now watchdog.Instant) *look 
 	}
 	w.dirty = false
 	g.inquire(l, put, fresh, now)
-	if seen.Role == watchdog.Nowhere || want.Access == watchdog.Refuse {
+	g.mu.Lock()
+	sent := g.fenceSent
+	g.mu.Unlock()
+	// Never ahead of the fence: while writers are held DEL would hold it up.
+	if seen.Role == watchdog.Nowhere || want.Access == watchdog.Refuse && sent {
 		put(func(r reply) { l.get = r }, "GET", probeKey)
 		put(func(r reply) { l.del = r }, "DEL", probeKey)
 	}

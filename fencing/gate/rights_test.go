@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,6 +104,59 @@ func TestRedisThatCannotBeFencedIsKilled(t *testing.T) {
 				t.Errorf("kills: got %d, want 1", n)
 			}
 		})
+	}
+}
+
+// The pause that held writers is lifted by the fence. What cannot be fenced
+// must not take them for it: another master may have been promoted.
+func TestHeldWriteIsRefusedWhereTheFenceFails(t *testing.T) {
+	for _, denied := range []string{"-replicaof", "-replicaof -client|kill", "-multi -replicaof"} {
+		t.Run(denied, func(t *testing.T) {
+			s, l := withoutRight(t, denied)
+			refusedAfterHold(t, s, l)
+		})
+	}
+	t.Run("taken away at the last moment", func(t *testing.T) {
+		s, l := withoutRight(t, "")
+		s.do("ACL", "SETUSER", "w", "-replicaof")
+		refusedAfterHold(t, s, l)
+	})
+}
+
+func refusedAfterHold(t *testing.T, s *server, l *lab) {
+	t.Helper()
+	l.Want(watchdog.Gate{Access: watchdog.Hold})
+	l.sees("a hold", func(r watchdog.Redis) bool { return r.Held })
+	answer := make(chan reply, 1)
+	write := func() {
+		c := s.client()
+		go func() {
+			r, _ := c.try("SET", "held", "1")
+			answer <- r
+		}()
+	}
+	write()
+	eventually(t, "the write waits", func() bool {
+		select {
+		case <-answer: // the hold was late on a busy machine
+			write()
+		default:
+		}
+		for client := range strings.Lines(s.do("CLIENT", "LIST").text) {
+			if strings.Contains(client, " cmd=set ") && strings.Contains(client, " flags=b ") {
+				return true
+			}
+		}
+		return false
+	})
+	l.Want(refuse())
+	select {
+	case r := <-answer:
+		if r.ok() {
+			t.Errorf("the held write was acknowledged")
+		}
+	case <-time.After(patience):
+		t.Error("the held write was never answered")
 	}
 }
 

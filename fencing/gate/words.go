@@ -81,7 +81,9 @@ func fenceBody(w words, c capabilities) script {
 		s = s.with(w, "CONFIG", "SET", keyPrio, vetoValue)
 		s = s.with(w, "CONFIG", "SET", keyLock, lockValue)
 	}
-	s = s.with(w, "REPLICAOF", nowhereHost, strconv.Itoa(nowherePort))
+	if c.ReplicaOf {
+		s = s.with(w, "REPLICAOF", nowhereHost, strconv.Itoa(nowherePort))
+	}
 	if c.Kill {
 		s = s.with(w, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 		s = s.with(w, "CLIENT", "KILL", "TYPE", "pubsub")
@@ -100,13 +102,19 @@ func probes(w words) script {
 	return script{}.with(w, "ROLE").with(w, "GET", probeKey).with(w, "DEL", probeKey)
 }
 
-// fenceScript is what the watchdog sends when clients are to be refused.
+// fenceScript is what the watchdog sends when clients are to be refused. The
+// lock goes before the rest and the pause is lifted after it: should Redis not
+// take the rest, the writers that wait are refused all the same, and where
+// nothing refuses them they wait on.
 func fenceScript(w words, c capabilities) script {
 	s := fenceBody(w, c)
 	if c.Multi {
 		s = whole(w, s)
+		if c.Config {
+			s = script{}.with(w, "CONFIG", "SET", keyLock, lockValue).then(s)
+		}
 	}
-	if c.PauseWrite {
+	if c.PauseWrite && (c.Config || c.ReplicaOf) {
 		s = s.with(w, "CLIENT", "UNPAUSE")
 	}
 	return s.then(probes(w))

@@ -34,6 +34,7 @@ type worker struct {
 	smallDue      bool     // they are to be tried
 	small         smallCheck
 	heldAt        watchdog.Instant // the last CLIENT PAUSE of ours; zero: none, or taken back
+	openedAt      watchdog.Instant // when the log was last told of an opening
 	followedAt    watchdog.Instant // the last REPLICAOF of ours
 	followed      watchdog.Address
 
@@ -190,12 +191,17 @@ func (g *Gate) unhold(ctx context.Context, want watchdog.Gate) (bool, error) {
 	return true, nil
 }
 
+const openAgain = time.Minute // between two lines of the log about openings that fail
+
 // openUp makes the fenced Redis a master, locked. The originals come back when
 // it is seen to be one.
 func (g *Gate) openUp(ctx context.Context, want watchdog.Gate) (bool, error) {
 	w := &g.worker
 	g.fail("gate.unfence.begun")
-	g.log.Info("making the fenced Redis a master again, locked")
+	if now := g.conf.Now(); w.openedAt == 0 || now.Sub(w.openedAt) > openAgain { // refused, it is tried at every turn
+		g.log.Info("making the fenced Redis a master again, locked")
+		w.openedAt = now
+	}
 	re, err := g.change(ctx, want, openScript(g.words, w.cur.lag))
 	if err != nil {
 		return false, err
