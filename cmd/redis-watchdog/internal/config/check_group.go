@@ -19,7 +19,7 @@ var (
 // usedCommands are those of Redis that may be renamed without our going blind,
 // once we are told the new name.
 func usedCommands() []string {
-	return []string{"client", "config", "exec", "get", "info", "multi", "ping", "replicaof", "role", "set", "xread"}
+	return []string{"auth", "client", "config", "del", "exec", "failover", "get", "hello", "info", "multi", "ping", "replicaof", "role", "xread"}
 }
 
 func (c *checker) checkGroup(key string, g *Group, names, redis map[string]string) {
