@@ -324,8 +324,9 @@ func TestCredentials(t *testing.T) {
 		{"missing", Config{Sentinels: addresses(shut), Group: "g2"}, "sentinel_auth"},
 		{"unknown user", Config{Sentinels: addresses(shut), Group: "g2", Username: "nobody", Password: "secret"}, "sentinel_auth"},
 		{"TLS", Config{Sentinels: addresses(safe), Group: "g3", TLS: ca.ClientConfig()}, ""},
-		{"TLS where there is none", Config{Sentinels: addresses(open), TLS: ca.ClientConfig()}, "sentinel_minority"},
-		{"no TLS where there is", Config{Sentinels: addresses(safe), Group: "g3"}, "sentinel_minority"},
+		{"TLS where there is none", Config{Sentinels: addresses(open), TLS: ca.ClientConfig()}, "sentinel_away"},
+		{"no TLS where there is", Config{Sentinels: addresses(safe), Group: "g3"}, "sentinel_away"},
+		{"another authority's", Config{Sentinels: addresses(safe), Group: "g3", TLS: l.CA().ClientConfig()}, "sentinel_tls"},
 		{"another group", Config{Sentinels: addresses(open), Group: "g9"}, "sentinel_unknown_group"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
