@@ -180,7 +180,7 @@ func (m Monitor) withDefaults() Monitor {
 // Try sends one command from the Sentinel's own host, so that no cut is in
 // between. The reply is a string, int64, nil or []any.
 func (s *Sentinel) Try(args ...any) (any, error) {
-	w, err := dialWire(s.Host.lab.ctx, s.dial, "tcp", s.Address, login{"", s.config.Password}, time.Second)
+	w, err := dialWire(s.Host.lab.ctx, s.dial, "tcp", s.Address, login{"", s.config.Password}, 3*time.Second)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func (w *World) Sides(old *lab.Redis, hosts ...*lab.Host) *Sides {
 			return -cmp.Compare(distance(a, h), distance(b, h))
 		})
 		known := lab.LoadConfig{Name: h.Name + "-known", To: old, Connections: 2, Rate: 60}
-		found := lab.LoadConfig{Name: h.Name + "-found", Sentinels: near, Group: w.Group.Name, Connections: 2, Rate: 60}
+		found := lab.LoadConfig{Name: h.Name + "-found", Sentinels: near, Group: w.Group.Name, As: old, Connections: 2, Rate: 60}
 		c.writers = append(c.writers, h.Writer(known), h.Writer(found))
 		c.readers = append(c.readers, h.Reader(known), h.Reader(found))
 	}
@@ -71,6 +71,7 @@ type Change struct {
 	Healed   watchdog.Instant
 
 	Fenced   lab.RoleChange // the old one was made a replica of nowhere; At is zero: never
+	Down     lab.RoleChange // the old one ended, or hung; At is zero: never
 	Promoted lab.RoleChange // the new one turned master
 	Rejoined lab.RoleChange // the old one was a replica in step, after the heal; At is zero: never
 
@@ -172,6 +173,7 @@ func (c *Cutting) Heal() Change {
 		return out // nobody was
 	}
 	out.Fenced, _ = old.First(c.cut, func(r lab.Role) bool { return r.Name == "slave" && r.Following == "127.0.0.1:0" })
+	out.Down, _ = old.First(c.cut, func(r lab.Role) bool { return r.Name == "" })
 	out.Promoted, out.Rejoined = promoted.BecameMaster(c.cut), old.BecameReplica(healed)
 	out.OverlappingWrites = lab.OverlappingWrites(writes.On(c.old.Address), writes.On(out.New.Address))
 	out.OverlappingReads = lab.OverlappingReads(reads, c.old, old, out.Promoted)

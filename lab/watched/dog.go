@@ -37,8 +37,9 @@ type Dog struct {
 	Redis      *lab.Redis
 	HTTP       string // "ip:port" of its pages, on its own host
 	ConfigFile string
-	Binary     string   // of the next start
-	Systemd    *Manager // stands in for the service manager's descriptor store; nil: none
+	Binary     string        // of the next start
+	Systemd    *Manager      // stands in for the service manager's descriptor store; nil: none
+	Config     func() Config // the configuration it was made with, anew at every call
 
 	client *http.Client
 	lab    *lab.Lab
@@ -92,7 +93,8 @@ func (w *World) newDog(h *lab.Host, r *lab.Redis, o Options) *Dog {
 	d.HTTP = net.JoinHostPort("127.0.0.1", fmt.Sprint(h.Port(26380)))
 	d.client = &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DialContext: h.Dial, DisableKeepAlives: true}}
 	d.ConfigFile = filepath.Join(d.Dir, "config.yaml")
-	d.Write(w.config(d, o))
+	d.Config = func() Config { return w.config(d, o) }
+	d.Write(d.Config())
 	return d
 }
 

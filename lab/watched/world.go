@@ -158,8 +158,10 @@ func (w *World) Store(h *lab.Host) *grant.Store {
 	if w.store != nil {
 		return w.store
 	}
+	as := w.Etcd.ClientConfig(h)
 	s, err := grant.Open(grant.Config{
-		Endpoints: w.Etcd.Endpoints(), DialContext: h.Dial, Now: lab.Now, Log: hclog.NewNullLogger(),
+		Endpoints: as.Endpoints, Username: as.Username, Password: as.Password, TLS: as.TLS,
+		DialContext: h.Dial, Now: lab.Now, Log: hclog.NewNullLogger(),
 	})
 	if err != nil {
 		w.T.Fatalf("open store: %v", err)
