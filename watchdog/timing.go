@@ -48,8 +48,11 @@ func (p Policy) Timing(d time.Duration) Timing {
 	t.HintHold = orDefault(p.HintHold, min(d/4, 500*time.Millisecond))
 	t.LeaseTTL = max(minLeaseTTL, (d - time.Second).Truncate(time.Second))
 	t.Margin = max(50*time.Millisecond, t.LeaseTTL/50)
-	t.Round = t.SuspectAfter / 2
-	t.Poll = t.SuspectAfter / 2
+	// As seldom as leaves an answer a fifth of the suspicion to come in. A
+	// suspicion alone changes nothing for clients, and has every Sentinel
+	// polled at once; a Sentinel's answer has half a suspicion more.
+	t.Round = t.SuspectAfter * 4 / 5
+	t.Poll = t.Round
 	return t
 }
 
@@ -64,6 +67,9 @@ func (t Timing) doubtFor() time.Duration {
 // Kept says whether the timing leaves room for the promise (two renewals
 // between a lost answer and the refusal), and if not, why, with the numbers.
 func (t Timing) Kept() (bool, string) {
+	if t.LeaseTTL >= t.DownAfter {
+		return false, fmt.Sprintf("the grant's lease (%v) must be below down-after-milliseconds (%v): etcd grants no shorter one", t.LeaseTTL, t.DownAfter)
+	}
 	// E is at least D less one ping period of Sentinel (1 s, or D if shorter)
 	// less one poll ahead of the last good answer.
 	ping := min(time.Second, t.DownAfter)
@@ -75,9 +81,6 @@ func (t Timing) Kept() (bool, string) {
 	if left, need := t.LeaseTTL-t.Margin-t.Act, t.SuspectAfter+2*t.Round; left < need {
 		return false, fmt.Sprintf("the grant's lease (%v) less margin (%v) and time to act (%v) leaves %v: less than two renewals after the suspicion (%v)",
 			t.LeaseTTL, t.Margin, t.Act, left, need)
-	}
-	if t.LeaseTTL >= t.DownAfter {
-		return false, fmt.Sprintf("the grant's lease (%v) must be below down-after-milliseconds (%v): etcd grants no shorter one", t.LeaseTTL, t.DownAfter)
 	}
 	return true, ""
 }

@@ -37,6 +37,12 @@ func (t Instant) Sub(u Instant) time.Duration {
 	return time.Duration(t - u)
 }
 
+// Beat is the next instant after t at which everybody acts who acts every so
+// often: a multiple of every. Who wakes together costs the host one wakeup.
+func (t Instant) Beat(every time.Duration) Instant {
+	return t.Add(every - time.Duration(t)%every)
+}
+
 // Min is the earlier of the two.
 func (t Instant) Min(u Instant) Instant {
 	if u < t {

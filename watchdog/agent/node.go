@@ -182,12 +182,11 @@ func (n *Node) turnOnce(now watchdog.Instant) (watchdog.State, []Step) {
 // pause is how long the loop may sleep: until the next instant at which the
 // passing of time alone could change the verdict, and never long.
 func (n *Node) pause(s watchdog.State, now watchdog.Instant) time.Duration {
-	longest := 250 * time.Millisecond
-	if at := watchdog.NextEdge(n.cfg.Policy, s, now); at.Sub(now) < longest {
-		return max(at.Sub(now), time.Millisecond)
-	}
-	return longest
+	next := now.Beat(longestPause).Min(watchdog.NextEdge(n.cfg.Policy, s, now))
+	return max(next.Sub(now), time.Millisecond)
 }
+
+const longestPause = time.Second
 
 // State is a copy of what the node knows.
 func (n *Node) State() watchdog.State {

@@ -100,7 +100,7 @@ func (d *dog) boot() {
 		d.feed(watchdog.Vetoed{Veto: true})
 	}
 	d.every(90*ms, 110*ms, func() {
-		if d.calm++; d.calm >= 2 || d.core.Want().Gate.Access != watchdog.Serve && d.core.Want().Gate.Access != watchdog.Follow || !d.r.prepared {
+		if d.calm++; time.Duration(d.calm)*100*ms >= t.Poll || d.core.Want().Gate.Access != watchdog.Serve && d.core.Want().Gate.Access != watchdog.Follow || !d.r.prepared {
 			d.calm = 0
 			d.r.prepared = d.r.up
 			d.poll()
@@ -136,9 +136,9 @@ func (d *dog) die(why string, orderly bool) {
 
 // pace is the Watcher's.
 func (d *dog) pace() {
-	d.pollEvery = min(max(d.w.DownAfter/8, 100*ms), 500*ms)
-	d.tally.FreshFor = 3*d.pollEvery + min(2*d.pollEvery, 500*ms)
-	d.tally.ListFor = d.tally.FreshFor + 2*sec + d.pollEvery
+	d.pollEvery = max(d.policy.Timing(d.w.DownAfter).Poll, 100*ms)
+	d.tally.FreshFor = 2*d.pollEvery + min(2*d.pollEvery, 500*ms)
+	d.tally.ListFor = d.tally.FreshFor + 5*sec + d.pollEvery
 }
 
 // feed is the agent's loop.
@@ -154,6 +154,7 @@ func (d *dog) feed(e watchdog.Event) {
 	}
 	d.wakeAt(watchdog.NextEdge(d.policy, d.core, d.now()))
 	want := d.core.Want()
+	hurry := want.Grant != d.last.Grant || want.Propose != d.last.Propose
 	if want.PollNow && !d.last.PollNow {
 		d.after(0, d.pollSentinels)
 	}
@@ -164,7 +165,7 @@ func (d *dog) feed(e watchdog.Event) {
 		d.last = want
 		d.apply()
 	}
-	if want.Grant != d.last.Grant || want.Propose != d.last.Propose {
+	if hurry {
 		d.coord.hurry()
 	}
 	d.last = want
