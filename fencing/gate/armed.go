@@ -108,11 +108,18 @@ func (g *Gate) armDue(want watchdog.Gate) watchdog.Instant {
 	if cur.short(want, g.conf.Now()) {
 		return g.conf.Now()
 	}
-	half := cur.deadline.Add(-cur.had / 2)
+	// Every want and every look puts it off once half is gone: this is for the
+	// day they are late.
+	third := cur.deadline.Add(-cur.had / 3)
 	if want.Arm < cur.deadline.Add(armGain) { // it may move on any moment
-		return half.Max(g.conf.Now().Add(cur.had / 8))
+		return third.Max(g.conf.Now().Add(cur.had / 8))
 	}
-	return half
+	return third
+}
+
+// aged says whether it is to be put off as soon as the deadline allows.
+func (a *armed) aged(now watchdog.Instant) bool {
+	return a.deadline != 0 && a.deadline.Sub(now) < a.had/2
 }
 
 // short says that it was armed when the evidence was nearly out, and that what
@@ -137,7 +144,7 @@ func (g *Gate) armStep(ctx context.Context, want watchdog.Gate) (bool, error) {
 		return false, nil
 	}
 	needed := cur == nil || cur.deadline > want.Arm ||
-		(cur.deadline.Sub(now) < cur.had/2 && want.Arm > cur.deadline.Add(armGain)) || cur.short(want, now)
+		(cur.aged(now) && want.Arm > cur.deadline.Add(armGain)) || cur.short(want, now)
 	if !needed {
 		if w.armFailing == 0 && len(all) > 1 {
 			return false, g.takeDown(ctx, want, all, cur) // one that could not be killed at the time

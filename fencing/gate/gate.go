@@ -60,7 +60,8 @@ type Config struct {
 	// what it was given counts as kept when it returns nil. nil: not kept.
 	Record func(Originals) error
 
-	// PollEvery is how often Redis is looked at when all is calm; zero: 250 ms.
+	// PollEvery is how often Redis is looked at when all is calm, until
+	// SetPollEvery says otherwise; zero: 250 ms.
 	PollEvery time.Duration
 
 	// Failpoint is called at every named step; for crash tests. nil: none.
@@ -71,6 +72,7 @@ const (
 	defaultPoll  = 250 * time.Millisecond
 	briskPoll    = 100 * time.Millisecond // while holding, shut or opening
 	lookTimeout  = 300 * time.Millisecond // after which a Redis is called silent
+	lookFresh    = 50 * time.Millisecond  // a look this young is not taken again for a deadline that moved
 	stepTimeout  = time.Second            // for a change that is not the fence
 	pauseFor     = 300 * time.Millisecond // one CLIENT PAUSE
 	fenceRetry   = 20 * time.Millisecond  // after -BUSY
@@ -119,6 +121,7 @@ type Gate struct {
 
 	commands atomic.Int64
 	garbage  atomic.Int64
+	every    atomic.Int64 // the poll period in force
 
 	worker worker // touched by the worker's goroutine only
 }
@@ -158,6 +161,7 @@ func New(conf Config) (*Gate, error) {
 		storer:    newScribe(),
 	}
 	g.details.LagSeconds = -1
+	g.every.Store(int64(conf.PollEvery))
 	g.worker.originals = conf.Originals
 	g.worker.kept = conf.Originals
 	g.prepare(assumed())
@@ -193,10 +197,11 @@ func (g *Gate) Want(w watchdog.Gate) {
 	now := g.conf.Now()
 	g.mu.Lock()
 	old, first := g.want, !g.wanted
-	// A deadline that only moves on is looked at when the worker next turns.
+	// A deadline that only moves on is of no interest before the fence that
+	// stands is to be put off.
 	news := first || !same(old, w) || armWanted(old) != armWanted(w)
 	for _, a := range g.standing {
-		news = news || (w.Arm != old.Arm && w.Arm < a.deadline)
+		news = news || w.Arm != old.Arm && (w.Arm < a.deadline || a.aged(now) || a.short(w, now))
 	}
 	urgent := first || old.Access != w.Access || old.StopBy != w.StopBy
 	g.want, g.wanted = w, true
@@ -214,6 +219,10 @@ func (g *Gate) Want(w watchdog.Gate) {
 		poke(g.wake)
 	}
 }
+
+// SetPollEvery says how often Redis is looked at when all is calm. It never
+// blocks.
+func (g *Gate) SetPollEvery(d time.Duration) { g.every.Store(int64(d)) }
 
 // Poke makes the gate look at Redis now.
 func (g *Gate) Poke() {

@@ -2,8 +2,8 @@ package gate
 
 // Looking at Redis: one pipelined write, answers folded into watchdog.Redis.
 //
-// Beside a calm master that is ROLE four times a second, CONFIG GET of the
-// lock once, INFO replication every two seconds, and the rest seldom.
+// Beside a calm master that is ROLE with every poll, CONFIG GET of the lock
+// once a second, and the rest seldom. INFO is the dear one (ten times ROLE).
 
 import (
 	"context"
@@ -30,6 +30,13 @@ type look struct {
 	paused   bool
 	replies  map[string]string
 }
+
+const (
+	lockEvery        = 900 * time.Millisecond // with the second or so that the polls fall into
+	restEvery        = 5 * time.Second
+	replicationEvery = 2 * time.Second // of a replica
+	memoryEvery      = 30 * time.Second
+)
 
 // due says whether what was last done at *at is to be done again, and notes it.
 func due(at *watchdog.Instant, now watchdog.Instant, every time.Duration) bool {
@@ -72,9 +79,8 @@ func (g *Gate) compose(h *conn, want watchdog.Gate, now watchdog.Instant) *look 
 			}
 		}, "CONFIG", "GET", key)
 	}
-	every := time.Second
-	l.asked = due(&w.restAt, now, 5*every) || w.dirty // all four or the lock alone
-	if due(&w.lockAt, now, every) || l.asked {
+	l.asked = due(&w.restAt, now, restEvery) || w.dirty // all four or the lock alone
+	if due(&w.lockAt, now, lockEvery) || l.asked {
 		config(keyLock, &l.cur.lock)
 	}
 	if l.asked {
@@ -110,10 +116,12 @@ func (g *Gate) inquire(l *look, put func(take func(reply), command string, args 
 	if fresh {
 		put(inform, "INFO", "server")
 	}
-	if due(&w.replicationAt, now, 2*time.Second) || w.noRole || seen.Role == watchdog.Nowhere || (seen.Role == watchdog.Replica && !seen.LinkUp) {
+	// ROLE tells all of it beside a master.
+	if seen.Role != watchdog.Master && due(&w.replicationAt, now, replicationEvery) || fresh || w.noRole ||
+		seen.Role == watchdog.Nowhere || (seen.Role == watchdog.Replica && !seen.LinkUp) {
 		put(inform, "INFO", "replication")
 	}
-	if due(&w.memoryAt, now, 10*time.Second) {
+	if due(&w.memoryAt, now, memoryEvery) {
 		put(inform, "INFO", "memory")
 		for _, key := range []string{"replica-announce-ip", "replica-announce-port"} {
 			put(func(r reply) {
@@ -220,12 +228,20 @@ func (g *Gate) fold(l *look, seen *watchdog.Redis) {
 	if offset, err := strconv.ParseInt(l.replies["master_repl_offset"], 10, 64); err == nil {
 		seen.Offset = offset
 	}
+	master := len(l.role.elems) >= 3 && l.role.elems[0].text == "master"
+	if master {
+		seen.Offset = l.role.elems[1].num
+	}
 	seen.Refusing = g.refuses(l, seen)
 	if seen.Role != watchdog.Nowhere && seen.Role != watchdog.RoleUnknown && seen.Answer == watchdog.Up {
 		seen.Gated = false
 	}
 	g.mu.Lock()
 	g.details.fill(l.replies, l.call.sentAt)
+	if master {
+		g.details.LagSeconds, g.details.ReplicaOffset, g.details.ReadAt = -1, 0, l.call.sentAt
+		g.details.MasterOffset, g.details.ConnectedReplicas = seen.Offset, len(l.role.elems[2].elems)
+	}
 	g.mu.Unlock()
 }
 

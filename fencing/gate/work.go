@@ -90,7 +90,9 @@ func (g *Gate) work(ctx context.Context, report func(watchdog.Redis)) {
 func (g *Gate) turn(ctx context.Context, report func(watchdog.Redis)) time.Duration {
 	w := &g.worker
 	for range 4 { // a step is looked at as soon as it is taken
-		g.lookAt(ctx, report)
+		if !g.lookedJustNow() {
+			g.lookAt(ctx, report)
+		}
 		if ctx.Err() != nil {
 			return time.Hour
 		}
@@ -136,16 +138,28 @@ func (g *Gate) note(err error) {
 func (g *Gate) rest() time.Duration {
 	w := &g.worker
 	want, _ := g.wish()
-	every := g.conf.PollEvery
+	every := time.Duration(g.every.Load())
 	brisk := want.Access == watchdog.Hold || w.seen.Answer != watchdog.Up ||
 		w.seen.Role == watchdog.Nowhere || w.rejoin || want.Open || w.rewriting != nil
 	if brisk || want.Access == watchdog.Refuse {
 		every = min(every, briskPoll)
 	}
+	now := g.conf.Now()
+	next := now.Beat(every)
 	if at := g.armDue(want); at != 0 {
-		every = min(every, max(at.Sub(g.conf.Now()), time.Millisecond))
+		next = next.Min(at.Max(now.Add(time.Millisecond)))
 	}
-	return every
+	return next.Sub(now)
+}
+
+// lookedJustNow says whether the last look at a serving master still does: it
+// was a moment ago, and nothing has been changed or hinted at since.
+func (g *Gate) lookedJustNow() bool {
+	w := &g.worker
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.want.Access == watchdog.Serve && !w.dirty && w.look == nil && g.hand != nil && w.on == g.hand &&
+		w.seen.Answer == watchdog.Up && w.seen.Role == watchdog.Master && g.conf.Now().Sub(w.seen.SentAt) < lookFresh
 }
 
 // act takes the first step that is due. acted says that Redis has changed.
