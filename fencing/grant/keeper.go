@@ -130,6 +130,7 @@ type Keeper struct {
 
 	urgent chan struct{} // holds one: the want changed
 	poked  chan struct{} // holds one: a hint
+	moved  chan struct{} // holds one: another member is the preferred one
 
 	mu   sync.Mutex
 	want Want
@@ -175,6 +176,7 @@ func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
 		log:        cfg.Log.With("group", cfg.Group, "node", cfg.Node),
 		urgent:     make(chan struct{}, 1),
 		poked:      make(chan struct{}, 1),
+		moved:      make(chan struct{}, 1),
 		id:         cfg.Identity,
 		floor:      cfg.Identity.Revision,
 		identities: newNewest[Identity](),
@@ -224,11 +226,12 @@ func (k *Keeper) Run(ctx context.Context, report func(watchdog.Coordinator)) err
 	beside.Go(func() { k.writeHistory(ctx) })
 	beside.Go(func() { k.watch(ctx) })
 
+	preferred := k.store.preferred.Load()
 	for wait := time.Duration(0); ; {
 		if err := k.pause(ctx, wait); err != nil {
 			return err
 		}
-		began := time.Now() // paces the rounds; nothing is decided by it
+		began := k.store.now()
 		want := k.newestWant()
 		err := k.round(ctx, want)
 		if ctx.Err() != nil {
@@ -237,10 +240,14 @@ func (k *Keeper) Run(ctx context.Context, report func(watchdog.Coordinator)) err
 		k.member.Store(k.fact.Membership == watchdog.Member)
 		k.faults.setRound(err, k.fact)
 		k.logRound(err)
-		k.cfg.OnRound(time.Since(began), err)
+		k.cfg.OnRound(k.store.now().Sub(began), err)
 		report(k.fact)
 
-		wait = want.round() - time.Since(began)
+		if at := k.store.preferred.Load(); at != preferred {
+			preferred = at
+			wake(k.moved)
+		}
+		wait = began.Beat(want.round()).Sub(k.store.now())
 		if k.again {
 			k.again, wait = false, hintsApart
 		}
@@ -250,23 +257,26 @@ func (k *Keeper) Run(ctx context.Context, report func(watchdog.Coordinator)) err
 // pause waits until the next round is due, the want has changed, or a hint has
 // come; hints wait a little for one another.
 func (k *Keeper) pause(ctx context.Context, wait time.Duration) error {
-	due := time.After(max(wait, 0))
-	var hints <-chan struct{}
-	apart := time.After(hintsApart)
-	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-due:
-			return nil
-		case <-k.urgent:
-			return nil
-		case <-hints:
-			return nil
-		case <-apart:
-			hints = k.poked
-		}
+	began := time.Now()
+	due := time.NewTimer(max(wait, 0))
+	defer due.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-due.C:
+		return nil
+	case <-k.urgent:
+		return nil
+	case <-k.poked:
 	}
+	due.Reset(min(wait, hintsApart) - time.Since(began))
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-due.C:
+	case <-k.urgent:
+	}
+	return nil
 }
 
 // logRound logs the first failure of a streak and its end.

@@ -31,6 +31,11 @@ const (
 	firstRedialAfter = 50 * time.Millisecond
 )
 
+const (
+	buffer = 4 << 10
+	window = 256 << 10 // bytes that may be under way to us
+)
+
 // A member is one endpoint with a client of its own. One client for all of
 // them would spread requests evenly, and go on sending every third request to
 // a member that is frozen, for as long as its connection lives.
@@ -43,6 +48,7 @@ type member struct {
 	lease  pb.LeaseClient
 
 	authenticating chan struct{} // holds one: who has it may ask for a token
+	renewing       chan renewals // holds one: the stream that renewals share; who has it may use it
 
 	mu      sync.Mutex
 	token   string
@@ -58,7 +64,9 @@ func newMember(endpoint string, cfg Config) (*member, error) {
 		user:           cfg.Username,
 		password:       cfg.Password,
 		authenticating: make(chan struct{}, 1),
+		renewing:       make(chan renewals, 1),
 	}
+	m.renewing <- renewals{}
 	creds, err := m.credentials(cfg.TLS)
 	if err != nil {
 		return nil, err
@@ -92,6 +100,10 @@ func newMember(endpoint string, cfg Config) (*member, error) {
 				MinConnectTimeout: dialTimeout,
 			}),
 			grpc.WithChainUnaryInterceptor(failFast),
+			// A few hundred bytes a second: small buffers, and a window that is
+			// not measured anew, with a ping, at every answer.
+			grpc.WithReadBufferSize(buffer), grpc.WithWriteBufferSize(buffer), grpc.WithSharedWriteBuffer(true),
+			grpc.WithStaticStreamWindowSize(window), grpc.WithStaticConnWindowSize(window),
 		},
 	})
 	if err != nil {
@@ -284,19 +296,4 @@ func (m *member) dialError() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.dialled
-}
-
-// keepAlive renews a lease once. The client's own KeepAliveOnce would spin
-// without a pause for as long as the member refuses connections.
-func (m *member) keepAlive(ctx context.Context, lease clientv3.LeaseID) (*pb.LeaseKeepAliveResponse, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the stream
-	stream, err := m.lease.LeaseKeepAlive(ctx, grpc.WaitForReady(false))
-	if err != nil {
-		return nil, err
-	}
-	if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(lease)}); err != nil {
-		return nil, err
-	}
-	return stream.Recv()
 }

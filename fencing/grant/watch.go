@@ -52,14 +52,12 @@ func (k *Keeper) watchAt(ctx context.Context, at int) (moved bool) {
 			}
 		}()
 	}
-	ticker := time.NewTicker(watchAgain)
-	defer ticker.Stop()
 	running := len(watched)
 	for running == len(watched) && !moved {
 		select {
 		case <-ended:
 			running--
-		case <-ticker.C:
+		case <-k.moved:
 			moved = k.store.preferred.Load() != began
 		}
 	}
