@@ -23,7 +23,7 @@ const (
 	pollMin     = 100 * time.Millisecond
 	pollMax     = 500 * time.Millisecond
 	pollGap     = 20 * time.Millisecond // events nearer to each other than this make one poll
-	listEvery   = 2 * time.Second       // how often a quiet Sentinel is asked for its lists
+	listEvery   = 5 * time.Second       // how often a quiet Sentinel is asked for its lists
 	defaultRate = 0.001
 )
 
@@ -246,7 +246,7 @@ func (w *Watcher) pace() {
 	}
 	every = max(every, pollMin)
 	w.every.Store(int64(every))
-	w.state.FreshFor = 3*every + w.pollTimeout()
+	w.state.FreshFor = 2*every + w.pollTimeout()
 	w.state.ListFor = w.state.FreshFor + listEvery + every
 }
 
@@ -266,7 +266,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	w.reconcile(ctx)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	round := w.cfg.Now()
+	round := w.cfg.Now() // when the next one begins
 	for {
 		select {
 		case <-ctx.Done():
@@ -287,11 +287,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 			now := w.cfg.Now()
 			if now >= round {
 				w.publish(!w.reported) // silence is news as well
-				every := time.Duration(w.every.Load())
-				// Rounds keep their distance; after a sleep they begin anew.
-				if round = round.Add(every); round <= now {
-					round = now.Add(every)
-				}
+				round = now.Beat(time.Duration(w.every.Load()))
 			}
 			timer.Reset(round.Sub(now))
 			w.ask(now.Sub(w.fullAt) >= listEvery)
