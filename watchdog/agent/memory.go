@@ -4,6 +4,7 @@ package agent
 // written off the loop, newest wins; the fence waits for none of it.
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,6 +30,7 @@ type Recorder struct {
 	newest         chan watchdog.Memory
 	written        watchdog.Memory
 	deadlineAt     time.Time
+	deadline       *os.File // runtime, open and rewritten in place; nil: not yet
 }
 
 type stateRecord struct {
@@ -146,6 +148,9 @@ func (r *Recorder) Run(ctx context.Context) error {
 				write(m)
 			default:
 			}
+			if err := r.closeDeadline(); err != nil {
+				r.log.Warn("record of the deadline not closed", "error", err)
+			}
 			return context.Cause(ctx)
 		}
 	}
@@ -164,7 +169,7 @@ func (r *Recorder) write(m watchdog.Memory) error {
 	if m.Deadline != r.written.Deadline || m.RunID != r.written.RunID {
 		nearer := m.Deadline < r.written.Deadline || m.RunID != r.written.RunID
 		if nearer || time.Since(r.deadlineAt) >= deadlinePace {
-			if err := WriteJSON(r.runtime, runtimeRecord{r.boot, m.RunID, m.Deadline}, false); err != nil {
+			if err := r.writeDeadline(runtimeRecord{r.boot, m.RunID, m.Deadline}); err != nil {
 				return err
 			}
 			r.deadlineAt = time.Now()
@@ -174,6 +179,41 @@ func (r *Recorder) write(m watchdog.Memory) error {
 	}
 	r.written = m
 	return nil
+}
+
+// deadlineSize is more than a deadline's record takes; spaces fill it.
+const deadlineSize = 256
+
+// writeDeadline rewrites the record in place: one small write, which nothing
+// but the death of the host can tear, and that voids it. A file made anew every
+// second would be the dearest thing an idle watchdog does.
+func (r *Recorder) writeDeadline(d runtimeRecord) (err error) {
+	b, err := json.Marshal(d)
+	if err != nil {
+		return fmt.Errorf("encode %q: %w", r.runtime, err)
+	}
+	if r.deadline == nil {
+		if err := WriteJSON(r.runtime, d, false); err != nil {
+			return err
+		}
+		r.deadline, err = os.OpenFile(r.runtime, os.O_WRONLY, 0)
+		return err
+	}
+	b = append(b, bytes.Repeat([]byte{' '}, max(deadlineSize-len(b), 0))...)
+	if _, err := r.deadline.WriteAt(b, 0); err != nil {
+		return errors.Join(err, r.closeDeadline())
+	}
+	return nil
+}
+
+// closeDeadline has the next write make the file anew.
+func (r *Recorder) closeDeadline() error {
+	if r.deadline == nil {
+		return nil
+	}
+	err := r.deadline.Close()
+	r.deadline = nil
+	return err
 }
 
 func ReadJSON(name string, into any) error {
