@@ -225,7 +225,7 @@ func (d *Daemon) Status() []agent.Status {
 }
 
 // loopLimit is how long a decision loop may stand still before it counts as
-// hung: it turns at least four times a second.
+// hung: it turns at least once a second.
 const loopLimit = 2 * time.Second
 
 // Alive says whether every decision loop turns.

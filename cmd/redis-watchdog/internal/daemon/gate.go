@@ -57,7 +57,14 @@ func storePrefix(group, node string) string {
 }
 
 func (s *nodeStore) Store(name string, f *os.File) error { return s.fds.Store(s.prefix+name, f) }
-func (s *nodeStore) Remove(name string) error            { return s.fds.Remove(s.prefix + name) }
+
+// Remove takes it that nothing is left in a store that is not there.
+func (s *nodeStore) Remove(name string) error {
+	if err := s.fds.Remove(s.prefix + name); !errors.Is(err, systemd.ErrNoStore) {
+		return err
+	}
+	return nil
+}
 
 // take moves this node's descriptors out of what was handed back.
 func (s *nodeStore) take(adopted map[string][]*os.File) (mine []*os.File, err error) {

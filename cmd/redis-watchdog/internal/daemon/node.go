@@ -190,8 +190,11 @@ func (x *node) tellKeeper() {
 // PollNow asks every Sentinel now.
 func (x *node) PollNow() { x.watcher.PollNow() }
 
-// Pace sets how often they are asked.
-func (x *node) Pace(poll time.Duration) { x.pace.pace(x.name, poll) }
+// Pace sets how often they are asked, and our Redis beside them.
+func (x *node) Pace(poll time.Duration) {
+	x.pace.pace(x.name, poll)
+	x.gate.SetPollEvery(poll)
+}
 
 // Identify tells how the Sentinels may know our Redis.
 func (x *node) Identify(runID string) {
@@ -293,8 +296,6 @@ func (x *node) report(s agent.Status) error {
 
 // publish keeps this node's report in etcd.
 func (x *node) publish(ctx context.Context) error {
-	tick := time.NewTicker(publishEvery / 5)
-	defer tick.Stop()
 	var last agent.Status
 	var at time.Time
 	told := complaints{log: x.log}
@@ -308,10 +309,8 @@ func (x *node) publish(ctx context.Context) error {
 			}
 			last, at = s, time.Now()
 		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
+		if err := untilBeat(ctx, publishEvery/5); err != nil {
+			return err
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/orders"
 )
 
-const readOrdersEvery = 250 * time.Millisecond
+const readOrdersEvery = time.Second
 
 type localOrders struct {
 	stateDir, group, node string
@@ -31,8 +31,6 @@ func (o *localOrders) current() orders.Order {
 // run reads the order's file again and again, and calls changed when it says
 // something new. One that cannot be read changes nothing.
 func (o *localOrders) run(ctx context.Context, changed func()) error {
-	tick := time.NewTicker(readOrdersEvery)
-	defer tick.Stop()
 	failing := false
 	for {
 		order, err := orders.Read(o.stateDir, o.group, o.node)
@@ -47,10 +45,8 @@ func (o *localOrders) run(ctx context.Context, changed func()) error {
 			o.log.Info("local order", "fence", order.Fence, "release", order.Release, "by", order.By, "why", order.Reason)
 			changed()
 		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
+		if err := untilBeat(ctx, readOrdersEvery); err != nil {
+			return err
 		}
 	}
 }

@@ -10,7 +10,10 @@ import (
 	"time"
 )
 
-const tellEvery = 250 * time.Millisecond
+const (
+	tellEvery   = time.Second
+	tellAtFirst = 250 * time.Millisecond // until protection is in force: somebody waits for it
+)
 
 func (d *Daemon) tell(ctx context.Context) error {
 	probe, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -22,15 +25,15 @@ func (d *Daemon) tell(ctx context.Context) error {
 	if !kept {
 		d.log.Info("no descriptor store: an armed fence stands only while the watchdog lives")
 	}
-	tick := time.NewTicker(tellEvery)
-	defer tick.Stop()
 	t := teller{d: d}
 	for {
 		t.turn()
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
+		every := tellEvery
+		if !t.ready {
+			every = tellAtFirst
+		}
+		if err := untilBeat(ctx, every); err != nil {
+			return err
 		}
 	}
 }
