@@ -275,6 +275,25 @@ func TestHungRedisIsKilledOnce(t *testing.T) {
 	}
 }
 
+func TestFencedRedisThatHangsIsNotKilled(t *testing.T) {
+	s := startRedis(t)
+	k := &stopper{s: s}
+	l := startGate(t, s, func(c *Config) { c.Stopper = k })
+	l.sees("a master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master })
+	by := bootTime().Add(time.Second)
+	l.Want(watchdog.Gate{Access: watchdog.Refuse, StopBy: by})
+	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing })
+	s.signal(syscall.SIGSTOP)
+	l.sees("silence past its time", func(r watchdog.Redis) bool {
+		return r.Answer == watchdog.Silent && r.SeenAt > 0 && bootTime() > by.Add(2*lookTimeout)
+	})
+	s.signal(syscall.SIGCONT)
+	l.sees("Redis refusing again", func(r watchdog.Redis) bool { return r.Refusing && r.SentAt > by })
+	if n := k.calls.Load(); n != 0 {
+		t.Errorf("%d kills of a fenced Redis, want 0", n)
+	}
+}
+
 func TestObedientRedisIsNotKilled(t *testing.T) {
 	s := startRedis(t)
 	k := &stopper{s: s}

@@ -170,7 +170,7 @@ func (g *Gate) fenced(wantedAt, begun watchdog.Instant) {
 	now := g.conf.Now()
 	g.mu.Lock()
 	g.seen.Role, g.seen.Refusing, g.seen.Answer = watchdog.Nowhere, true, watchdog.Up
-	g.provedAt = now
+	g.provedAt, g.refused = now, true
 	g.details.Fences++
 	g.details.LastFence = FenceTiming{At: now, Decision: now.Sub(wantedAt), Command: now.Sub(begun)}
 	g.mu.Unlock()
@@ -203,8 +203,11 @@ func (g *Gate) stopIfLate(ctx context.Context) time.Duration {
 	if now < by {
 		return max(min(by.Sub(now), time.Second), time.Millisecond)
 	}
-	// One that falls silent while it loads is loading still, and answers nobody.
-	refusing := seen.Refusing || seen.Answer == watchdog.Absent || g.lastWord == watchdog.Loading
+	// One that falls silent while it loads is loading still, and answers nobody;
+	// one that does so fenced (its CONFIG REWRITE waits for a slow disk) will
+	// be fenced when it wakes.
+	refusing := seen.Refusing || seen.Answer == watchdog.Absent || g.lastWord == watchdog.Loading ||
+		seen.Answer == watchdog.Silent && g.refused
 	if refusing || (g.stopped && g.stoppedID == seen.RunID) || now.Sub(g.provedAt) < lookTimeout && g.provedAt != 0 {
 		return refenceEvery
 	}

@@ -114,6 +114,7 @@ type Gate struct {
 	standing  []*armed         // the armed fences that stand, or may
 	provedAt  watchdog.Instant // when a fence was last seen to refuse
 	lastWord  watchdog.Answer  // the last that was no silence
+	refused   bool             // and it was that it refuses
 	heardAt   watchdog.Instant // when Redis said its first word after it was gone
 	stopped   bool             // the Redis of stoppedID was killed since Refuse was wanted
 	stoppedID string

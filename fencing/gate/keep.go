@@ -246,7 +246,7 @@ func (g *Gate) gone(c *conn) {
 			}
 		}
 		if g.hand == nil {
-			g.lastWord = watchdog.Silent // what comes next may be another Redis
+			g.lastWord, g.refused = watchdog.Silent, false // what comes next may be another Redis
 		}
 	}
 	for i, s := range g.spares {

@@ -179,6 +179,9 @@ func (g *Gate) lookAt(ctx context.Context, report func(watchdog.Redis)) {
 			g.heardAt = g.conf.Now()
 		}
 		g.lastWord = seen.Answer
+		if seen.Refusing || seen.SentAt > g.provedAt {
+			g.refused = seen.Refusing && seen.Answer != watchdog.Absent
+		}
 	}
 	if h == nil || seen.SentAt > g.provedAt { // an older look does not undo what the fencer has seen
 		g.provedAt = 0
