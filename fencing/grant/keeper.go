@@ -148,6 +148,7 @@ type Keeper struct {
 	member     atomic.Bool // as fact.Membership says, for the goroutines beside
 	identities *newest[Identity]
 	reports    *newest[[]byte]
+	hurry      chan struct{} // holds one: Flush waits
 	history    *historian
 	faults     faultBoard
 }
@@ -181,6 +182,7 @@ func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
 		floor:      cfg.Identity.Revision,
 		identities: newNewest[Identity](),
 		reports:    newNewest[[]byte](),
+		hurry:      make(chan struct{}, 1),
 		history:    newHistorian(),
 	}
 	k.identities.set(k.id)

@@ -439,6 +439,16 @@ func testBeside(t *testing.T, s *Store) {
 	if got := g.Nodes[string(addressA)]; got != `{"role":"master"}` {
 		t.Errorf("node report %q", got)
 	}
+	// A stop leaves a second for the last word, whatever was said just before.
+	const words = 8
+	begun := time.Now()
+	for i := range words {
+		must(t, n.k.PublishNode(i))
+		must(t, n.k.Flush(ctx))
+	}
+	if took := time.Since(begun); took > words*nodeApart/2 {
+		t.Errorf("%d reports flushed in %s: they were kept apart", words, took)
+	}
 	const extra = 40
 	for i := range HistoryLength + extra {
 		must(t, n.k.History(i))

@@ -71,6 +71,7 @@ func (k *Keeper) publishReports(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
+		case <-k.hurry:
 		case <-time.After(nodeApart):
 		}
 	}
@@ -231,6 +232,10 @@ func (k *Keeper) Flush(ctx context.Context) error {
 		_, waiting := k.history.first()
 		if !waiting && k.reports.settled() {
 			return nil
+		}
+		select {
+		case k.hurry <- struct{}{}: // the last word may follow another at once
+		default:
 		}
 		select {
 		case <-ctx.Done():
