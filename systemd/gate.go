@@ -21,8 +21,9 @@ import (
 // held back by it is not restarted, whatever Restart= says.
 const dropIn = `# The start gate of redis-watchdog. While the file is there, redis-watchdog has
 # killed this Redis because it could not be seen to refuse clients, and nothing
-# starts it: it might serve beside another master. The watchdog opens the gate
-# itself; "redis-watchdog release" does by hand.
+# starts it: it might serve beside another master. To start it all the same,
+# guarded: remove the file, then systemctl start. "redis-watchdog release" does
+# both, and leaves it unguarded.
 [Unit]
 AssertPathExists=!%[1]s
 [Service]

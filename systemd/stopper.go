@@ -64,6 +64,19 @@ func (s *Stopper) Kill(ctx context.Context, pid int, _ string) error {
 	return errors.Join(p.Kill(ctx), p.Close())
 }
 
+// Shut is the file that keeps a killed Redis from being started; "" when nothing
+// does, as always without a unit.
+func (s *Stopper) Shut(ctx context.Context) (mark string, err error) {
+	if s.unit == "" {
+		return "", nil
+	}
+	state, err := s.units.State(ctx, s.unit)
+	if err != nil || !state.Shut {
+		return "", err
+	}
+	return state.Mark, nil
+}
+
 // Restore lets the Redis serve again after Kill; without a unit it does nothing.
 func (s *Stopper) Restore(ctx context.Context) error {
 	if s.unit == "" {

@@ -65,6 +65,7 @@ type UnitState struct {
 	MainPID int    // 0: none
 	Gated   bool   // the start gate is part of the loaded unit
 	Shut    bool   // the start gate is shut: the unit starts for nobody
+	Mark    string // the file that shuts it
 }
 
 // NewUnits controls units through the manager of this host. Nothing is dialled
@@ -152,8 +153,8 @@ func (u *Units) State(ctx context.Context, name string) (UnitState, error) {
 	if err != nil {
 		return UnitState{}, fmt.Errorf("read state of %s: %w", name, err)
 	}
-	s := UnitState{}
-	if s.Gated, err = isGated(ctx, conn, id, u.mark(id)); err != nil {
+	s := UnitState{Mark: u.mark(id)}
+	if s.Gated, err = isGated(ctx, conn, id, s.Mark); err != nil {
 		return UnitState{}, fmt.Errorf("read state of %s: %w", name, err)
 	}
 	s.Active, _ = props["ActiveState"].(string)
@@ -161,7 +162,7 @@ func (u *Units) State(ctx context.Context, name string) (UnitState, error) {
 	if s.MainPID, err = mainPID(ctx, conn, id); err != nil {
 		return UnitState{}, fmt.Errorf("read state of %s: %w", name, err)
 	}
-	_, err = os.Stat(u.mark(id))
+	_, err = os.Stat(s.Mark)
 	s.Shut = s.Gated && err == nil
 	return s, nil
 }

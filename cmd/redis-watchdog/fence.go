@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -104,9 +105,10 @@ func (a *app) releaseCommand() *cobra.Command {
 				send: func(ctx context.Context, store coordinator, t target, order grant.Order) error {
 					return store.Release(ctx, t.group, t.address, order)
 				},
-				// Nothing of ours may be left: no lock, no fence.
+				// Nothing of ours may be left: no lock, no fence, no shut start gate.
 				done: func(s agent.Status) bool {
-					return s.Reason == "released" && s.Phase != "refuse" && s.Phase != "lock" && s.Phase != "hold" && s.Deadline < 0
+					killed := slices.ContainsFunc(s.Faults, func(f agent.Fault) bool { return f.ID == agent.FaultKilled })
+					return s.Reason == "released" && s.Phase != "refuse" && s.Phase != "lock" && s.Phase != "hold" && s.Deadline < 0 && !killed
 				},
 				stays: func(agent.Status) string { return "" },
 			})

@@ -27,6 +27,10 @@ type Fault struct {
 	Since    time.Time `json:"since"`
 }
 
+// FaultKilled is the ID of the fault of a Redis that the watchdog has killed and
+// keeps down.
+const FaultKilled = "redis_killed"
+
 // Status is what one node knows and does. Durations are seconds. Wall-clock
 // times are for people; no decision rests on them.
 type Status struct {

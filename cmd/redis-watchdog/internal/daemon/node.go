@@ -51,6 +51,7 @@ type node struct {
 	order       agent.GrantOrder     // the newest
 	runID       string
 	stopFault   error                // why a Redis that hangs could not be killed; nil: it could
+	shut        string               // the file that keeps a killed Redis down; empty: none does
 	since       map[string]time.Time // since when each fault stands, by its id
 	left        bool                 // the farewell is said: nothing else is reported
 }
@@ -115,6 +116,7 @@ func (x *node) parts(add func(string, func(context.Context) error)) {
 	add("decision", x.agent.Run)
 	add("orders", func(ctx context.Context) error { return x.orders.run(ctx, x.mergeOrders) })
 	add("stop of redis", x.prepareStop)
+	add("killed redis", x.watchKilled)
 	add("report", x.publish)
 }
 

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
@@ -57,6 +58,11 @@ func (x *node) faults() []agent.Fault {
 	if x.stopFault != nil {
 		add("stop", string(agent.SeverityWarning), "a Redis that hangs could not be killed in time: "+x.stopFault.Error(),
 			"set nodes[].unit to the systemd unit of this Redis, and run the watchdog as root")
+	}
+	if x.shut != "" {
+		add(agent.FaultKilled, string(agent.SeverityError),
+			fmt.Sprintf("%s was killed because it was not seen to refuse clients in time, and is kept down: it might serve beside another master", x.unit),
+			fmt.Sprintf("when its host is well again: rm %s && systemctl start %s", x.shut, x.unit))
 	}
 	since := make(map[string]time.Time, len(all))
 	for i := range all {

@@ -1,0 +1,55 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+)
+
+const (
+	lookForKilled  = time.Second
+	restoreTimeout = 30 * time.Second
+)
+
+// watchKilled finds out whether a Redis that is gone is one that was killed and
+// is kept down, and starts it again when the node is released. It never starts
+// one that somebody else has stopped.
+func (x *node) watchKilled(ctx context.Context) error {
+	failing := false
+	for {
+		if err := untilBeat(ctx, lookForKilled); err != nil {
+			return err
+		}
+		s := x.agent.Status(agent.Extras{})
+		mark := ""
+		if s.Redis.Answer == watchdog.Absent {
+			var err error
+			if mark, err = x.stopper.Shut(ctx); err != nil && ctx.Err() == nil {
+				if !failing {
+					x.log.Warn("service manager not asked whether redis is kept down", "unit", x.unit, "error", err)
+				}
+				failing = true
+				continue
+			}
+			failing = false
+		}
+		if mark != "" && s.Want.Gate.Release {
+			x.restore(ctx)
+			continue // look again whether it is still kept down
+		}
+		x.mu.Lock()
+		x.shut = mark
+		x.mu.Unlock()
+	}
+}
+
+func (x *node) restore(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, restoreTimeout)
+	defer cancel()
+	x.log.Info("released: starting the redis that was killed", "unit", x.unit)
+	if err := x.stopper.Restore(ctx); err != nil {
+		x.log.Error("killed redis not started", "unit", x.unit, "error", err)
+	}
+}
