@@ -29,31 +29,47 @@ type host struct {
 func boot(t *testing.T) *host {
 	t.Helper()
 	t.Parallel() // they mostly wait
-	h := &host{Host: booted.Boot(t, "fenced", booted.Options{Suite: os.Getenv("BOOTED_SUITE")}), t: t}
-	binary := filepath.Join(t.TempDir(), "fencer")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./testdata/fencer")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build fencer: %v\n%s", err, out)
-	}
-	for from, to := range map[string]string{
-		binary:                   "/usr/bin/redis-watchdog",
-		"redis-watchdog.service": "/etc/systemd/system/redis-watchdog.service",
-	} {
-		if err := h.CopyIn(t.Context(), from, to); err != nil {
-			t.Fatal(err)
-		}
-	}
-	h.sh("systemctl daemon-reload; systemctl start redis-server redis-watchdog")
+	h := bootIn(t, "")
+	h.install("./testdata/fencer")
+	h.sh("systemctl start redis-server redis-watchdog")
+	return h
+}
+
+// bootIn is boot in a given network, with nothing installed or started.
+func bootIn(t *testing.T, netns string) *host {
+	t.Helper()
+	h := &host{Host: booted.Boot(t, "fenced", booted.Options{Suite: os.Getenv("BOOTED_SUITE"), Netns: netns}), t: t}
 	t.Cleanup(func() {
 		if t.Failed() {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			journal, err := h.Journal(ctx, "redis-watchdog.service", "redis-server.service")
 			t.Logf("journal (%v):\n%s", err, journal)
+			logs, err := h.Sh(ctx, "tail -n 30 /var/log/redis/*.log")
+			t.Logf("logs of redis (%v):\n%s", err, logs)
 		}
 	})
 	return h
+}
+
+// install builds a program and puts it under the shipped unit.
+func (h *host) install(program string) {
+	h.t.Helper()
+	binary := filepath.Join(h.t.TempDir(), "redis-watchdog")
+	build := exec.CommandContext(h.t.Context(), "go", "build", "-o", binary, program)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		h.t.Fatalf("build %s: %v\n%s", program, err, out)
+	}
+	for from, to := range map[string]string{
+		binary:                   "/usr/bin/redis-watchdog",
+		"redis-watchdog.service": "/etc/systemd/system/redis-watchdog.service",
+	} {
+		if err := h.CopyIn(h.t.Context(), from, to); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	h.sh("systemctl daemon-reload")
 }
 
 // sh runs a script on the host that has to succeed.
@@ -186,7 +202,7 @@ func TestFrozenWatchdogIsReplacedAndItsFenceFires(t *testing.T) {
 	if got := h.sh("systemctl show --value -p MainPID redis-watchdog"); got != first {
 		t.Errorf("the watchdog was replaced before the fence fired")
 	}
-	// A frozen process cannot abort: SIGKILL follows by TimeoutAbortSec.
+	// systemd wakes it to abort; SIGKILL follows by TimeoutAbortSec.
 	h.await("test $(systemctl show --value -p MainPID redis-watchdog) != "+first+" && redis-watchdog ask probe", "true")
 }
 
