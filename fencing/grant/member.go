@@ -102,7 +102,7 @@ func newMember(endpoint string, cfg Config) (*member, error) {
 			grpc.WithChainUnaryInterceptor(failFast),
 			// A few hundred bytes a second: small buffers, and a window that is
 			// not measured anew, with a ping, at every answer.
-			grpc.WithReadBufferSize(buffer), grpc.WithWriteBufferSize(buffer), grpc.WithSharedWriteBuffer(true),
+			grpc.WithReadBufferSize(buffer), grpc.WithWriteBufferSize(buffer),
 			grpc.WithStaticStreamWindowSize(window), grpc.WithStaticConnWindowSize(window),
 		},
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -170,26 +169,6 @@ func (d *Dog) get(path string, into any) error {
 		return fmt.Errorf("ask %s: decode %s: %w", d.Name, path, err)
 	}
 	return nil
-}
-
-// text is a page; empty: no answer.
-func (d *Dog) text(path string) string {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.HTTP+path, nil)
-	if err != nil {
-		return ""
-	}
-	resp, err := d.client.Do(req)
-	if err != nil {
-		return ""
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return ""
-	}
-	return string(b)
 }
 
 // Get is the status code a page answers with; 0: none.

@@ -26,23 +26,21 @@ func (d dataset) fork(w *World) point {
 
 // has is whether all of p is in d.
 func (w *World) has(d dataset, p point) bool {
-	for {
-		if p.off == 0 {
-			return true
-		}
-		// what of p lies on its own line, or is inherited
-		for p.line != 0 && p.off <= w.lines[p.line].from.off {
-			p = w.lines[p.line].from
-		}
-		at := d.at
-		for at.line != p.line {
-			if at.line == 0 {
-				return false
-			}
-			at = w.lines[at.line].from
-		}
-		return p.off <= at.off
+	if p.off == 0 {
+		return true
 	}
+	// what of p lies on its own line, or is inherited
+	for p.line != 0 && p.off <= w.lines[p.line].from.off {
+		p = w.lines[p.line].from
+	}
+	at := d.at
+	for at.line != p.line {
+		if at.line == 0 {
+			return false
+		}
+		at = w.lines[at.line].from
+	}
+	return p.off <= at.off
 }
 
 // last is the newest timeline with acknowledged writes that d holds a part of.
@@ -60,14 +58,13 @@ func (w *World) last(d dataset) int {
 
 // link is a replica's to its master.
 type link struct {
-	up      bool
-	loading bool
-	done    watchdog.Instant // when the running synchronisation ends; zero: none runs
-	tried   watchdog.Instant
-	heard   watchdog.Instant
-	down    watchdog.Instant // since when, if it ever was up since REPLICAOF
-	coming  dataset
-	life    int // of the master it is linked to
+	up     bool
+	done   watchdog.Instant // when the running synchronisation ends; zero: none runs
+	tried  watchdog.Instant
+	heard  watchdog.Instant
+	down   watchdog.Instant // since when, if it ever was up since REPLICAOF
+	coming dataset
+	life   int // of the master it is linked to
 }
 
 func (r *redis) unlink() {

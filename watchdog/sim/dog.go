@@ -42,8 +42,6 @@ type dog struct {
 type stateDir struct {
 	memory watchdog.Memory
 	boot   int
-	rev    int64
-	clus   int
 }
 
 func newDog(w *World, host int) *dog {
@@ -198,7 +196,7 @@ func (d *dog) explain(w watchdog.Want) string {
 		}
 		return fmt.Sprintf("%+.2fs", t.Sub(d.now()).Seconds())
 	}
-	s := fmt.Sprintf("%s", g.Access)
+	s := g.Access.String()
 	if g.Master != "" {
 		s += fmt.Sprintf(" R%d", idOf(g.Master))
 	}

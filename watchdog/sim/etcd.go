@@ -16,7 +16,6 @@ type etcd struct {
 	nextID  int
 	wait    time.Duration // added to every answer
 	history []store       // for a restore
-	highest watchdog.Agreement
 }
 
 // store is what a snapshot holds.

@@ -61,10 +61,9 @@ type redis struct {
 
 // armed is a fence that waits inside Redis. It counts on the wall clock.
 type armed struct {
-	id     int
-	at     watchdog.Instant // on the host's wall clock
-	bare   bool             // XREAD blocks, the fence is not behind it yet
-	killed bool
+	id   int
+	at   watchdog.Instant // on the host's wall clock
+	bare bool             // XREAD blocks, the fence is not behind it yet
 }
 
 func newRedis(w *World, id int) *redis {
