@@ -89,7 +89,8 @@ func hungAtTheFence(t *testing.T, before, held func(*watched.World, *lab.Redis))
 // sigkill is how long the test may take to see that a process is gone.
 const sigkill = 100 * time.Millisecond
 
-// A script that ends by itself in good time is no reason for anything.
+// A script that ends by itself in good time is no reason for anything. One after
+// the other would be: BUSY is no PONG to Sentinel, which would call it down.
 func TestScriptThatEndsInTime(t *testing.T) {
 	t.Parallel()
 	o := shortFailover(watched.Options{})
@@ -103,6 +104,7 @@ func TestScriptThatEndsInTime(t *testing.T) {
 		master.Redis.Do("EVAL", `local t = redis.call('TIME'); local till = t[1] * 1000 + t[2] / 1000 + 700
 			repeat t = redis.call('TIME') until t[1] * 1000 + t[2] / 1000 > till`, "0")
 		clients.WaitOK(lab.Now())
+		w.Pause(downAfter)
 	}
 	w.WaitGuarded()
 	writes, reads := clients.Stop()
