@@ -22,8 +22,6 @@ package watchdog
 //
 // FuzzNext holds these against arbitrary histories.
 
-import "time"
-
 // Row is a row of the decision table, by its number there; RowStart is none.
 type Row int
 
@@ -323,7 +321,7 @@ func (s State) fenced(p Policy, v view, now Instant, verdict verdictFunc) Verdic
 // shut says which clause of the unfence rule is not met; empty: all are.
 func (s State) shut(p Policy, v view, now Instant) string {
 	f, m := s.Sentinels, s.Memory
-	wayOut := m.FencedAt != 0 && now.Sub(m.FencedAt) >= max(fencedWayOut, v.DownAfter+20*time.Second) && !f.Failover
+	wayOut := m.FencedAt != 0 && now.Sub(m.FencedAt) >= max(fencedWayOut, v.DownAfter+roleTermAtMost) && !f.Failover
 	switch {
 	case !v.inForce || !v.fresh:
 		return "no_grant"
@@ -386,7 +384,7 @@ func (s State) justPromoted(v view, now Instant) bool {
 func (s State) stranded(v view, now Instant) bool {
 	a, f := s.Memory.Agreement, s.Sentinels
 	since := s.AgreedSince.Max(s.StrayedAt)
-	return s.AgreedSince != 0 && a.Master == v.self && now.Sub(since) >= max(fencedWayOut, v.DownAfter+20*time.Second) &&
+	return s.AgreedSince != 0 && a.Master == v.self && now.Sub(since) >= max(fencedWayOut, v.DownAfter+roleTermAtMost) &&
 		!f.Failover && f.OtherMaster == "" && !s.Redis.LinkUp && s.Redis.Offset >= f.ReplicaOffset
 }
 

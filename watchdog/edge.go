@@ -22,14 +22,14 @@ func NextEdge(p Policy, s State, now Instant) Instant {
 		after(s.ClaimSince, v.HintHold),
 		after(s.AgreedSince, unbrokenToBreak),
 		after(s.StrayedAt, unbrokenToBreak),
-		after(s.AgreedSince.Max(s.StrayedAt), max(fencedWayOut, v.DownAfter+20*time.Second)),
+		after(s.AgreedSince.Max(s.StrayedAt), max(fencedWayOut, v.DownAfter+roleTermAtMost)),
 		after(s.Sentinels.BackAt, backToOpen),
 		after(s.OddSince, unbrokenToOpen),
 		after(s.OddSince, unbrokenToBreak),
 		after(s.StartedAt, startGrace),
 		after(m.PromotedAt, promotionTerm),
 		after(m.OpenedAt, roleTermToOpen),
-		after(m.FencedAt, max(fencedWayOut, v.DownAfter+20*time.Second)),
+		after(m.FencedAt, max(fencedWayOut, v.DownAfter+roleTermAtMost)),
 		s.Sentinels.RoleTerm.Add(-roleTermToOpen),
 	} {
 		// One nanosecond past the edge: some rows hold until, some from it.
