@@ -22,7 +22,6 @@ type checker struct {
 
 	barred    watchdog.Instant // benign runs: since when the master does not take writes
 	goodSince watchdog.Instant
-	loss      int // failovers seen
 }
 
 func (c *checker) report(kind, format string, args ...any) {
@@ -177,6 +176,9 @@ func (c *checker) whole() string {
 		return fmt.Sprintf("R%d takes no writes (locked=%v)", lead.id, lead.locked)
 	}
 	for _, r := range c.w.redis {
+		if !c.w.Watched[r.id] && r != lead && r.role == replica && r.link.up {
+			continue // nobody re-points it when a RESET has made Sentinel forget it
+		}
 		if r != lead && (r.following != lead.id || !r.link.up) {
 			return fmt.Sprintf("R%d follows R%d (link up %v), the master is R%d", r.id, r.following, r.link.up, lead.id)
 		}

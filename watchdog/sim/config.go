@@ -38,6 +38,7 @@ type Config struct {
 	StuckAfter time.Duration
 
 	Breakage breakage
+	only     string // the one fault there is; empty: any
 }
 
 // breakage is a part of the safety argument left out, to prove that the

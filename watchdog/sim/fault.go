@@ -158,6 +158,11 @@ func (w *World) plan() {
 		}
 		f := new(fault)
 		*f = list[w.rng.IntN(len(list))]
+		for _, one := range list {
+			if one.name == w.only {
+				*f = one
+			}
+		}
 		f.span = pick(w.rng, w.between(200*ms, 2*sec), w.between(sec, 8*sec), w.between(5*sec, 40*sec), w.between(20*sec, 60*sec))
 		w.at(watchdog.Instant(at), func() {
 			f.host = w.rng.IntN(w.Hosts)

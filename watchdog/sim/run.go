@@ -47,11 +47,13 @@ func (r Result) Report(c Config) string {
 }
 
 // Seeded plays the run of a seed.
-func Seeded(seed uint64, traced bool) (Config, Result) { return broken(seed, breakage{}, traced) }
+func Seeded(seed uint64, traced bool) (Config, Result) {
+	return broken(seed, breakage{}, "", traced)
+}
 
-func broken(seed uint64, b breakage, traced bool) (Config, Result) {
+func broken(seed uint64, b breakage, only string, traced bool) (Config, Result) {
 	c := configFor(seed)
-	c.Breakage = b
+	c.Breakage, c.only = b, only
 	benign := isHarmless(seed)
 	if benign {
 		c = harmlessWorld(c)
