@@ -106,12 +106,14 @@ type Local struct {
 
 	// Under w.mu.
 	runID     string
-	former    string // the last run id before it that the Sentinels have listed
+	former    []string // run ids before it, the last one first
 	announced watchdog.Address
 	self      watchdog.Address
 
 	last watchdog.Sentinels // of Run alone
 }
+
+const maxFormer = 15 // more starts than that in Sentinel's 10 s are no supervisor's
 
 // New checks the configuration; it talks to nobody.
 func New(cfg Config) (*Watcher, error) {
@@ -195,8 +197,8 @@ func (l *Local) Identify(runID string, announced watchdog.Address) {
 	}
 	l.w.mu.Lock()
 	changed := l.runID != runID || l.announced != announced
-	if l.runID != runID && l.w.state.lastAddress(l.runID) != "" {
-		l.former = l.runID
+	if l.runID != runID && l.runID != "" {
+		l.former = append([]string{l.runID}, l.former[:min(len(l.former), maxFormer)]...)
 	}
 	l.runID, l.announced = runID, announced
 	l.w.mu.Unlock()
@@ -369,8 +371,11 @@ func (w *Watcher) publish(always bool) {
 	tallies := room[:0]
 	locals := w.locals
 	for _, l := range locals {
-		if l.self = w.state.Self(l.runID, l.announced); l.self == "" {
-			l.self = w.state.lastAddress(l.former)
+		l.self = w.state.Self(l.runID, l.announced)
+		for _, id := range l.former { // a Sentinel may just have met any of them
+			if l.self == "" {
+				l.self = w.state.lastAddress(id)
+			}
 		}
 		tallies = append(tallies, w.state.Tally(l.self, now))
 	}

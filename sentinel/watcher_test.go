@@ -139,6 +139,7 @@ func TestFailoverIsHeardInOrder(t *testing.T) {
 	// to 10 s. Not to know ourselves would make E the past, and fence it.
 	from := len(o.all())
 	o.local.Identify("another run", "")
+	o.local.Identify("and another", "")
 	o.until(l, "reported as another run", func(watchdog.Sentinels) bool { return len(o.all()) > from+2 })
 	for _, r := range o.all()[from:] {
 		if r.Self != watchdog.Address(old.Address) || r.E <= r.SentAt {
