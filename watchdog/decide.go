@@ -341,8 +341,8 @@ func (s State) shut(p Policy, v view, now Instant) string {
 		return "held_down"
 	case f.BackAt != 0 && now.Sub(f.BackAt) < backToOpen:
 		return "sentinel_just_back" // what it told the others while we did not hear it still counts there
-	case now >= v.act && p.SentinelsLost == SentinelsLostRefuse && !wayOut:
-		return "sentinels_do_not_certify"
+	case now >= v.doubt && p.SentinelsLost == SentinelsLostRefuse && !wayOut:
+		return "sentinels_do_not_certify" // or row 10 would shut it again at once
 	case f.RoleTerm.Sub(now) <= roleTermToOpen && !wayOut:
 		return "left_to_sentinel"
 	case m.Fenced != s.Redis.RunID && s.Redis.Offset < f.ReplicaOffset && !s.Coordinator.Orders.Unfence:

@@ -183,6 +183,13 @@ func renewed(c Coordinator, now Instant) Coordinator {
 	return c
 }
 
+// doubtBegins is the E whose last stretch, in which row 10 holds the writers,
+// begins at now.
+func doubtBegins(now Instant) Instant {
+	t := Policy{}.Timing(5 * time.Second)
+	return now.Add(t.Act + t.doubtFor())
+}
+
 func TestUnfenceRuleClauseByClause(t *testing.T) {
 	fenced := func() State { // all clauses hold, the grant was claimed anew
 		s := serving()
@@ -213,8 +220,8 @@ func TestUnfenceRuleClauseByClause(t *testing.T) {
 		{"a Sentinel shows a higher epoch", func(s *State) { s.Sentinels.MaxEpoch = 5 }, "higher_epoch_seen"},
 		{"a replica says it is master", func(s *State) { s.Sentinels.OtherMaster = "B" }, "other_master_seen"},
 		{"held down with a stale PONG", func(s *State) { s.Sentinels.Accused = true }, "held_down"},
-		{"E - A is now", func(s *State) { s.Sentinels.E = ruleNow.Add(250 * time.Millisecond) }, "sentinels_do_not_certify"},
-		{"E - A is a nanosecond ahead", func(s *State) { s.Sentinels.E = ruleNow.Add(250*time.Millisecond + 1) }, ""},
+		{"the doubt before E - A begins now", func(s *State) { s.Sentinels.E = doubtBegins(ruleNow) }, "sentinels_do_not_certify"},
+		{"the doubt begins in a nanosecond", func(s *State) { s.Sentinels.E = doubtBegins(ruleNow) + 1 }, ""},
 		{"the role term is 11 s ahead", func(s *State) { s.Sentinels.RoleTerm-- }, "left_to_sentinel"},
 		{"way out: fenced for 40 s", func(s *State) {
 			s.Sentinels.RoleTerm, s.Memory.FencedAt = ruleNow, ruleNow.Add(-40*time.Second)
