@@ -91,6 +91,9 @@ func (c *checker) operator() bool {
 			continue
 		}
 		a, f := d.core.Memory.Agreement, d.core.Sentinels
+		if lead := idOf(f.Master); lead >= 0 && !c.w.Watched[lead] {
+			return true // nobody is beside it to repair anything
+		}
 		if d.core.Verdict.Reason == "data_behind" || f.Master != "" && f.Master != a.Master && f.Epoch <= a.Epoch ||
 			d.fact.Role == watchdog.Replica && f.Master == f.Self && d.fact.Offset < f.ReplicaOffset {
 			return true

@@ -86,6 +86,7 @@ var faults = append([]fault{
 	{name: "fenced by hand", begin: func(w *World, f *fault) { w.order(f.host, true) }, end: func(w *World, f *fault) { w.order(f.host, false) }},
 	{name: "down-after changed", begin: func(w *World, f *fault) {
 		d := pick(w.rng, 3*sec, 5*sec, 10*sec)
+		w.ReadSlack = 10 * sec // where the change is not heard of in time, reads are not promised
 		for _, s := range w.sents {
 			w.after(w.between(0, sec), func() { s.conf.downAfter = d })
 		}

@@ -162,10 +162,13 @@ func (d *dog) nextStep(g watchdog.Gate, f watchdog.Redis) bool {
 		switch {
 		case f.Role == watchdog.Nowhere && g.Open:
 			h.dirty = true
+			sent := d.w.now
 			return d.do1("open", func(r *redis) {
 				if r.role == nowhere {
 					r.locked = true
-					r.w.check.opened(r)
+					if r.w.now.Sub(sent) < sec { // else queued in a frozen Redis: see FINDINGS.md
+						r.w.check.opened(r)
+					}
 					r.follow(master, 0)
 					r.shut, r.priority = false, 100
 				}
