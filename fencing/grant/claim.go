@@ -112,7 +112,7 @@ func (k *Keeper) claimOps(s snapshot, w Want, lease clientv3.LeaseID) ([]clientv
 	}
 	var before LastHolding
 	if s.last.exists() {
-		if before, err = decode[LastHolding](k.keys.last, s.last.value, nil); err != nil {
+		if before, err = k.last.decode(k.keys.last, s.last.value, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -170,7 +170,7 @@ func (k *Keeper) giveUp(ctx context.Context, w Want, limit time.Duration) error 
 	if !s.last.exists() {
 		return nil
 	}
-	last, err := decode[LastHolding](k.keys.last, s.last.value, nil)
+	last, err := k.last.decode(k.keys.last, s.last.value, nil)
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func (k *Keeper) giveUp(ctx context.Context, w Want, limit time.Duration) error 
 // markOpened writes once that our Redis was opened under this grant.
 func (k *Keeper) markOpened(ctx context.Context, limit time.Duration) error {
 	s := k.seen
-	last, err := decode[LastHolding](k.keys.last, s.last.value, nil)
+	last, err := k.last.decode(k.keys.last, s.last.value, nil)
 	if err != nil || last.Opened || last.HolderID != k.id.HolderID {
 		return err
 	}

@@ -144,6 +144,10 @@ type Keeper struct {
 	asked     int64            // seconds our lease was asked for; zero: by an earlier run
 	again     bool             // another round is due at once
 	orders    orderCache
+	group     decoded[GroupRecord]
+	master    decoded[MasterRecord]
+	holding   decoded[Holding]
+	last      decoded[LastHolding]
 
 	member     atomic.Bool // as fact.Membership says, for the goroutines beside
 	identities *newest[Identity]

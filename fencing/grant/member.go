@@ -44,8 +44,9 @@ type member struct {
 	user, password string
 	tls            bool
 
-	client *clientv3.Client
-	lease  pb.LeaseClient
+	client      *clientv3.Client
+	lease       pb.LeaseClient
+	maintenance pb.MaintenanceClient // the client's own dials anew for every question
 
 	authenticating chan struct{} // holds one: who has it may ask for a token
 	renewing       chan renewals // holds one: the stream that renewals share; who has it may use it
@@ -110,6 +111,7 @@ func newMember(endpoint string, cfg Config) (*member, error) {
 		return nil, fmt.Errorf("open %s: %w", endpoint, err)
 	}
 	m.lease = pb.NewLeaseClient(m.client.ActiveConnection())
+	m.maintenance = pb.NewMaintenanceClient(m.client.ActiveConnection())
 	return m, nil
 }
 

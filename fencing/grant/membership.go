@@ -23,7 +23,7 @@ func (k *Keeper) join(ctx context.Context, w Want, limit time.Duration) error {
 			return err
 		}
 	}
-	record, err := decode(k.keys.group, k.seen.group.value, validGroup)
+	record, err := k.group.decode(k.keys.group, k.seen.group.value, validGroup)
 	if err != nil {
 		k.fact.Membership = watchdog.MembershipUnknown
 		return err

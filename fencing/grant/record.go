@@ -4,6 +4,7 @@ package grant
 // another watchdog of the group may be newer than we are.
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -179,6 +180,24 @@ func decode[T any](key string, data []byte, valid func(T) bool) (T, error) {
 		return zero, &GarbageError{Key: key, Problem: "a field that must be set is empty"}
 	}
 	return v, nil
+}
+
+// decoded is a record as it was read last: most rounds read what the one
+// before read.
+type decoded[T any] struct {
+	data  []byte
+	value T
+}
+
+func (d *decoded[T]) decode(key string, data []byte, valid func(T) bool) (T, error) {
+	if d.data != nil && bytes.Equal(d.data, data) {
+		return d.value, nil
+	}
+	v, err := decode(key, data, valid)
+	if err == nil {
+		d.data, d.value = data, v
+	}
+	return v, err
 }
 
 // GarbageError is a record in etcd that cannot be understood.

@@ -195,7 +195,7 @@ func (k *Keeper) takeIn(ctx context.Context, s snapshot, w Want, limit time.Dura
 	var agreement watchdog.Agreement
 	known := 0
 	if s.master.exists() {
-		record, err := decode(k.keys.master, s.master.value, validMaster)
+		record, err := k.master.decode(k.keys.master, s.master.value, validMaster)
 		if err != nil {
 			return err
 		}
@@ -224,7 +224,7 @@ func (k *Keeper) grantIn(s snapshot, w Want) (watchdog.Grant, error) {
 	var last LastHolding
 	if s.last.exists() {
 		var err error
-		if last, err = decode[LastHolding](k.keys.last, s.last.value, nil); err != nil {
+		if last, err = k.last.decode(k.keys.last, s.last.value, nil); err != nil {
 			return grant, err
 		}
 	}
@@ -232,7 +232,7 @@ func (k *Keeper) grantIn(s snapshot, w Want) (watchdog.Grant, error) {
 	if !s.grant.exists() {
 		return grant, nil
 	}
-	holding, err := decode(k.keys.grant, s.grant.value, validHolding)
+	holding, err := k.holding.decode(k.keys.grant, s.grant.value, validHolding)
 	if err != nil {
 		return grant, err
 	}

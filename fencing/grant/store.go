@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -112,7 +113,7 @@ func (s *Store) checkMembers(ctx context.Context) {
 		all.Go(func() {
 			var version string
 			err := m.ask(ctx, func(ctx context.Context) error {
-				resp, err := m.client.Status(ctx, m.endpoint)
+				resp, err := m.maintenance.Status(ctx, &pb.StatusRequest{})
 				if err == nil {
 					version = resp.Version
 				}
