@@ -161,6 +161,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	})
+	beFrugal(len(d.nodes))
 	add("etcd", d.etcd.Run)
 	for _, w := range d.watchers {
 		add("sentinels", w.Run)

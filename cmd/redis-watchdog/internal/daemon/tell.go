@@ -40,6 +40,7 @@ func (d *Daemon) tell(ctx context.Context) error {
 
 type teller struct {
 	d       *Daemon
+	trimmed time.Time
 	ready   bool
 	line    string
 	failing bool
@@ -77,6 +78,12 @@ func (t *teller) turn() {
 		}
 	}
 	t.failing = failed
+	if t.ready && time.Since(t.trimmed) >= trimEvery {
+		t.trimmed = time.Now()
+		if err := trim(); err != nil {
+			d.log.Debug("pages of the program not given back", "error", err)
+		}
+	}
 }
 
 // summary is the line `systemctl status` shows, and whether every node is
