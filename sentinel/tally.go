@@ -329,6 +329,7 @@ func (s *State) tallyConfig(t *watchdog.Sentinels, m *Member) {
 	if q := m.quorum; q > 0 && (t.Quorum == 0 || q < t.Quorum) {
 		t.Quorum = q
 	}
+	t.Longest = max(t.Longest, m.downAfter)
 	if d := m.downAfter; d > 0 && (t.DownAfter == 0 || d < t.DownAfter) {
 		t.DownAfter = d
 	}

@@ -16,7 +16,7 @@ func NextEdge(p Policy, s State, now Instant) Instant {
 		after(s.Sentinels.EFrom, v.Uncertified),
 		after(s.Sentinels.NamedSince, unbrokenToOpen),
 		after(s.Sentinels.NamedSince, unbrokenToBreak),
-		after(s.Sentinels.NamedSince, v.DownAfter),
+		after(s.Sentinels.NamedSince, max(v.DownAfter, s.Sentinels.Longest)),
 		after(s.Redis.SentAt, v.DownAfter/2),
 		after(s.HoldSince, v.DownAfter/2),
 		after(s.ClaimSince, v.HintHold),

@@ -67,6 +67,10 @@ type Sentinels struct {
 	Answering int           // of them, those whose last poll was answered
 	Quorum    int           // the smallest any of them reports; zero: none ever answered
 	DownAfter time.Duration // D, the smallest down-after-milliseconds any of them reports; zero: none ever answered
+	// Longest is the longest down-after-milliseconds any of them reports: a
+	// master that was replaced may be certified for as long, as its E is the
+	// quorum-th of them all. Below D it counts as D.
+	Longest time.Duration
 
 	// The majority. Zero Master: no more than half of Known, answering now,
 	// say the same (address, epoch).

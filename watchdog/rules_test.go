@@ -92,6 +92,8 @@ func TestALapsedGrantIsOpenedOnceItsHolderCannotServe(t *testing.T) {
 	}{
 		{"named for D less a nanosecond", func(*State) {}, d - 1, GrantLeave},
 		{"named for D", func(*State) {}, d, GrantClaim},
+		{"a Sentinel has a longer down-after", func(s *State) { s.Sentinels.Longest = d + time.Second }, d + time.Second - 1, GrantLeave},
+		{"named for the longest down-after", func(s *State) { s.Sentinels.Longest = d + time.Second }, d + time.Second, GrantClaim},
 		{"quorum saw it down", func(s *State) { s.Sentinels.DownVotes = 2 }, 0, GrantClaim},
 		{"one too few saw it down", func(s *State) { s.Sentinels.DownVotes = 1 }, d - 1, GrantLeave},
 		{"quorum saw another down", func(s *State) { s.Sentinels.DownVotes, s.Sentinels.Former = 2, "C" }, d - 1, GrantLeave},

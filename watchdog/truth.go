@@ -136,7 +136,7 @@ func (s State) mayClaim(p Policy, v view, now Instant) bool {
 	case f.Former == last && f.Quorum > 0 && f.DownVotes >= f.Quorum:
 		return true
 	}
-	return now.Sub(f.NamedSince) >= v.DownAfter
+	return now.Sub(f.NamedSince) >= max(v.DownAfter, f.Longest)
 }
 
 // afterFence is what becomes of the grant of a Redis that is fenced by hand:

@@ -218,7 +218,9 @@ func (r *redis) arm(d time.Duration) (id int) {
 }
 
 func (r *redis) alarm(d time.Duration) {
-	r.after(d+r.w.between(ms, 6*ms), r.fire)
+	// The host's clock may run slow: the timer is the world's.
+	late := time.Duration(float64(d) * 2 * r.w.ClockError)
+	r.after(d+late+r.w.between(ms, 6*ms), r.fire)
 }
 
 func (r *redis) cover(id int) bool {
