@@ -71,9 +71,6 @@ func (d *dog) boot() {
 		return
 	}
 	d.start()
-	if d.guards == watchdog.Never {
-		d.guards = d.w.now.Add(1500 * ms)
-	}
 	m := d.disk.memory
 	if d.disk.boot != d.w.hosts[d.host].boot {
 		m = m.Rebooted()
@@ -269,6 +266,9 @@ func (d *dog) describe(f *watchdog.Redis, sent watchdog.Instant, a watchdog.Answ
 		f.Role, f.Following, f.LinkUp = watchdog.Replica, address(r.following), r.link.up
 	case nowhere:
 		f.Role = watchdog.Nowhere
+	}
+	if d.guards == watchdog.Never && (r.role != master || r.locked) {
+		d.guards = d.w.now
 	}
 	f.Locked, f.Gated, f.Offset = r.locked, r.gated, r.data.at.off
 	f.Held = d.w.now < r.paused

@@ -264,6 +264,7 @@ func (d *dog) armStep(g watchdog.Gate, f watchdog.Redis) bool {
 				return func() {
 					if ok {
 						d.hand.armed = armedFence{seen.Add(left), left}
+						d.guards = min(d.guards, d.w.now)
 						d.fact.ArmedFor = d.hand.armed.at
 					}
 					d.finish(step)
