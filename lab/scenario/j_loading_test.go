@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"testing"
 	"time"
 
@@ -14,20 +15,23 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
+// loadKeys is how many there are to load. Redis answers between two of them: with
+// few that take long it is as good as hung, and Sentinel's PINGs find it down.
+const loadKeys = 10000
+
 // slowToLoad keeps its data, and takes long to load it again.
 func slowToLoad(length time.Duration) watched.Options {
-	const keys = 1000
 	o := shortFailover(watched.Options{})
 	o.Group.Redis.Lines = []string{
 		`save 3600 1000000`, "enable-debug-command yes", // no save of its own accord
 		"loading-process-events-interval-bytes 1024",
-		fmt.Sprintf("key-load-delay %d", (length / keys).Microseconds()),
+		fmt.Sprintf("key-load-delay %d", (length / loadKeys).Microseconds()),
 	}
 	return o
 }
 
 func fill(r *lab.Redis) {
-	r.Do("EVAL", `for i = 1, 1000 do redis.call('SET', 'filling:' .. i, string.rep('x', 100)) end`, "0")
+	r.Do("EVAL", `for i = 1, tonumber(ARGV[1]) do redis.call('SET', 'filling:' .. i, string.rep('x', 100)) end`, "0", strconv.Itoa(loadKeys))
 	r.Do("SAVE")
 }
 
