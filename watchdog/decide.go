@@ -59,6 +59,7 @@ type view struct {
 
 	e         Instant // E, or what an earlier life of this watchdog knew of it
 	act       Instant // E - A
+	heard     Instant // of the oldest answer that E rests on
 	doubt     Instant // from here on the Sentinels' word is running out: a healthy group has renewed it long ago
 	lapse     Instant // L - A
 	fresh     bool    // the coordinator's last good renewal is young
@@ -77,6 +78,7 @@ func look(p Policy, s State, now Instant) view {
 	v.truth, v.conflict = s.truth()
 	v.e = s.earliest(v.Act)
 	v.act, v.lapse = v.e.Add(-v.Act), g.Until.Add(-v.Act)
+	v.heard = s.Sentinels.EFrom
 	v.doubt = v.act.Add(-v.doubtFor())
 	v.inForce = s.granted(now)
 	v.fresh = g.Ours && g.RenewedAt != 0 && now.Sub(g.RenewedAt) <= v.SuspectAfter
@@ -236,12 +238,18 @@ func (v view) certifiedServes(p Policy, now Instant) bool {
 		(p.CoordinatorLost == CoordinatorLostServe || now < v.lapse)
 }
 
-// certifiedUntil is when row 11's armed fence fires.
+// certifiedUntil is when row 11's armed fence fires. Where nobody can be
+// promoted E is never, but that may change while we are frozen: then it counts
+// from the answers that said so.
 func (v view) certifiedUntil(p Policy) Instant {
-	if p.CoordinatorLost == CoordinatorLostServe {
-		return v.act
+	until := v.act
+	if until == Never {
+		until = v.heard.Add(v.DownAfter - v.Act)
 	}
-	return v.act.Min(v.lapse)
+	if p.CoordinatorLost == CoordinatorLostServe {
+		return until
+	}
+	return until.Min(v.lapse)
 }
 
 // isolated is row 12. A hold is short: it delays Sentinel's own commands too,

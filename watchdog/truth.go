@@ -125,18 +125,15 @@ func (s State) mayClaim(p Policy, v view, now Instant) bool {
 	}
 	// A grant that lapsed was not given up: its holder may still be serving,
 	// certified by Sentinels that named it until a moment ago (row 11).
-	// Where etcd has forgotten (emptied, restored), it is who was named before.
-	last := c.Grant.Last
-	if last == "" {
-		last = f.Former
+	// Whoever was named before is waited for too: etcd may have forgotten it
+	// (emptied, restored), and only its own giving up says that it refused.
+	long := now.Sub(f.NamedSince) >= max(v.DownAfter, f.Longest)
+	seenDown := f.Quorum > 0 && f.DownVotes >= f.Quorum // Former was
+	last, givenUp := c.Grant.Last, c.Grant.Last != "" && c.Grant.GivenUp
+	if f.Former != "" && f.Former != v.self && !(givenUp && last == f.Former) && !seenDown && !long {
+		return false
 	}
-	switch {
-	case last == "" || last == v.self || c.Grant.Last != "" && c.Grant.GivenUp:
-		return true
-	case f.Former == last && f.Quorum > 0 && f.DownVotes >= f.Quorum:
-		return true
-	}
-	return now.Sub(f.NamedSince) >= max(v.DownAfter, f.Longest)
+	return last == "" || last == v.self || givenUp || last == f.Former && seenDown || long
 }
 
 // afterFence is what becomes of the grant of a Redis that is fenced by hand:
