@@ -17,13 +17,17 @@ TIMEOUT = 20m
 build: # one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o bin/redis-watchdog ./cmd/redis-watchdog
 
-setup: .tools/etcd # Redis, Sentinel, nftables by apt-get; etcd from its source. Starts no service
+setup: .tools/etcd .tools/etcdctl .tools/etcdutl # Redis, Sentinel, nftables by apt-get; etcd from its source. Starts no service
 	tools/setup
 
 # The lab builds it too where it is missing (lab.EtcdBinary), under a lock.
 .tools/etcd: tools/etcd/go.mod
 	mkdir -p .tools
 	cd tools/etcd && flock ../../$@.lock sh -c "CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o ../../$@.new go.etcd.io/etcd/server/v3 && mv ../../$@.new ../../$@"
+
+# Built before the tests: beside them it would take their processor.
+.tools/etcdctl .tools/etcdutl: .tools/etcd
+	cd tools/etcd && flock ../../$@.lock sh -c "CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o ../../$@.new go.etcd.io/etcd/$(@F)/v3 && mv ../../$@.new ../../$@"
 
 .tools/staticcheck: tools/staticcheck/go.mod
 	mkdir -p .tools
@@ -36,6 +40,8 @@ check: .tools/staticcheck
 	.tools/staticcheck ./...
 
 test: setup build check
+	@# Compiled first: a compiler beside them would take the tests' processor.
+	go list -race -test -deps -export ./... >/dev/null
 	$(GOTEST) -race -count=1 -json ./... | go run ./tools/testguard
 
 SIM ?= 10m
