@@ -239,8 +239,8 @@ func (k *Keeper) swap(ctx context.Context, step string, limit time.Duration, w W
 }
 
 // propose writes the agreement, if the record still is what the proposal
-// replaces and the proposal is newer.
-func (k *Keeper) propose(ctx context.Context, w Want, limit time.Duration) error {
+// replaces, the proposal is newer, and all of also holds.
+func (k *Keeper) propose(ctx context.Context, w Want, limit time.Duration, also ...clientv3.Cmp) error {
 	p, s := w.Propose, k.seen
 	if k.fact.Agreement != p.Replaces || p.Master == "" || w.Self == "" {
 		return nil // somebody was faster: the report says who, the decision is made anew
@@ -258,7 +258,7 @@ func (k *Keeper) propose(ctx context.Context, w Want, limit time.Duration) error
 		return err
 	}
 	k.cfg.Failpoint(FailPropose)
-	when := []clientv3.Cmp{unchanged(k.keys.master, s.master), k.sameGroup(s)}
+	when := append([]clientv3.Cmp{unchanged(k.keys.master, s.master), k.sameGroup(s)}, also...)
 	if p.Cause == watchdog.CauseConflict {
 		// Only with no grant in force: nobody may have claimed since.
 		when = append(when, unchanged(k.keys.grant, s.grant))
