@@ -18,7 +18,6 @@ import (
 
 const (
 	defaultSuite = "bookworm"
-	mirror       = "http://deb.debian.org/debian"
 	// recipe is part of a root's name: raise it when what a root contains
 	// changes.
 	recipe = "2"
@@ -93,7 +92,7 @@ func Root(ctx context.Context, suite string, packages ...string) (string, error)
 }
 
 func build(ctx context.Context, dir, suite string, packages []string) error {
-	err := runTool(ctx, "debootstrap", "--variant=minbase", "--include="+strings.Join(packages, ","), suite, dir, mirror)
+	err := runTool(ctx, "debootstrap", "--variant=minbase", "--include="+strings.Join(packages, ","), suite, dir) // from its own mirror
 	if err != nil {
 		return err
 	}
