@@ -80,9 +80,19 @@ func (s State) Want() Want { return s.Verdict.Want }
 // Self is our own address as the Sentinels call it; empty: never told.
 func (s State) Self() Address { return s.Memory.Self }
 
-// Next folds the event into the state and decides anew. It is pure: the same
+// Next folds the events into the state and then decides, once: what came
+// together is decided on together, or the stale half of the evidence would
+// decide while its fresh other half lies next to it. It is pure: the same
 // arguments give the same State.
-func Next(p Policy, s State, now Instant, e Event) State {
+func Next(p Policy, s State, now Instant, events ...Event) State {
+	for _, e := range events {
+		s = s.fold(p, now, e)
+	}
+	s.Verdict = decide(p, s, now)
+	return s.remember(now)
+}
+
+func (s State) fold(p Policy, now Instant, e Event) State {
 	switch e := e.(type) {
 	case Tick:
 	case Redis:
@@ -98,8 +108,7 @@ func Next(p Policy, s State, now Instant, e Event) State {
 	default:
 		panic(fmt.Sprintf("watchdog: event %T is not one of the closed set", e))
 	}
-	s.Verdict = decide(p, s, now)
-	return s.remember(now)
+	return s
 }
 
 // sawRedis keeps role and run id of the last answer that told them, and marks

@@ -54,7 +54,15 @@ type Config struct {
 
 	Remember func(watchdog.Memory) // called by the loop when the memory changed; must not block
 	OnStep   func(Step)            // called by the loop when the verdict changed; must not block
+	OnTurn   func(Turn)            // called by the loop after every decision; must not block
 	Log      hclog.Logger
+}
+
+// Turn is one turn of the loop, for the metrics.
+type Turn struct {
+	Waited   time.Duration // from the oldest event it took in to the wants told; zero: none came, time passed
+	From, To string        // the phase seen before and after
+	Reason   string        // of the verdict
 }
 
 // Node owns the State of one local Redis.
@@ -73,6 +81,7 @@ type Node struct {
 // inbox holds the newest fact of each kind: an older one says nothing that
 // the newer does not. Announcements are few and each is one Sentinel's.
 type inbox struct {
+	oldest      watchdog.Instant // when the first of these came; zero: none did
 	redis       *watchdog.Redis
 	sentinels   *watchdog.Sentinels
 	coordinator *watchdog.Coordinator
@@ -94,6 +103,9 @@ func New(cfg Config) *Node {
 // Post hands in a fact. It never blocks.
 func (n *Node) Post(e watchdog.Event) {
 	n.mu.Lock()
+	if n.inbox.oldest == 0 {
+		n.inbox.oldest = n.cfg.Now()
+	}
 	switch e := e.(type) {
 	case watchdog.Redis:
 		n.inbox.redis = &e
@@ -128,8 +140,12 @@ func (n *Node) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		now := n.cfg.Now()
-		state, steps := n.turnOnce(now)
+		state, turn, steps := n.turnOnce(now)
 		hands.bring(state)
+		if turn.oldest != 0 {
+			turn.Waited = n.cfg.Now().Sub(turn.oldest)
+		}
+		n.cfg.OnTurn(turn.Turn)
 		for _, s := range steps {
 			n.cfg.OnStep(s)
 		}
@@ -137,9 +153,15 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 }
 
+// turned is a Turn before it is known how long it took.
+type turned struct {
+	Turn
+	oldest watchdog.Instant
+}
+
 // turnOnce folds everything in the inbox into the state, the witnesses before
 // the Redis they speak of, and lets time pass.
-func (n *Node) turnOnce(now watchdog.Instant) (watchdog.State, []Step) {
+func (n *Node) turnOnce(now watchdog.Instant) (watchdog.State, turned, []Step) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	in := n.inbox
@@ -160,15 +182,10 @@ func (n *Node) turnOnce(now watchdog.Instant) (watchdog.State, []Step) {
 	if in.veto != nil {
 		events = append(events, watchdog.Vetoed{Veto: *in.veto})
 	}
-	events = append(events, watchdog.Tick{})
-
-	// One decision on all of it: a stale half of the evidence decides nothing
-	// when its fresh other half is already here.
 	before := n.state
-	for _, e := range events {
-		n.state = watchdog.Next(n.cfg.Policy, n.state, now, e)
-	}
+	n.state = watchdog.Next(n.cfg.Policy, n.state, now, events...)
 	n.turn = now
+	turn := turned{Turn{From: n.phase, Reason: n.state.Verdict.Reason}, in.oldest}
 	if p := phaseOf(n.state.Redis); p != n.phase {
 		n.phase, n.since = p, time.Now()
 	}
@@ -176,7 +193,8 @@ func (n *Node) turnOnce(now watchdog.Instant) (watchdog.State, []Step) {
 	if s, changed := n.step(before, n.state, now); changed {
 		steps = append(steps, s)
 	}
-	return n.state, steps
+	turn.To = n.phase
+	return n.state, turn, steps
 }
 
 // pause is how long the loop may sleep: until the next instant at which the

@@ -44,12 +44,14 @@ type node struct {
 	store       *grant.Store
 	announced   watchdog.Address // as configured
 	unit        string
-	reborn      chan struct{} // holds one: Redis has another run id
+	fencedAt    watchdog.Instant // of the last fence counted; publish's own
+	reborn      chan struct{}    // holds one: Redis has another run id
 
 	mu          sync.Mutex
 	coordinator watchdog.Coordinator // as the keeper last reported it, without the local orders
 	order       agent.GrantOrder     // the newest
 	runID       string
+	heard       watchdog.Sentinels   // the newest tally
 	stopFault   error                // why a Redis that hangs could not be killed; nil: it could
 	shut        string               // the file that keeps a killed Redis down; empty: none does
 	since       map[string]time.Time // since when each fault stands, by its id
@@ -86,7 +88,7 @@ func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pac
 	x.agent = agent.New(agent.Config{
 		Group: g.Name, Name: n.Name, Policy: g.Policy.Core(), Now: agent.Boottime, Memory: memory,
 		Gate: x.gate, Grant: x, Sentinels: x,
-		Remember: x.recorder.Remember, OnStep: x.onStep, Log: log,
+		Remember: x.recorder.Remember, OnStep: x.onStep, OnTurn: x.onTurn, Log: log,
 	})
 	return x, nil
 }
@@ -102,8 +104,8 @@ func (x *node) openKeeper(d *Daemon) error {
 	}
 	x.keeper = d.etcd.Keeper(grant.KeeperConfig{
 		Group: x.group, Node: x.name, BootID: strings.TrimSpace(string(boot)), Identity: id,
-		Save:      func(id grant.Identity) error { return x.records.save("coordinator", id) },
-		Failpoint: failpoint, Log: d.log.Named("etcd"),
+		Save:    func(id grant.Identity) error { return x.records.save("coordinator", id) },
+		OnRound: x.onRound, Failpoint: failpoint, Log: d.log.Named("etcd"),
 	})
 	return nil
 }
@@ -125,6 +127,9 @@ func (x *node) seeRedis(r watchdog.Redis) {
 }
 
 func (x *node) hearSentinels(s watchdog.Sentinels) {
+	x.mu.Lock()
+	x.heard = s
+	x.mu.Unlock()
 	x.agent.Post(s)
 }
 
@@ -135,6 +140,7 @@ func (x *node) seeCoordinator(c watchdog.Coordinator) {
 		x.watcher.SetKnown(c.Known)
 	}
 	x.mu.Lock()
+	before, majority := x.coordinator.Agreement, x.heard
 	renewed := c.Grant.RenewedAt != 0 && c.Grant.RenewedAt != x.coordinator.Grant.RenewedAt
 	trying := x.order.Grant == watchdog.GrantRenew
 	x.coordinator = c
@@ -142,6 +148,7 @@ func (x *node) seeCoordinator(c watchdog.Coordinator) {
 	if trying {
 		x.metrics.Renewed(renewed)
 	}
+	x.countAgreement(before, c.Agreement, majority)
 	x.mergeOrders()
 	x.tellKeeper()
 }
@@ -256,7 +263,6 @@ func (x *node) onStep(s agent.Step) {
 		"role", s.Role, "answer", s.Answer, "master", s.Master, "term", s.Term,
 		"sentinels", fmt.Sprintf("%d/%d", s.Votes, s.Known), "coordinator_age_seconds", s.CoordinatorAge,
 		"fence_deadline_seconds", s.Left)
-	x.metrics.Transition(s.From, s.To, s.Reason)
 	if err := x.keeper.History(s); err != nil {
 		x.log.Warn("history record not queued", "error", err)
 	}
@@ -304,6 +310,7 @@ func (x *node) publish(ctx context.Context) error {
 	for {
 		s := x.status()
 		told.tell(s.Faults, time.Now())
+		x.countTotals()
 		changed := s.Phase != last.Phase || s.Reason != last.Reason || s.Guarded != last.Guarded || len(s.Faults) != len(last.Faults)
 		if changed || time.Since(at) >= publishEvery {
 			if err := x.report(s); err != nil {

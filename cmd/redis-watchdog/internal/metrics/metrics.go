@@ -10,7 +10,7 @@ import (
 
 // Metrics counts what happens.
 type Metrics struct {
-	steps, transitions, fences, holds, switches, renewals, badAnswers, armed *prometheus.CounterVec
+	steps, transitions, fences, holds, switches, renewals, badAnswers, armed, dropped *prometheus.CounterVec
 
 	decision, fence, agreement *prometheus.HistogramVec
 }
@@ -33,7 +33,8 @@ func New(registerer prometheus.Registerer, collector *Collector, version string)
 		switches:    counter(Switches, "Times the agreement came to name another master."),
 		renewals:    counter(Renewals, "Renewals of the grant, good or failed.", "result"),
 		badAnswers:  counter(BadAnswers, "Answers that made no sense and counted as unknown, by who gave them.", "source"),
-		armed:       counter(ArmedFences, "Armed fences: put up, put off in time, fired by Redis itself, or failed to stand.", "result"),
+		armed:       counter(ArmedFences, "Fences armed inside Redis, the putting off of one included, and those that could not be.", "result"),
+		dropped:     counter(HistoryDropped, "Records of decisions that etcd did not take in time."),
 		decision:    histogram(DecisionSeconds, "From an event to the decision on it.", 0.00001),
 		fence:       histogram(FenceSeconds, "From the decision to refuse until Redis was seen refusing.", 0.0005),
 		agreement:   histogram(AgreementSeconds, "From a majority's word to its record in etcd.", 0.0005),
@@ -42,16 +43,25 @@ func New(registerer prometheus.Registerer, collector *Collector, version string)
 		Name: BuildInfo, Help: "1, with the version of redis-watchdog and of Go.",
 		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()},
 	}, func() float64 { return 1 })
-	registerer.MustRegister(m.steps, m.transitions, m.fences, m.holds, m.switches, m.renewals, m.badAnswers, m.armed,
+	registerer.MustRegister(m.steps, m.transitions, m.fences, m.holds, m.switches, m.renewals, m.badAnswers, m.armed, m.dropped,
 		m.decision, m.fence, m.agreement, build, collector,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// Node is the metrics of one node.
+// Node is the metrics of one node. Its methods but Totals may be called from
+// anywhere.
 type Node struct {
 	all         *Metrics
 	group, node string
+	seen        Totals
+}
+
+// Totals is what the adapters count since they began.
+type Totals struct {
+	Armed, ArmErrors       int64
+	BadSentinels, BadRedis int64
+	HistoryDropped         int64
 }
 
 // Node starts the series of a node at zero, so that the first event of a kind
@@ -60,10 +70,11 @@ func (m *Metrics) Node(group, node string) *Node {
 	n := &Node{all: m, group: group, node: node}
 	m.steps.WithLabelValues(group, node)
 	m.switches.WithLabelValues(group, node)
+	m.dropped.WithLabelValues(group, node)
 	for _, result := range []string{"good", "failed"} {
 		m.renewals.WithLabelValues(group, node, result)
 	}
-	for _, result := range []string{ArmedUp, ArmedOff, ArmedFired, ArmedFailed} {
+	for _, result := range []string{ArmedUp, ArmedFailed} {
 		m.armed.WithLabelValues(group, node, result)
 	}
 	for _, source := range []string{SourceSentinel, SourceRedis, SourceEtcd} {
@@ -75,11 +86,9 @@ func (m *Metrics) Node(group, node string) *Node {
 	return n
 }
 
-// What became of an armed fence.
+// What became of arming a fence.
 const (
 	ArmedUp     = "armed"
-	ArmedOff    = "put_off"
-	ArmedFired  = "fired"
 	ArmedFailed = "failed"
 )
 
@@ -90,10 +99,13 @@ const (
 	SourceEtcd     = "etcd"
 )
 
-// Step counts one decision and how long it took.
-func (n *Node) Step(took time.Duration) {
+// Step counts one decision and how long its event waited for it; zero: there
+// was none, time passed.
+func (n *Node) Step(waited time.Duration) {
 	n.all.steps.WithLabelValues(n.group, n.node).Inc()
-	n.all.decision.WithLabelValues(n.group, n.node).Observe(took.Seconds())
+	if waited > 0 {
+		n.all.decision.WithLabelValues(n.group, n.node).Observe(waited.Seconds())
+	}
 }
 
 // Transition counts a change of the phase seen. One to refuse is a fence, one
@@ -135,5 +147,17 @@ func (n *Node) BadAnswer(source string) {
 	n.all.badAnswers.WithLabelValues(n.group, n.node, source).Inc()
 }
 
-// Armed counts an armed fence by an Armed… result.
-func (n *Node) Armed(result string) { n.all.armed.WithLabelValues(n.group, n.node, result).Inc() }
+// Totals counts on to what the adapters have counted. One goroutine calls it.
+func (n *Node) Totals(t Totals) {
+	more := func(c *prometheus.CounterVec, now, before int64, labels ...string) {
+		if now > before {
+			c.WithLabelValues(append([]string{n.group, n.node}, labels...)...).Add(float64(now - before))
+		}
+	}
+	more(n.all.armed, t.Armed, n.seen.Armed, ArmedUp)
+	more(n.all.armed, t.ArmErrors, n.seen.ArmErrors, ArmedFailed)
+	more(n.all.badAnswers, t.BadSentinels, n.seen.BadSentinels, SourceSentinel)
+	more(n.all.badAnswers, t.BadRedis, n.seen.BadRedis, SourceRedis)
+	more(n.all.dropped, t.HistoryDropped, n.seen.HistoryDropped)
+	n.seen = t
+}

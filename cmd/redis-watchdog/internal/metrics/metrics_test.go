@@ -90,14 +90,13 @@ func TestMetricsCountFromZero(t *testing.T) {
 	node.Switched()
 	node.Renewed(true)
 	node.BadAnswer(SourceRedis)
-	node.Armed(ArmedOff)
+	node.Totals(Totals{Armed: 2, ArmErrors: 1, BadSentinels: 3, HistoryDropped: 4})
+	node.Totals(Totals{Armed: 5, ArmErrors: 1, BadSentinels: 3, HistoryDropped: 4})
 	want := `
-# HELP redis_watchdog_armed_fences_total Armed fences: put up, put off in time, fired by Redis itself, or failed to stand.
+# HELP redis_watchdog_armed_fences_total Fences armed inside Redis, the putting off of one included, and those that could not be.
 # TYPE redis_watchdog_armed_fences_total counter
-redis_watchdog_armed_fences_total{master_name="m1",node="a",result="armed"} 0
-redis_watchdog_armed_fences_total{master_name="m1",node="a",result="failed"} 0
-redis_watchdog_armed_fences_total{master_name="m1",node="a",result="fired"} 0
-redis_watchdog_armed_fences_total{master_name="m1",node="a",result="put_off"} 1
+redis_watchdog_armed_fences_total{master_name="m1",node="a",result="armed"} 5
+redis_watchdog_armed_fences_total{master_name="m1",node="a",result="failed"} 1
 # HELP redis_watchdog_fences_total Times this Redis was fenced, by the reason.
 # TYPE redis_watchdog_fences_total counter
 redis_watchdog_fences_total{master_name="m1",node="a",reason="isolated"} 1

@@ -36,6 +36,7 @@ const (
 	Renewals         = "redis_watchdog_renewals_total"
 	BadAnswers       = "redis_watchdog_bad_answers_total"
 	ArmedFences      = "redis_watchdog_armed_fences_total"
+	HistoryDropped   = "redis_watchdog_history_dropped_total"
 	DecisionSeconds  = "redis_watchdog_decision_duration_seconds"
 	FenceSeconds     = "redis_watchdog_fence_duration_seconds"
 	AgreementSeconds = "redis_watchdog_agreement_duration_seconds"
