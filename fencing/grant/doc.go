@@ -17,6 +17,10 @@
 // the round began, and whoever is elected later extends every lease by its
 // full length (etcd lease/lessor.go, Promote).
 //
+// A restored or emptied etcd is known by its revision: lower than one this node
+// has seen. One that was written on past that revision before the node's next
+// round (at most a second, and etcd was down in between) is not noticed.
+//
 // # Rights
 //
 // With authentication on, this role is enough, and no more is asked for:

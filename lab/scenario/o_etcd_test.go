@@ -277,7 +277,16 @@ func TestEtcdMadeAnew(t *testing.T) {
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Etcd: []string{"x", "y", "z"}, Group: lab.GroupConfig{FailTimeout: 10 * time.Second}})
 	master, before := w.WaitServing(), w.Record()
+	// One that has lived: of an etcd a dozen revisions old the watchdogs could
+	// write as many before the next looks, and nobody would see that it went back.
+	etcd := w.Etcd.Client(nil)
+	for range 100 {
+		if _, err := etcd.Put(t.Context(), "/somebody/else", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
 	clients, quiet, kept := w.Crowd(), w.Churn(), keep(w)
+	w.Pause(time.Second) // a round, of 2 a second, of the master's watchdog
 	w.Mark("etcd is killed, its data removed")
 	w.Etcd.Kill()
 	for _, m := range w.Etcd.Members {
