@@ -1,0 +1,218 @@
+package preflight
+
+// The facts a judgement rests on. They travel as JSON: the watchdog of each
+// host publishes its own node's in etcd, the command adds what it reads itself.
+// A nil pointer or an absent key is "not read", and Gaps says why.
+
+import "time"
+
+// Facts is a whole group as it was read for one judgement.
+type Facts struct {
+	Group       string      `json:"group"`
+	Master      string      `json:"master"` // host:port, of the truth; empty: nobody is named
+	Nodes       []Node      `json:"nodes"`  // the master and every replica any Sentinel lists, by address
+	Sentinels   []Sentinel  `json:"sentinels"`
+	Coordinator Coordinator `json:"coordinator"`
+	Gaps        []Gap       `json:"gaps,omitempty"` // of the group as a whole
+}
+
+// Gap is something that could not be read, and why.
+type Gap struct {
+	What string `json:"what"` // "info", "config", "acl", "slowlog", "redis.conf", "report", "host.thp", "sentinel", "etcd", …
+	Why  string `json:"why"`
+}
+
+// Node is one Redis of the group.
+type Node struct {
+	Address  string    `json:"address"` // as the Sentinels call it
+	Redis    *Redis    `json:"redis,omitempty"`
+	Host     *Host     `json:"host,omitempty"`     // read by the watchdog on that host only
+	Drift    *Drift    `json:"drift,omitempty"`    // likewise
+	Watchdog *Watchdog `json:"watchdog,omitempty"` // its status report; nil: no live watchdog covers this node
+	// Answers is the request this node's report answers: the report is as
+	// young as that request. Empty: the report is one of the regular ones, as
+	// old as the watchdog's own clock says.
+	Answers string    `json:"answers,omitempty"`
+	At      time.Time `json:"at"` // of the report, by the clock of that host; for people
+	Gaps    []Gap     `json:"gaps,omitempty"`
+}
+
+// Where facts about a Redis were read.
+const (
+	ReadLive     = "live"     // by whoever judges, from Redis itself
+	ReadWatchdog = "watchdog" // by the watchdog beside it
+)
+
+// Redis is what one Redis says of itself.
+type Redis struct {
+	ReadBy string `json:"read_by"`
+	// Info is INFO everything: every line of every section, key to value, as
+	// it stands ("used_memory": "123"). Keys that repeat do not (cmdstat_*,
+	// db0, slave0, module are each their own).
+	Info map[string]string `json:"info"`
+	// Config is CONFIG GET *: name to value as Redis prints it. The value of a
+	// Secret parameter is Masked, or empty where it is empty.
+	Config   map[string]string `json:"config,omitempty"`
+	Users    []User            `json:"users,omitempty"`    // ACL LIST; nil: not allowed to
+	Modules  []string          `json:"modules,omitempty"`  // name@version, sorted
+	Slow     []Slow            `json:"slow,omitempty"`     // SLOWLOG GET, newest first
+	Replicas []ReplicaLine     `json:"replicas,omitempty"` // slaveN of a master
+}
+
+// User is one line of ACL LIST without its passwords.
+type User struct {
+	Name  string `json:"name"`
+	Rules string `json:"rules"` // the rest of the line; password hashes replaced by their count
+	// Passwords is a digest of the sorted hashes, keyed by the group's random
+	// id in etcd: equal digests are equal passwords, and nothing else is told.
+	Passwords string `json:"passwords,omitempty"`
+}
+
+// Slow is one entry of the slow log.
+type Slow struct {
+	AgeSeconds   float64 `json:"age_seconds"` // by that Redis' own clock
+	Microseconds int64   `json:"microseconds"`
+	Command      string  `json:"command"` // its name only: arguments may be secrets
+}
+
+// ReplicaLine is one replica as its master sees it.
+type ReplicaLine struct {
+	Address    string  `json:"address"`
+	State      string  `json:"state"`
+	Offset     int64   `json:"offset"`
+	LagSeconds float64 `json:"lag_seconds"`
+}
+
+// Host is what only the host of a Redis shows.
+type Host struct {
+	MemoryTotal     int64  `json:"memory_total"`     // bytes; of the cgroup where that is tighter
+	MemoryAvailable int64  `json:"memory_available"` // bytes
+	SwapTotal       int64  `json:"swap_total"`
+	SwapUsed        int64  `json:"swap_used"`
+	Overcommit      string `json:"overcommit"`    // vm.overcommit_memory; empty: not read
+	THP             string `json:"thp"`           // transparent_hugepage/enabled, the word in brackets; empty: not read
+	Somaxconn       int64  `json:"somaxconn"`     // net.core.somaxconn of the namespace of Redis; -1: not read
+	FilesLimit      int64  `json:"files_limit"`   // RLIMIT_NOFILE of the Redis process, soft; -1: not read
+	RedisSwapped    int64  `json:"redis_swapped"` // VmSwap of the Redis process, bytes; -1: not read
+	// ClockUnsynchronised says that the kernel's clock is not disciplined
+	// (adjtimex STA_UNSYNC).
+	ClockUnsynchronised bool      `json:"clock_unsynchronised"`
+	Now                 time.Time `json:"now"` // its wall clock, when read
+	// Restarts says whether a supervisor starts Redis again when it ends
+	// (systemd: Restart= of its unit is not "no"); "yes", "no", "unknown".
+	Restarts string    `json:"restarts"`
+	LogFile  string    `json:"log_file,omitempty"`
+	Log      []LogLine `json:"log,omitempty"` // its last warnings, oldest first, at most 20
+}
+
+// LogLine is one warning of Redis' log.
+type LogLine struct {
+	At   time.Time `json:"at"`
+	Text string    `json:"text"`
+}
+
+// Drift is what a Redis runs with against what it would start with.
+type Drift struct {
+	File   string `json:"file"`   // redis.conf; empty: Redis runs without one
+	Method string `json:"method"` // "shadow": asked the same binary; "table": our reading of the file and known defaults of that version
+	// File's values of every parameter, as CONFIG GET would print them after a
+	// restart; secrets masked.
+	FileConfig map[string]string `json:"file_config,omitempty"`
+	Drifted    []Parameter       `json:"drifted,omitempty"` // differs, and is not ours, not Sentinel's and not allowed to
+	Allowed    []Parameter       `json:"allowed,omitempty"` // differs, and may by the configuration (drift.ignore)
+	Ours       []Parameter       `json:"ours,omitempty"`    // differs because the watchdog or Sentinel put it there
+	Unknown    []Parameter       `json:"unknown,omitempty"` // could not be compared; Why says so
+	// Renamed is what rename-command made of commands, in upper case; the new
+	// names are masked ("renamed" or "removed"): they are secrets of a kind.
+	Renamed map[string]string `json:"renamed,omitempty"`
+	// Stale says the file is not the one Redis was started with, or has been
+	// changed since it started in a way that would not parse.
+	Problem string `json:"problem,omitempty"` // the file could not be compared at all: unreadable, rubbish, not there
+	// Rewritten is when CONFIG REWRITE last wrote the file: its modification
+	// time, where it carries the mark.
+	Rewritten time.Time `json:"rewritten"`
+}
+
+// Parameter is one configuration parameter under both readings.
+type Parameter struct {
+	Name    string `json:"name"`    // as CONFIG GET * names it (the newer of two aliases)
+	Running string `json:"running"` // masked where it is a secret
+	File    string `json:"file"`    // what a restart would give; masked where it is a secret
+	Where   string `json:"where"`   // "redis.conf:12", "default of 7.0.15", "command line"
+	Why     string `json:"why,omitempty"`
+}
+
+// Masked stands for a secret that is set.
+const Masked = "(set)"
+
+// Watchdog is what the watchdog beside a node reports of its own work.
+type Watchdog struct {
+	Node           string   `json:"node"` // its name in the configuration
+	Version        string   `json:"version"`
+	Phase          string   `json:"phase"`
+	Reason         string   `json:"reason"`
+	Guarded        bool     `json:"guarded"`
+	GrantOurs      bool     `json:"grant_ours"`
+	Veto           bool     `json:"veto"`             // it keeps replica-priority 0
+	VetoReasons    []string `json:"veto_reasons"`     // check ids
+	Faults         []string `json:"faults"`           // ids of its faults of severity error
+	Missing        []string `json:"missing"`          // rights in Redis it lacks, as ACL SETUSER names them
+	OwnPriority    string   `json:"own_priority"`     // replica-priority as the operator set it; empty: not known
+	OwnMinReplicas string   `json:"own_min_replicas"` // min-replicas-to-write likewise
+	Maintenance    bool     `json:"maintenance"`
+}
+
+// Sentinel is one Sentinel's word about the group.
+type Sentinel struct {
+	Address       string         `json:"address"`
+	RunID         string         `json:"run_id"`
+	Error         string         `json:"error,omitempty"` // why it could not be asked; empty: it answered
+	Master        string         `json:"master"`          // SENTINEL GET-MASTER-ADDR-BY-NAME
+	Epoch         uint64         `json:"epoch"`
+	Quorum        int            `json:"quorum"`
+	Others        int            `json:"others"` // num-other-sentinels
+	DownAfter     time.Duration  `json:"down_after"`
+	FailTimeout   time.Duration  `json:"failover_timeout"`
+	ParallelSyncs int            `json:"parallel_syncs"`
+	Flags         string         `json:"flags"`
+	FailoverState string         `json:"failover_state,omitempty"`
+	Tilt          bool           `json:"tilt"`
+	CKQuorum      string         `json:"ckquorum"` // its answer, or its error
+	CKQuorumOK    bool           `json:"ckquorum_ok"`
+	Replicas      []SentinelView `json:"replicas"`
+	Peers         []string       `json:"peers"` // addresses of the other Sentinels it knows
+	Version       string         `json:"version"`
+}
+
+// SentinelView is a replica as one Sentinel sees it.
+type SentinelView struct {
+	Address    string        `json:"address"`
+	Flags      string        `json:"flags"`
+	Priority   int           `json:"priority"`
+	LinkStatus string        `json:"link_status"` // master-link-status
+	LinkDown   time.Duration `json:"link_down"`   // master-link-down-time
+	Offset     int64         `json:"offset"`
+	InfoAge    time.Duration `json:"info_age"` // info-refresh
+	PongAge    time.Duration `json:"pong_age"` // last-ok-ping-reply
+	Master     string        `json:"master"`   // master-host:master-port
+	Reported   string        `json:"reported"` // role-reported
+}
+
+// Coordinator is etcd as it was found.
+type Coordinator struct {
+	Error       string   `json:"error,omitempty"` // why nothing could be read; empty: it was
+	Members     []Member `json:"members"`
+	Agreement   string   `json:"agreement"` // the master etcd holds; empty: none
+	Epoch       uint64   `json:"epoch"`
+	Generation  uint64   `json:"generation"`
+	Holder      string   `json:"holder"` // of the grant; empty: nobody
+	Maintenance bool     `json:"maintenance"`
+	Known       int      `json:"known"` // Sentinels counted when the agreement was made
+}
+
+// Member is one member of etcd.
+type Member struct {
+	Endpoint string `json:"endpoint"`
+	Version  string `json:"version"`
+	Error    string `json:"error,omitempty"`
+}
