@@ -33,8 +33,27 @@ type Node struct {
 	// young as that request. Empty: the report is one of the regular ones, as
 	// old as the watchdog's own clock says.
 	Answers string    `json:"answers,omitempty"`
-	At      time.Time `json:"at"` // of the report, by the clock of that host; for people
+	At      time.Time `json:"at"`              // of the report, by the clock of that host; for people
+	Rates   *Rates    `json:"rates,omitempty"` // sampled by its watchdog; nil: not for long enough
+	Probe   *Probe    `json:"probe,omitempty"` // nil: nobody asked for the probe key
 	Gaps    []Gap     `json:"gaps,omitempty"`
+}
+
+// Rates are what the watchdog beside a Redis saw change between two readings.
+// They end with a restart of that Redis.
+type Rates struct {
+	Over        time.Duration `json:"over"`         // between the readings
+	UsedMemory  float64       `json:"used_memory"`  // bytes a second, less than nothing where it shrinks
+	Offset      float64       `json:"offset"`       // of master_repl_offset: bytes written a second
+	EvictedKeys int64         `json:"evicted_keys"` // in that time
+}
+
+// Probe is what became of a key that was written to the master, at this node.
+type Probe struct {
+	Key   string        `json:"key"`
+	Seen  bool          `json:"seen"`            // at the master: it was written
+	After time.Duration `json:"after"`           // from the write's answer until it was seen
+	Error string        `json:"error,omitempty"` // why it was not
 }
 
 // Where facts about a Redis were read.
@@ -57,6 +76,11 @@ type Redis struct {
 	Modules  []string          `json:"modules,omitempty"`  // name@version, sorted
 	Slow     []Slow            `json:"slow,omitempty"`     // SLOWLOG GET, newest first
 	Replicas []ReplicaLine     `json:"replicas,omitempty"` // slaveN of a master
+	// SentinelLacks is, for every user a Sentinel is logged in as (CLIENT
+	// LIST: name=sentinel-…-cmd), the commands it needs and may not run:
+	// multi, exec, replicaof, config|rewrite, client|kill, info, ping,
+	// publish. nil: not read; empty: no Sentinel is connected.
+	SentinelLacks map[string][]string `json:"sentinel_lacks,omitempty"`
 }
 
 // User is one line of ACL LIST without its passwords.
