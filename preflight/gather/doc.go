@@ -1,0 +1,12 @@
+// Package gather reads the facts a judgement rests on: from Redis, from the
+// Sentinels, from the host, and from the reports that the watchdogs publish.
+//
+//   - What cannot be read is a Gap: never an abort, never a pass, never a hang.
+//     Every question has a deadline.
+//   - Secrets are masked here, before anything becomes a fact.
+//   - It changes nothing anywhere.
+//
+// It speaks RESP itself, a hundred lines of it: go-redis is eight megabytes of
+// a binary that has half of one left, and redigo believes any length a peer
+// claims.
+package gather

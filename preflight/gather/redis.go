@@ -1,0 +1,178 @@
+package gather
+
+// What one Redis says of itself.
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/preflight"
+)
+
+// slowEntries is how much of the slow log is asked for.
+const slowEntries = 32
+
+// ReadRights are the rights, as arguments of ACL SETUSER, that the questions to
+// Redis take beyond those of the fence. A user without them leaves Gaps.
+const ReadRights = "+acl|list +slowlog|get"
+
+// RedisConfig is one Redis that is asked.
+type RedisConfig struct {
+	Server
+	ReadBy string // preflight.ReadLive or ReadWatchdog
+	// Key is what digests of passwords are made with: the same for all whose
+	// passwords shall be compared, and known to nobody else. Empty: none are
+	// made.
+	Key string
+}
+
+// Redis asks one Redis, in one round trip, for everything. What it does not
+// tell is a Gap. Nil: it told nothing, and the Gap "redis" says why.
+func Redis(ctx context.Context, c RedisConfig) (*preflight.Redis, []preflight.Gap) {
+	facts, _, gaps := RedisWithSecrets(ctx, c)
+	return facts, gaps
+}
+
+// RedisWithSecrets is Redis, and CONFIG GET * as it stands: passwords and all.
+// It is for whoever compares it with redis.conf on this host, and must be
+// neither kept, nor sent, nor logged.
+func RedisWithSecrets(ctx context.Context, c RedisConfig) (*preflight.Redis, map[string]string, []preflight.Gap) {
+	re, err := c.ask(ctx,
+		[]string{"INFO", "everything"},
+		[]string{"CONFIG", "GET", "*"},
+		[]string{"ACL", "LIST"},
+		[]string{"SLOWLOG", "GET", strconv.Itoa(slowEntries)},
+	)
+	what := []string{"info", "config", "acl", "slowlog"}
+	gaps := missing(what, re, err)
+	if len(gaps) == len(what) {
+		return nil, nil, []preflight.Gap{{What: "redis", Why: gaps[0].Why}}
+	}
+	facts := &preflight.Redis{ReadBy: c.ReadBy}
+	read := func(i int) (reply, bool) {
+		if i >= len(re) || re[i].kind == '-' {
+			return reply{}, false
+		}
+		return re[i], true
+	}
+	now := time.Now()
+	if r, ok := read(0); ok {
+		now = readInfo(r.text, facts, now)
+		if len(facts.Info) == 0 {
+			gaps = append(gaps, preflight.Gap{What: "info", Why: "the answer to INFO has no line that can be read"})
+		}
+	}
+	var secrets map[string]string
+	if r, ok := read(1); ok {
+		if secrets = r.pairs(); len(secrets) == 0 {
+			gaps = append(gaps, preflight.Gap{What: "config", Why: "CONFIG GET * named no parameter"})
+		}
+		facts.Config = masked(secrets)
+	}
+	if r, ok := read(2); ok {
+		facts.Users = users(r, c.Key)
+	}
+	if r, ok := read(3); ok {
+		facts.Slow = slow(r, now)
+	}
+	return facts, secrets, gaps
+}
+
+// missing are the Gaps of questions that were refused or not answered.
+func missing(what []string, re []reply, err error) (gaps []preflight.Gap) {
+	for i, name := range what {
+		switch {
+		case i >= len(re):
+			gaps = append(gaps, preflight.Gap{What: name, Why: err.Error()})
+		case re[i].kind == '-':
+			gaps = append(gaps, preflight.Gap{What: name, Why: re[i].text})
+		}
+	}
+	return gaps
+}
+
+// readInfo takes INFO in and returns the time by Redis' own clock, or now where
+// it does not tell (before 6.2).
+func readInfo(text string, facts *preflight.Redis, now time.Time) time.Time {
+	facts.Info = make(map[string]string, 256)
+	lines(text, func(key, value string) {
+		switch {
+		case key == "# modules":
+			facts.Modules = []string{}
+		case key[0] == '#':
+		case key == "module":
+			facts.Modules = append(facts.Modules, moduleName(value))
+		case strings.HasPrefix(key, "cmdstat_"), strings.HasPrefix(key, "latency_percentiles_usec_"):
+			// Hundreds of lines that no check reads.
+		default:
+			facts.Info[key] = value
+		}
+	})
+	slices.Sort(facts.Modules)
+	facts.Replicas = replicaLines(facts.Info)
+	if us, err := strconv.ParseInt(facts.Info["server_time_usec"], 10, 64); err == nil {
+		return time.UnixMicro(us)
+	}
+	return now
+}
+
+// fields are the "name=value" of an INFO line.
+func fields(value string) map[string]string {
+	m := map[string]string{}
+	for part := range strings.SplitSeq(value, ",") {
+		if k, v, ok := strings.Cut(part, "="); ok {
+			m[k] = v
+		}
+	}
+	return m
+}
+
+func moduleName(value string) string {
+	m := fields(value)
+	return m["name"] + "@" + m["ver"]
+}
+
+// replicaLines reads slave0, slave1 and so on of a master.
+func replicaLines(info map[string]string) (all []preflight.ReplicaLine) {
+	for i := 0; ; i++ {
+		value, ok := info["slave"+strconv.Itoa(i)]
+		if !ok {
+			return all
+		}
+		m := fields(value)
+		line := preflight.ReplicaLine{Address: net.JoinHostPort(m["ip"], m["port"]), State: m["state"], Offset: -1, LagSeconds: -1}
+		if n, err := strconv.ParseInt(m["offset"], 10, 64); err == nil {
+			line.Offset = n
+		}
+		if n, err := strconv.ParseFloat(m["lag"], 64); err == nil {
+			line.LagSeconds = n
+		}
+		all = append(all, line)
+	}
+}
+
+// slow reads SLOWLOG GET: id, unix time, microseconds, the command's words, and
+// since 4.0 who sent it. Only the command's name is taken.
+func slow(r reply, now time.Time) []preflight.Slow {
+	all := make([]preflight.Slow, 0, len(r.elems))
+	for _, e := range r.elems {
+		if len(e.elems) < 4 {
+			continue
+		}
+		at, err := strconv.ParseInt(e.elems[1].text, 10, 64)
+		took, err2 := strconv.ParseInt(e.elems[2].text, 10, 64)
+		if err != nil || err2 != nil || len(e.elems[3].elems) == 0 {
+			continue
+		}
+		all = append(all, preflight.Slow{
+			AgeSeconds: max(now.Sub(time.Unix(at, 0)).Seconds(), 0), Microseconds: took,
+			Command: strings.ToLower(fmt.Sprintf("%.40s", e.elems[3].elems[0].text)),
+		})
+	}
+	return all
+}
