@@ -80,7 +80,7 @@ type Redis struct {
 	// LIST: name=sentinel-…-cmd), the commands it needs and may not run:
 	// multi, exec, replicaof, config|rewrite, client|kill, info, ping,
 	// publish. nil: not read; empty: no Sentinel is connected.
-	SentinelLacks map[string][]string `json:"sentinel_lacks,omitempty"`
+	SentinelLacks map[string][]string `json:"sentinel_lacks"`
 }
 
 // User is one line of ACL LIST without its passwords.

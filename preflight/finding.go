@@ -20,10 +20,24 @@ const (
 	Passed
 )
 
-func (o Outcome) String() string { return [...]string{"unknown", "failed", "passed"}[o] }
+func (o Outcome) String() string {
+	switch o {
+	case Failed:
+		return "failed"
+	case Passed:
+		return "passed"
+	}
+	return "unknown"
+}
 
 // MarshalText writes an Outcome as its word.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote; any other word is Unknown.
+func (o *Outcome) UnmarshalText(text []byte) error {
+	*o = map[string]Outcome{"failed": Failed, "passed": Passed}[string(text)]
+	return nil
+}
 
 // Finding is one check's answer about one node, or about the group.
 type Finding struct {
@@ -84,9 +98,10 @@ type Report struct {
 // Candidate is one replica's standing.
 type Candidate struct {
 	Address  string    `json:"address"`
-	Verdict  Verdict   `json:"verdict"`
-	Blocking []string  `json:"blocking"` // check ids that failed or are unknown
-	Warnings int       `json:"warnings"`
-	Offset   int64     `json:"offset"`
+	Verdict  Verdict   `json:"verdict"`  // with those of the group and the master
+	Blocking []string  `json:"blocking"` // ids of its own blocking checks that failed or are unknown
+	Warnings int       `json:"warnings"` // of its own
+	Offset   int64     `json:"offset"`   // slave_repl_offset; 0: not known
+	Priority int       `json:"priority"` // replica-priority as the operator set it; 100 where not known
 	Findings []Finding `json:"-"`
 }

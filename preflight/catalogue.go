@@ -1,0 +1,104 @@
+package preflight
+
+// Check is what a person is told about one check.
+type Check struct {
+	ID       string   `json:"id"`       // stable, snake_case
+	Area     string   `json:"area"`     // one of Areas
+	Severity Severity `json:"severity"` // of the group, the master and the candidate
+	// Elsewhere is its severity on a replica that is neither master nor
+	// candidate; empty: it is not judged there.
+	Elsewhere Severity `json:"elsewhere,omitempty"`
+	Title     string   `json:"title"`
+	Veto      bool     `json:"veto"` // failed, it keeps a replica vetoed
+	Story     Story    `json:"story"`
+}
+
+// Story is why a check exists.
+type Story struct {
+	Why       string `json:"why"`       // what it looks at, and why
+	Otherwise string `json:"otherwise"` // what happens without it
+	Fix       string `json:"fix"`
+	Silence   string `json:"silence,omitempty"` // how to live with it, where that is sensible
+}
+
+// Areas in the order they are shown in.
+func Areas() []string {
+	return []string{areaMemory, areaDrift, areaParity, areaReplication, areaSentinel, areaWatchdog, areaPersistence, areaHost}
+}
+
+const (
+	areaMemory      = "memory"
+	areaDrift       = "drift"
+	areaParity      = "parity"
+	areaReplication = "replication"
+	areaSentinel    = "sentinel"
+	areaWatchdog    = "watchdog"
+	areaPersistence = "persistence"
+	areaHost        = "host"
+	areaAfter       = "after" // checks after a switch
+)
+
+// where a check is asked.
+type scope uint8
+
+const (
+	ofGroup     scope = 1 << iota
+	ofMaster          // of the master
+	ofCandidate       // of a candidate, against the master
+	ofBystander       // of every other replica
+	ofPair      = ofMaster | ofCandidate
+	ofNodes     = ofPair | ofBystander
+)
+
+// check is one question with its answer.
+type check struct {
+	Check
+	scope scope
+	judge func(*subject) answer
+}
+
+// answer is what a check found out. The zero answer is Unknown.
+type answer struct {
+	outcome Outcome
+	reason  string
+	remedy  string
+	fixes   []Fix
+}
+
+func passed(reason string) answer { return answer{outcome: Passed, reason: reason} }
+func failed(reason, remedy string) answer {
+	return answer{outcome: Failed, reason: reason, remedy: remedy}
+}
+func unsure(reason, remedy string) answer {
+	return answer{outcome: Unknown, reason: reason, remedy: remedy}
+}
+
+// verdictOn is passed where all is well, else failed.
+func verdictOn(ok bool, good, bad, remedy string) answer {
+	if ok {
+		return passed(good)
+	}
+	return failed(bad, remedy)
+}
+
+// checks is every check of a judgement, in the order of the areas.
+func checks() []check {
+	var all []check
+	for _, some := range [][]check{memoryChecks(), driftChecks(), parityChecks(), parityAccessChecks(), replicationChecks(),
+		sentinelChecks(), watchdogChecks(), persistenceChecks(), hostChecks()} {
+		all = append(all, some...)
+	}
+	return all
+}
+
+// Catalogue is every check there is, those after a switch last.
+func Catalogue() []Check {
+	var all []Check
+	for _, c := range checks() {
+		all = append(all, c.Check)
+	}
+	for _, c := range afterChecks() {
+		all = append(all, c.Check)
+	}
+	return all
+}

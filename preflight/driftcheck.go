@@ -1,0 +1,165 @@
+package preflight
+
+import (
+	"fmt"
+	"strings"
+)
+
+func driftChecks() []check {
+	return []check{
+		{driftRunningCheck(), ofNodes, driftRunning},
+		{driftFileCheck(), ofNodes, driftFile},
+		{driftAllowedCheck(), ofNodes, driftAllowed},
+	}
+}
+
+func driftRunning(s *subject) answer {
+	d := s.drift(s.node)
+	if d == nil {
+		return answer{}
+	}
+	for _, p := range d.Drifted {
+		s.show(p.Name, quoteEmpty(p.Running), "CONFIG GET on "+s.node.Address)
+		s.show(p.Name, quoteEmpty(p.File), orThe(p.Where, orThe(d.File, "default"))+" of "+s.node.Address)
+	}
+	if len(d.Drifted) > 0 {
+		return answer{outcome: Failed, reason: driftReason(s.node, d.Drifted), remedy: driftRemedy(s.node, d.Drifted), fixes: driftFixes(s.node, d.Drifted)}
+	}
+	if len(d.Unknown) > 0 {
+		p := d.Unknown[0]
+		for _, p := range d.Unknown {
+			s.show(p.Name, quoteEmpty(p.Running), "CONFIG GET on "+s.node.Address)
+		}
+		more := ""
+		if len(d.Unknown) > 1 {
+			more = fmt.Sprintf(" (and %d more)", len(d.Unknown)-1)
+		}
+		return unsure(fmt.Sprintf("%s of %s could not be compared with %s: %s%s", p.Name, s.node.Address, orThe(d.File, "what a restart gives"), orThe(p.Why, "no reason was given"), more),
+			onHost(s.node, "let the watchdog read redis.conf and run the binary of Redis, or name what may differ in drift.ignore"))
+	}
+	return passed(fmt.Sprintf("%s runs as %s says (%s)", s.node.Address, orThe(d.File, "its command line"), orThe(d.Method, "method unknown")))
+}
+
+func driftReason(n *Node, drifted []Parameter) string {
+	p := drifted[0]
+	text := fmt.Sprintf("%s runs with %s %s, a restart gives %s", n.Address, p.Name, quoteEmpty(p.Running), quoteEmpty(p.File))
+	if secret(p) {
+		text = fmt.Sprintf("%s runs with another %s than a restart gives", n.Address, p.Name)
+	}
+	if len(drifted) > 1 {
+		text += fmt.Sprintf("; %d parameters differ", len(drifted))
+	}
+	return text
+}
+
+func secret(p Parameter) bool { return p.Running == Masked || p.File == Masked }
+
+// driftRemedy is both ways out, for a person to choose.
+func driftRemedy(n *Node, drifted []Parameter) string {
+	lines := []string{cli(n) + " CONFIG REWRITE   # keep what runs; or go back to the file:"}
+	for _, p := range drifted {
+		switch {
+		case secret(p):
+			lines = append(lines, "# "+p.Name+" is a secret: set it by hand, or put the running one into the file")
+		case immutable(p.Name):
+			lines = append(lines, "# "+p.Name+" needs a restart of Redis")
+		default:
+			lines = append(lines, set(n, p.Name, p.File))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// driftFixes offers to keep what runs, and then, a parameter at a time, to go
+// back to the file. What a person may have written into the file for the next
+// restart, or a secret, is never overwritten: then nothing is offered to keep.
+func driftFixes(n *Node, drifted []Parameter) []Fix {
+	var fixes []Fix
+	keep := true
+	for _, p := range drifted {
+		if secret(p) || immutable(p.Name) {
+			keep = false
+			continue
+		}
+		fixes = append(fixes, Fix{Kind: FixSet, Node: n.Address, Parameter: p.Name, Value: p.File, Was: p.Running})
+	}
+	if keep {
+		fixes = append([]Fix{{Kind: FixRewrite, Node: n.Address}}, fixes...)
+	}
+	return fixes
+}
+
+// immutable is whether a parameter cannot be set while Redis runs (config.c,
+// IMMUTABLE_CONFIG and PROTECTED_CONFIG of any version from 6.0 on).
+func immutable(name string) bool {
+	if strings.HasSuffix(name, "cpulist") || strings.HasPrefix(name, "syslog-") {
+		return true
+	}
+	switch name {
+	case "aclfile", "always-show-logo", "appenddirname", "appendfilename", "cluster-config-file", "cluster-enabled", "cluster-port",
+		"daemonize", "databases", "dbfilename", "dir", "disable-thp", "enable-debug-command", "enable-module-command",
+		"enable-protected-configs", "io-threads", "io-threads-do-reads", "logfile", "pidfile", "rdbchecksum", "replicaof", "slaveof",
+		"set-proc-title", "socket-mark-id", "supervised", "tcp-backlog", "unixsocket", "unixsocketperm":
+		return true
+	}
+	return false
+}
+
+func driftFile(s *subject) answer {
+	d := s.drift(s.node)
+	if d == nil {
+		return answer{}
+	}
+	s.show("redis.conf", orThe(d.File, "none"), "INFO on "+s.node.Address)
+	return verdictOn(d.File != "", s.node.Address+" was started with "+d.File,
+		s.node.Address+" runs without a redis.conf: what is set, and whom it follows, is gone with a restart",
+		onHost(s.node, "start redis-server with a configuration file that it may write"))
+}
+
+func driftAllowed(s *subject) answer {
+	d := s.drift(s.node)
+	if d == nil {
+		return answer{}
+	}
+	var names []string
+	for _, p := range d.Allowed {
+		names = append(names, p.Name)
+		s.show(p.Name, quoteEmpty(p.Running), "CONFIG GET on "+s.node.Address)
+		s.show(p.Name, quoteEmpty(p.File), orThe(p.Where, orThe(d.File, "default"))+" of "+s.node.Address)
+	}
+	return verdictOn(len(names) == 0, "nothing differs that drift.ignore allows",
+		fmt.Sprintf("%s differs from its file in what drift.ignore allows: %s", s.node.Address, strings.Join(names, ", ")),
+		"nothing; or take it out of drift.ignore")
+}
+
+func driftRunningCheck() Check {
+	return Check{ID: "drift_running", Area: areaDrift, Severity: Blocks, Elsewhere: Warns, Veto: true,
+		Title: "Redis runs as its redis.conf says",
+		Story: Story{
+			Why: "Every parameter of CONFIG GET * is compared with what a restart would give: the file with its includes and command-line options, and the real defaults of that build. " +
+				"Values that the watchdog or Sentinel put there do not count. Secrets are compared and never shown.",
+			Otherwise: "The next restart brings a Redis that nobody has tested: last month's CONFIG SET is gone, or somebody's edit of the file comes alive in the middle of a failover.",
+			Fix:       "CONFIG REWRITE keeps what runs; CONFIG SET goes back to the file. preflight --fix offers both, except for secrets and what needs a restart.",
+			Silence:   "drift.ignore names parameters that may differ. policy drift: warns turns it into a warning, and then it does not veto either.",
+		}}
+}
+
+func driftFileCheck() Check {
+	return Check{ID: "drift_file", Area: areaDrift, Severity: Warns, Elsewhere: Informs,
+		Title: "Redis has a redis.conf",
+		Story: Story{
+			Why:       "CONFIG REWRITE, and with it Sentinel's and the watchdog's changes, need a file.",
+			Otherwise: "After a restart a demoted master comes back as a master, as its command line says; only the watchdog's start gate stands between it and clients.",
+			Fix:       "Start redis-server with a configuration file that its user may write.",
+		}}
+}
+
+func driftAllowedCheck() Check {
+	return Check{ID: "drift_allowed", Area: areaDrift, Severity: Informs, Elsewhere: Informs,
+		Title: "Nothing differs from redis.conf by permission",
+		Story: Story{
+			Why:       "What drift.ignore allows to differ still differs after a restart.",
+			Otherwise: "Nobody remembers that it was allowed.",
+			Fix:       "None needed; take it out of drift.ignore once it should not differ any more.",
+		}}
+}

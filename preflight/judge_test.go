@@ -1,0 +1,91 @@
+package preflight
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestJudgeLetsAHealthyGroupGo(t *testing.T) {
+	r := Judge(DefaultPolicy(), healthy(), "")
+	for _, f := range r.Findings {
+		if f.Outcome != Passed {
+			t.Errorf("%s of %q: %s: %s", f.Check, f.Node, f.Outcome, f.Reason)
+		}
+	}
+	if r.Verdict != MayGo || r.Candidate != b {
+		t.Errorf("got %s, candidate %s (%s); want %s, %s", r.Verdict, r.Candidate, r.Why, MayGo, b)
+	}
+}
+
+func TestJudgeOfNothingIsUnsureOrBlockedAndPassesNothingThatBlocks(t *testing.T) {
+	for name, facts := range map[string]Facts{
+		"nothing":   {},
+		"addresses": {Group: "g", Master: a, Nodes: []Node{{Address: a}, {Address: b}}},
+		"nobody":    {Group: "g", Nodes: []Node{{Address: a}, {Address: b}}},
+	} {
+		r := Judge(DefaultPolicy(), facts, "")
+		if r.Verdict == MayGo {
+			t.Errorf("%s: may go", name)
+		}
+		for _, f := range r.Findings {
+			if f.Severity == Blocks && f.Outcome == Passed && f.Check != "candidate" && f.Check != "replication_probe" {
+				t.Errorf("%s: %s passed: %s", name, f.Check, f.Reason)
+			}
+		}
+	}
+}
+
+// The incident: last month's CONFIG SET maxmemory 7gb was never written to
+// redis.conf, and the replica was restarted.
+func TestJudgeBlocksTheReplicaThatWasRestartedWithAnOldLimit(t *testing.T) {
+	f := healthy()
+	for i := range f.Nodes {
+		f.Nodes[i].Redis.Info["used_memory"] = "6442450944" // 6 GiB
+		f.Nodes[i].Host.MemoryTotal = 16 << 30
+		f.Nodes[i].Redis.Config["maxmemory"] = "7516192768"
+		f.Nodes[i].Drift.FileConfig["maxmemory"] = "7516192768"
+	}
+	node(&f, b).Redis.Config["maxmemory"] = "3221225472"
+	node(&f, b).Drift.FileConfig["maxmemory"] = "3221225472"
+	r := Judge(DefaultPolicy(), f, b)
+	if r.Verdict != Blocked {
+		t.Fatalf("got %s, want %s", r.Verdict, Blocked)
+	}
+	var ids []string
+	for _, f := range r.Blocking() {
+		ids = append(ids, f.Check)
+	}
+	if want := []string{"memory_limit_running", "memory_limit_file"}; !slices.Equal(ids, want) {
+		t.Errorf("blocking: got %v, want %v", ids, want)
+	}
+	first := r.Findings[0]
+	for _, want := range []string{"3.00 GiB", "6.60 GiB"} {
+		if !strings.Contains(first.Reason, want) {
+			t.Errorf("reason %q does not name %s", first.Reason, want)
+		}
+	}
+	if want := "redis-cli -h 10.0.0.12 -p 6379 CONFIG SET maxmemory 7516192768\nredis-cli -h 10.0.0.12 -p 6379 CONFIG REWRITE"; first.Remedy != want {
+		t.Errorf("remedy: got %q, want %q", first.Remedy, want)
+	}
+	if best := Judge(DefaultPolicy(), f, ""); best.Candidate != c || !strings.Contains(best.Why, b) {
+		t.Errorf("best: got %s (%s), want %s, against %s", best.Candidate, best.Why, c, b)
+	}
+	if got := Vetoes(Own(DefaultPolicy(), *node(&f, a), *node(&f, b))); !slices.Equal(got, ids) {
+		t.Errorf("vetoes: got %v, want %v", got, ids)
+	}
+	if got := Vetoes(Own(DefaultPolicy(), *node(&f, a), *node(&f, c))); got != nil {
+		t.Errorf("vetoes of the good one: got %v", got)
+	}
+}
+
+func TestOwnDoesNotVetoOnWhatItDoesNotKnow(t *testing.T) {
+	if got := Vetoes(Own(DefaultPolicy(), Node{Address: a}, Node{Address: b})); got != nil {
+		t.Errorf("got %v, want none", got)
+	}
+	for _, f := range Own(DefaultPolicy(), Node{Address: a}, Node{Address: b}) {
+		if f.Severity == Blocks && f.Outcome == Passed {
+			t.Errorf("%s passed on nothing", f.Check)
+		}
+	}
+}

@@ -1,0 +1,285 @@
+package preflight
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+)
+
+// What promotion does to memory: a replica ignores its own limit
+// (replica-ignore-maxmemory), a master does not. The first command after the
+// promotion evicts down to it (Redis evict.c, isSafeToPerformEvictions).
+
+func memoryChecks() []check {
+	return []check{
+		{memoryLimitRunningCheck(), ofCandidate, memoryLimitRunning},
+		{memoryLimitFileCheck(), ofCandidate, memoryLimitFile},
+		{memoryPolicyCheck(), ofCandidate, memoryPolicy},
+		{memoryLimitLowerCheck(), ofCandidate, memoryLimitLower},
+		{memoryHostCheck(), ofCandidate, memoryHost},
+		{memoryHostForkCheck(), ofCandidate, memoryHostFork},
+		{memoryLimitHostCheck(), ofPair, memoryLimitHost},
+		{memoryTrendCheck(), ofCandidate, memoryTrend},
+	}
+}
+
+// counted is the memory of a Redis that counts for eviction: without the
+// replicas' output buffers and the AOF buffer (mem_not_counted_for_evict).
+func (s *subject) counted(n *Node) int64 {
+	used := s.infoBytes(n, "used_memory")
+	not := s.infoBytes(n, "mem_not_counted_for_evict")
+	return max(0, used-max(0, not))
+}
+
+// needed is what a limit must be at least: the larger of what the master and
+// the candidate hold, and the headroom.
+func (s *subject) needed() int64 {
+	return grow(max(s.counted(s.master), s.counted(s.node)), s.policy.Headroom)
+}
+
+func grow(v int64, share float64) int64 {
+	f := math.Ceil(float64(v) * (1 + share))
+	if !(f < math.MaxInt64/2) {
+		return math.MaxInt64 / 2
+	}
+	return int64(f)
+}
+
+// enough is a limit that is to be set: what is needed, and not less than the
+// master's own, rounded up to whole MiB.
+func (s *subject) enough(needed int64) int64 {
+	want := needed
+	if r := s.master.Redis; r != nil {
+		if theirs, err := strconv.ParseInt(r.Config["maxmemory"], 10, 64); err == nil {
+			want = max(want, theirs)
+		}
+	}
+	const mib = 1 << 20
+	if rest := want % mib; rest != 0 && want != masterLimit(s.master) {
+		want += mib - rest
+	}
+	return want
+}
+
+func masterLimit(n *Node) int64 {
+	if n == nil || n.Redis == nil {
+		return 0
+	}
+	v, err := strconv.ParseInt(n.Redis.Config["maxmemory"], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return v
+}
+
+func memoryLimitRunning(s *subject) answer {
+	limit := s.configBytes(s.node, "maxmemory")
+	need := s.needed()
+	if s.short() {
+		return answer{}
+	}
+	if limit == 0 {
+		return passed(s.node.Address + " runs without a limit")
+	}
+	want := s.enough(need)
+	text := strconv.FormatInt(want, 10)
+	a := verdictOn(limit >= need,
+		fmt.Sprintf("maxmemory %s holds the %s that are needed", size(limit), size(need)),
+		fmt.Sprintf("%s runs with maxmemory %s and needs %s: promoted, it evicts or refuses writes at once", s.node.Address, size(limit), size(need)),
+		set(s.node, "maxmemory", text)+"\n"+cli(s.node)+" CONFIG REWRITE")
+	if a.outcome == Failed && s.fits(want) {
+		a.fixes = []Fix{{Kind: FixSet, Node: s.node.Address, Parameter: "maxmemory", Value: text, Was: strconv.FormatInt(limit, 10)}}
+	}
+	return a
+}
+
+// fits is whether the candidate's host has the memory for a limit. Unknown is
+// no: what cannot be seen to be safe is left to a person.
+func (s *subject) fits(limit int64) bool {
+	h := s.node.Host
+	return h != nil && h.MemoryTotal > 0 && limit <= h.MemoryTotal
+}
+
+func memoryLimitFile(s *subject) answer {
+	limit := s.fileBytes(s.node, "maxmemory")
+	need := s.needed()
+	if s.short() {
+		return answer{}
+	}
+	if limit == 0 {
+		return passed(s.node.Address + " starts without a limit")
+	}
+	running, err := strconv.ParseInt(s.node.Redis.Config["maxmemory"], 10, 64)
+	wide := err == nil && (running == 0 || running >= need)
+	remedy := cli(s.node) + " CONFIG REWRITE"
+	if !wide {
+		remedy = set(s.node, "maxmemory", strconv.FormatInt(s.enough(need), 10)) + "\n" + remedy
+	}
+	a := verdictOn(limit >= need,
+		fmt.Sprintf("the file's maxmemory %s holds the %s that are needed", size(limit), size(need)),
+		fmt.Sprintf("after a restart %s has maxmemory %s and needs %s: promoted then, it evicts or refuses writes at once", s.node.Address, size(limit), size(need)),
+		remedy)
+	if a.outcome == Failed && (wide || s.fits(s.enough(need))) {
+		// Where the running limit is too small as well, its own fix comes
+		// first: the file gets what runs then.
+		a.fixes = []Fix{{Kind: FixRewrite, Node: s.node.Address, Parameter: "maxmemory"}}
+	}
+	return a
+}
+
+func memoryPolicy(s *subject) answer {
+	theirs, ours := s.config(s.master, "maxmemory-policy"), s.config(s.node, "maxmemory-policy")
+	limit := s.configBytes(s.node, "maxmemory")
+	if s.short() {
+		return answer{}
+	}
+	if theirs != ours && limit == 0 {
+		return passed(fmt.Sprintf("%s against the master's %s, without effect: %s has no limit", ours, theirs, s.node.Address))
+	}
+	a := verdictOn(theirs == ours, "both evict by "+ours,
+		fmt.Sprintf("%s evicts by %s, the master by %s: at the limit other keys go, or writes are refused that were not", s.node.Address, ours, theirs),
+		set(s.node, "maxmemory-policy", theirs)+"\n"+cli(s.node)+" CONFIG REWRITE")
+	if a.outcome == Failed {
+		a.fixes = []Fix{{Kind: FixSet, Node: s.node.Address, Parameter: "maxmemory-policy", Value: theirs, Was: ours}}
+	}
+	return a
+}
+
+func memoryLimitLower(s *subject) answer {
+	theirs, ours := s.configBytes(s.master, "maxmemory"), s.configBytes(s.node, "maxmemory")
+	if s.short() {
+		return answer{}
+	}
+	good := fmt.Sprintf("maxmemory %s is no less than the master's %s", limitText(ours), limitText(theirs))
+	bad := fmt.Sprintf("%s has maxmemory %s, the master %s: as a master it is full earlier", s.node.Address, limitText(ours), limitText(theirs))
+	a := verdictOn(ours == 0 || theirs != 0 && ours >= theirs, good, bad,
+		set(s.node, "maxmemory", strconv.FormatInt(theirs, 10))+"\n"+cli(s.node)+" CONFIG REWRITE")
+	if a.outcome == Failed && theirs > 0 && s.fits(theirs) {
+		a.fixes = []Fix{{Kind: FixSet, Node: s.node.Address, Parameter: "maxmemory", Value: strconv.FormatInt(theirs, 10), Was: strconv.FormatInt(ours, 10)}}
+	}
+	return a
+}
+
+func limitText(v int64) string {
+	if v == 0 {
+		return "0 (none)"
+	}
+	return size(v)
+}
+
+func memoryHost(s *subject) answer {
+	need := s.needed()
+	total := s.memoryTotal(s.node)
+	if s.short() {
+		return answer{}
+	}
+	return verdictOn(total >= need,
+		fmt.Sprintf("the host's %s hold the %s that are needed", size(total), size(need)),
+		fmt.Sprintf("the host of %s has %s of memory and the data needs %s: the kernel kills it before it is full", s.node.Address, size(total), size(need)),
+		onHost(s.node, "give it more memory (or the cgroup of Redis: systemctl set-property UNIT MemoryMax=…), or choose another replica"))
+}
+
+func (s *subject) memoryTotal(n *Node) int64 {
+	h := s.host(n)
+	if h == nil {
+		return 0
+	}
+	if h.MemoryTotal <= 0 {
+		s.hostLack(n, "the memory", "host.memory")
+		return 0
+	}
+	s.show("memory of the host", bytesText(h.MemoryTotal), "/proc/meminfo and the cgroup of "+n.Address)
+	return h.MemoryTotal
+}
+
+// forks is whether Redis forks to save by itself.
+func (s *subject) forks(n *Node) bool {
+	return s.config(n, "save") != "" || s.config(n, "appendonly") == "yes"
+}
+
+func memoryHostFork(s *subject) answer {
+	used := s.infoBytes(s.node, "used_memory")
+	saves := s.forks(s.node)
+	h := s.host(s.node)
+	if s.short() {
+		return answer{}
+	}
+	if h.MemoryTotal <= 0 {
+		s.hostLack(s.node, "the memory", "host.memory")
+		return answer{}
+	}
+	need := int64(math.Min(math.Ceil(float64(used)*s.policy.CopyOnWrite), math.MaxInt64/2))
+	s.show("memory available", bytesText(h.MemoryAvailable), "/proc/meminfo and the cgroup of "+s.node.Address)
+	what := "a full sync of a replica"
+	if saves {
+		what = "saving"
+	}
+	return verdictOn(h.MemoryAvailable >= need,
+		fmt.Sprintf("%s are available, %s may be copied while a fork runs", size(h.MemoryAvailable), size(need)),
+		fmt.Sprintf("the host of %s has %s available; while %s forks, up to %s may be copied on write", s.node.Address, size(h.MemoryAvailable), what, size(need)),
+		onHost(s.node, "free memory, or give it more; ps -eo rss,args --sort=-rss | head"))
+}
+
+func memoryLimitHost(s *subject) answer {
+	limit := s.configBytes(s.node, "maxmemory")
+	if s.short() {
+		return answer{}
+	}
+	total := s.memoryTotal(s.node)
+	if s.short() {
+		return answer{}
+	}
+	if limit == 0 {
+		return failed(fmt.Sprintf("%s has no maxmemory: the host's %s are its limit, and the kernel kills what reaches it", s.node.Address, size(total)),
+			set(s.node, "maxmemory", strconv.FormatInt(total/4*3, 10))+"\n"+cli(s.node)+" CONFIG REWRITE")
+	}
+	return verdictOn(limit <= total,
+		fmt.Sprintf("maxmemory %s is below the host's %s", size(limit), size(total)),
+		fmt.Sprintf("%s may use %s, and its host has %s: the kernel kills it before it evicts", s.node.Address, size(limit), size(total)),
+		onHost(s.node, "give it more memory, or lower maxmemory on every node"))
+}
+
+func memoryTrend(s *subject) answer {
+	limit := s.configBytes(s.node, "maxmemory")
+	counted := s.counted(s.master)
+	total := s.memoryTotal(s.node)
+	if s.short() {
+		return answer{}
+	}
+	if s.master.Rates == nil || s.master.Rates.Over <= 0 {
+		s.lack("the growth of "+s.master.Address, gapWhy(s.master, "rates", "report"), "ask again in some minutes: its watchdog samples it")
+		return answer{}
+	}
+	if limit == 0 || limit > total {
+		limit = total
+	}
+	growth := s.master.Rates.UsedMemory
+	s.show("growth", fmt.Sprintf("%.0f bytes/s over %s", growth, s.master.Rates.Over.Round(time.Second)), "INFO on "+s.master.Address+", sampled by its watchdog")
+	left := Until(limit-counted, growth)
+	if left == never {
+		return passed("the data does not grow")
+	}
+	return verdictOn(left >= s.policy.Trend,
+		fmt.Sprintf("at the present growth the limit is %s away", left.Round(time.Minute)),
+		fmt.Sprintf("at the present growth %s reaches its limit of %s in %s", s.node.Address, size(limit), left.Round(time.Minute)),
+		set(s.node, "maxmemory", strconv.FormatInt(grow(max(limit, counted), 0.5), 10))+" (and on every node)")
+}
+
+const never = time.Duration(math.MaxInt64)
+
+// Until is how long a room of that many bytes lasts at that growth in bytes a
+// second. The longest Duration: for ever.
+func Until(room int64, growth float64) time.Duration {
+	if room <= 0 {
+		return 0
+	}
+	if !(growth > 0) {
+		return never
+	}
+	seconds := float64(room) / growth
+	if seconds >= never.Seconds() {
+		return never
+	}
+	return time.Duration(seconds * float64(time.Second))
+}

@@ -1,0 +1,207 @@
+package preflight
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+)
+
+// Whether clients can reach the candidate and do there what they do now.
+
+func parityAccessChecks() []check {
+	return []check{
+		{parityACLCheck(), ofCandidate, parityACL},
+		{parityACLExtraCheck(), ofCandidate, parityACLExtra},
+		{parityCommandsCheck(), ofCandidate, parityCommands},
+		{parityReachCheck(), ofCandidate, parityReach},
+		{parityTLSCheck(), ofCandidate, parityTLS},
+		{parityAuthCheck(), ofCandidate, parityAuth},
+	}
+}
+
+func byName(users []User) map[string]User {
+	m := make(map[string]User, len(users))
+	for _, u := range users {
+		m[u.Name] = u
+	}
+	return m
+}
+
+func parityACL(s *subject) answer {
+	theirs, ours := s.users(s.master), s.users(s.node)
+	if s.short() {
+		return answer{}
+	}
+	own := byName(ours)
+	var absent, differ []string
+	for _, u := range theirs {
+		mine, ok := own[u.Name]
+		switch {
+		case !ok:
+			absent = append(absent, u.Name)
+		case mine.Rules != u.Rules || mine.Passwords != u.Passwords:
+			differ = append(differ, u.Name)
+		default:
+			continue
+		}
+		s.show("user "+u.Name, u.Rules, s.by(s.master, "ACL LIST"))
+		if ok {
+			s.show("user "+u.Name, mine.Rules, s.by(s.node, "ACL LIST"))
+		}
+	}
+	switch {
+	case len(absent) > 0:
+		return failed(fmt.Sprintf("%s has no user %s, the master has: its clients are refused", s.node.Address, strings.Join(absent, ", ")), aclRemedy(s.node))
+	case len(differ) > 0:
+		return failed(fmt.Sprintf("the rights or passwords of %s at %s are not the master's: its clients may be refused", strings.Join(differ, ", "), s.node.Address), aclRemedy(s.node))
+	}
+	return passed(fmt.Sprintf("the %d users of the master are the candidate's", len(theirs)))
+}
+
+func aclRemedy(n *Node) string {
+	return cli(n) + " ACL SETUSER …   # as the master's ACL LIST has it; then ACL SAVE (aclfile) or CONFIG REWRITE"
+}
+
+func parityACLExtra(s *subject) answer {
+	theirs, ours := s.users(s.master), s.users(s.node)
+	if s.short() {
+		return answer{}
+	}
+	known := byName(theirs)
+	var extra []string
+	for _, u := range ours {
+		if _, ok := known[u.Name]; !ok {
+			extra = append(extra, u.Name)
+			s.show("user "+u.Name, u.Rules, s.by(s.node, "ACL LIST"))
+		}
+	}
+	if len(extra) == 0 {
+		return passed("the candidate has no user that the master has not")
+	}
+	return failed(fmt.Sprintf("%s has the user %s, the master has not", s.node.Address, strings.Join(extra, ", ")),
+		cli(s.node)+" ACL DELUSER "+strings.Join(extra, " "))
+}
+
+func parityCommands(s *subject) answer {
+	theirs, ours := s.drift(s.master), s.drift(s.node)
+	if s.short() {
+		return answer{}
+	}
+	names := map[string]bool{}
+	for name := range theirs.Renamed {
+		names[name] = true
+	}
+	for name := range ours.Renamed {
+		names[name] = true
+	}
+	var differ []string
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		at := func(d *Drift) string { return orThe(d.Renamed[name], "as it is") }
+		if at(theirs) == at(ours) {
+			continue
+		}
+		differ = append(differ, name)
+		s.show("rename-command "+name, at(ours), fileOf(s.node))
+		s.show("rename-command "+name, at(theirs), fileOf(s.master))
+	}
+	return verdictOn(len(differ) == 0, "the same commands are renamed or removed",
+		fmt.Sprintf("%s and the master have renamed or removed %s differently: clients that use it are refused", s.node.Address, strings.Join(differ, ", ")),
+		onHost(s.node, "rename-command as in the master's redis.conf, and restart Redis"))
+}
+
+func fileOf(n *Node) string { return orThe(n.Drift.File, "redis.conf") + " of " + n.Address }
+
+// remote is whether an address is one that other hosts can reach.
+func remote(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
+	ip := net.ParseIP(host)
+	return host != "localhost" && (ip == nil || !ip.IsLoopback())
+}
+
+// listens is whether a bind list reaches beyond loopback.
+func listens(bind string) bool {
+	fields := strings.Fields(bind)
+	if len(fields) == 0 {
+		return true // every address
+	}
+	return slices.ContainsFunc(fields, func(f string) bool {
+		f = strings.TrimPrefix(f, "-") // - : may be absent
+		if f == "*" || f == "::*" {
+			return true
+		}
+		return remote(net.JoinHostPort(f, "0"))
+	})
+}
+
+func parityReach(s *subject) answer {
+	bind := s.config(s.node, "bind")
+	protected := s.config(s.node, "protected-mode")
+	if s.short() {
+		return answer{}
+	}
+	if !remote(s.node.Address) {
+		return passed(s.node.Address + " is on loopback, as its clients are")
+	}
+	if !listens(bind) {
+		return failed(fmt.Sprintf("%s listens on %s only: no client of another host reaches it", s.node.Address, bind),
+			set(s.node, "bind", "* -::*")+"   # 7.0 and later; before, in redis.conf and with a restart")
+	}
+	if protected != "yes" {
+		return passed(fmt.Sprintf("it listens on %s, protected-mode is %s", orThe(bind, "every address"), protected))
+	}
+	users := s.users(s.node)
+	if s.short() {
+		return answer{}
+	}
+	rules := " " + byName(users)["default"].Rules + " "
+	open := strings.Contains(rules, " nopass ")
+	s.show("user default", strings.TrimSpace(rules), s.by(s.node, "ACL LIST"))
+	return verdictOn(!open, "it listens on "+orThe(bind, "every address")+" and wants a password",
+		fmt.Sprintf("%s has protected-mode yes and no password: it refuses every client of another host", s.node.Address),
+		set(s.node, "protected-mode", "no")+"   # or better: a password, on every node alike")
+}
+
+func parityTLS(s *subject) answer {
+	ports := func(n *Node) (plain, tls bool) {
+		return s.config(n, "port") != "0", s.configOf(n, "tls-port", "0") != "0"
+	}
+	theirPlain, theirTLS := ports(s.master)
+	ownPlain, ownTLS := ports(s.node)
+	theirAsk, ownAsk := s.configOf(s.master, "tls-auth-clients", ""), s.configOf(s.node, "tls-auth-clients", "")
+	if s.short() {
+		return answer{}
+	}
+	switch {
+	case theirPlain && !ownPlain:
+		return failed(s.node.Address+" has no plain-text port and the master has: its clients are refused", onHost(s.node, "set port in redis.conf"))
+	case theirTLS && !ownTLS:
+		return failed(s.node.Address+" has no tls-port and the master has: its clients are refused", onHost(s.node, "set tls-port and the tls- files in redis.conf"))
+	case ownTLS && ownAsk == "yes" && theirAsk != "yes":
+		return failed(fmt.Sprintf("%s asks TLS clients for a certificate, the master says %s: those without one are refused", s.node.Address, theirAsk),
+			set(s.node, "tls-auth-clients", theirAsk))
+	}
+	return passed("the candidate speaks plain text and TLS where the master does")
+}
+
+func parityAuth(s *subject) answer {
+	theirs, ours := s.configText(s.master, "requirepass"), s.configText(s.node, "requirepass")
+	if s.short() {
+		return answer{}
+	}
+	word := func(v string) string {
+		if v == "" {
+			return "not set"
+		}
+		return "set"
+	}
+	s.show("requirepass", word(ours), s.by(s.node, "CONFIG GET"))
+	s.show("requirepass", word(theirs), s.by(s.master, "CONFIG GET"))
+	return verdictOn((theirs == "") == (ours == ""), "requirepass is "+word(ours)+" at both",
+		fmt.Sprintf("requirepass is %s at %s and %s at the master: clients are refused, or anybody is let in", word(ours), s.node.Address, word(theirs)),
+		cli(s.node)+" CONFIG SET requirepass …   # the master's; then CONFIG REWRITE")
+}

@@ -1,0 +1,121 @@
+package preflight
+
+import (
+	"fmt"
+	"time"
+)
+
+func persistenceChecks() []check {
+	return []check{
+		{persistenceWritableCheck(), ofPair, persistenceWritable},
+		{persistenceRestartCheck(), ofPair, persistenceRestart},
+		{persistenceStatusCheck(), ofNodes, persistenceStatus},
+		{persistenceForkCheck(), ofPair, persistenceFork},
+		{persistenceForkTimeCheck(), ofPair, persistenceForkTime},
+		{persistenceFsyncCheck(), ofPair, persistenceFsync},
+		{persistenceSizeCheck(), ofMaster, persistenceSize},
+	}
+}
+
+// persistenceWritable is whether Redis refuses writes because it cannot save:
+// MISCONF, which a replica shows only when it is master (server.c,
+// writeCommandsDeniedByDiskError).
+func persistenceWritable(s *subject) answer {
+	aof, rdb := s.keeps(s.node)
+	stop := s.config(s.node, "stop-writes-on-bgsave-error")
+	save := s.infoText(s.node, "rdb_last_bgsave_status")
+	write := s.infoText(s.node, "aof_last_write_status")
+	if s.short() {
+		return answer{}
+	}
+	switch {
+	case aof && write != "ok":
+		return failed(s.node.Address+" cannot write its append-only file: as a master it refuses every write (MISCONF)", onHost(s.node, "df -h "+orThe(s.node.Redis.Config["dir"], "/var/lib/redis")+"; the log of Redis says what failed"))
+	case rdb && stop == "yes" && save != "ok":
+		return failed(s.node.Address+" failed to save and has stop-writes-on-bgsave-error yes: as a master it refuses every write (MISCONF)",
+			onHost(s.node, "df -h "+orThe(s.node.Redis.Config["dir"], "/var/lib/redis")+"; then "+cli(s.node)+" BGSAVE"))
+	}
+	return passed("nothing keeps " + s.node.Address + " from accepting writes")
+}
+
+func persistenceRestart(s *subject) answer {
+	aof, rdb := s.keeps(s.node)
+	if s.short() {
+		return answer{}
+	}
+	if aof || rdb {
+		return passed("a restart finds data on disk")
+	}
+	h := s.host(s.node)
+	if h == nil {
+		return answer{}
+	}
+	s.show("restarts", orThe(h.Restarts, "unknown"), "the service manager of "+s.node.Address)
+	switch h.Restarts {
+	case "no":
+		return passed("it keeps nothing on disk, and nobody starts it again after a crash")
+	case "yes":
+		return failed(fmt.Sprintf("%s keeps nothing on disk and is started again after a crash: as a master it comes back empty, and its replicas empty themselves after it", s.node.Address),
+			set(s.node, "appendonly", "yes")+"   # or save, or Restart=no in its unit; then CONFIG REWRITE")
+	}
+	s.hostLack(s.node, "whether something starts Redis again", "host.restarts")
+	return answer{}
+}
+
+func persistenceStatus(s *subject) answer {
+	save := s.infoText(s.node, "rdb_last_bgsave_status")
+	rewrite := s.infoText(s.node, "aof_last_bgrewrite_status")
+	write := s.infoText(s.node, "aof_last_write_status")
+	if s.short() {
+		return answer{}
+	}
+	return verdictOn(save == "ok" && rewrite == "ok" && write == "ok", "saving works",
+		fmt.Sprintf("saving failed at %s: snapshot %s, AOF rewrite %s, AOF write %s", s.node.Address, save, rewrite, write),
+		onHost(s.node, "the log of Redis says what failed; "+cli(s.node)+" INFO persistence"))
+}
+
+func persistenceFork(s *subject) answer {
+	save, rewrite := s.infoText(s.node, "rdb_bgsave_in_progress"), s.infoText(s.node, "aof_rewrite_in_progress")
+	if s.short() {
+		return answer{}
+	}
+	return verdictOn(save == "0" && rewrite == "0", "no fork is running",
+		s.node.Address+" is saving: a failover now asks for more copy-on-write and disk at once", "wait; "+cli(s.node)+" INFO persistence")
+}
+
+func persistenceForkTime(s *subject) answer {
+	took := time.Duration(min(s.info(s.node, "latest_fork_usec"), int64(time.Hour/time.Microsecond))) * time.Microsecond
+	used := s.infoBytes(s.node, "used_memory")
+	if s.short() {
+		return answer{}
+	}
+	return verdictOn(took <= s.policy.Fork, fmt.Sprintf("the latest fork took %s", took),
+		fmt.Sprintf("the latest fork of %s held it up for %s with %s of data", s.node.Address, took, size(used)),
+		onHost(s.node, "echo never > /sys/kernel/mm/transparent_hugepage/enabled; or smaller instances"))
+}
+
+func persistenceFsync(s *subject) answer {
+	if aof := s.config(s.node, "appendonly"); aof == "no" {
+		return passed("no append-only file")
+	}
+	if s.short() {
+		return answer{}
+	}
+	delayed := s.info(s.node, "aof_delayed_fsync")
+	if s.short() {
+		return answer{}
+	}
+	return verdictOn(delayed == 0, "no fsync was late",
+		fmt.Sprintf("%d times %s had to wait for the disk before it could write its AOF, since it started", delayed, s.node.Address),
+		onHost(s.node, "a faster disk, or one of its own; iostat -x 1"))
+}
+
+func persistenceSize(s *subject) answer {
+	used := s.infoBytes(s.node, "used_memory")
+	if s.short() {
+		return answer{}
+	}
+	return verdictOn(used <= s.policy.LargeInstance, "the data is of a wise size",
+		fmt.Sprintf("the data is %s, larger than %s: a full sync, a fork and a restart take long", size(used), size(s.policy.LargeInstance)),
+		"split it into several groups")
+}

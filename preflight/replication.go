@@ -1,0 +1,281 @@
+package preflight
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func replicationChecks() []check {
+	return []check{
+		{candidateCheck(), 0, nil}, // Judge finds that itself
+		{replicationAnswersCheck(), ofNodes, replicationAnswers},
+		{replicationMasterCheck(), ofMaster, replicationMaster},
+		{replicationLinkCheck(), ofCandidate, replicationLink},
+		{replicationDataCheck(), ofCandidate | ofBystander, replicationData},
+		{replicationLagCheck(), ofCandidate, replicationLag},
+		{replicationKeysCheck(), ofCandidate, replicationKeys},
+		{replicationSyncCheck(), ofMaster, replicationSync},
+		{replicationBacklogCheck(), ofCandidate, replicationBacklog},
+		{replicationReadOnlyCheck(), ofCandidate | ofBystander, replicationReadOnly},
+		{replicationProbeCheck(), ofCandidate, replicationProbe},
+	}
+}
+
+func replicationAnswers(s *subject) answer {
+	role := s.infoText(s.node, "role")
+	if s.short() {
+		return answer{}
+	}
+	if role != "master" && role != "slave" {
+		s.lack("the role of "+s.node.Address, fmt.Sprintf("%q is none", role), cli(s.node)+" ROLE")
+	}
+	return passed(s.node.Address + " answers")
+}
+
+func replicationMaster(s *subject) answer {
+	role := s.infoText(s.node, "role")
+	// 6.2 and later.
+	failover := s.infoOf(s.node, "master_failover_state", "no-failover")
+	if s.short() {
+		return answer{}
+	}
+	if role != "master" {
+		return failed(s.node.Address+" is named as the master and says it is a replica", "redis-watchdog status "+s.facts.Group)
+	}
+	return verdictOn(failover == "no-failover", s.node.Address+" is a master",
+		fmt.Sprintf("%s is handing over by itself (FAILOVER, %s)", s.node.Address, failover), cli(s.node)+" FAILOVER ABORT   # or wait until it is over")
+}
+
+func replicationLink(s *subject) answer {
+	role := s.infoText(s.node, "role")
+	if s.short() {
+		return answer{}
+	}
+	if role != "slave" {
+		return failed(s.node.Address+" is no replica: it says "+role, "redis-watchdog status "+s.facts.Group)
+	}
+	link := s.infoText(s.node, "master_link_status")
+	ours, theirs := s.infoText(s.node, "master_replid"), s.infoText(s.master, "master_replid")
+	if s.short() {
+		return answer{}
+	}
+	if link != "up" {
+		since := s.node.Redis.Info["master_link_down_since_seconds"]
+		return failed(fmt.Sprintf("the link of %s to its master is %s, for %s s", s.node.Address, link, orThe(since, "?")),
+			cli(s.node)+" INFO replication; its log says why the master cannot be reached")
+	}
+	return verdictOn(ours == theirs, "the link is up",
+		fmt.Sprintf("%s replicates another history than the master's (%s against %s): it follows somebody else", s.node.Address, ours, theirs),
+		cli(s.node)+" REPLICAOF "+strings.Join(hostPort(s.master.Address), " "))
+}
+
+func hostPort(address string) []string {
+	i := strings.LastIndexByte(address, ':')
+	if i < 0 {
+		return []string{address}
+	}
+	return []string{strings.Trim(address[:i], "[]"), address[i+1:]}
+}
+
+// replicationData is whether a replica holds the data of its master at all.
+// An offset of 1 or less without a link is a Redis that was never in step, or
+// whose full sync broke off: it may be empty (replication.c, genRedisInfoString).
+func replicationData(s *subject) answer {
+	role, loading := s.infoText(s.node, "role"), s.infoText(s.node, "loading")
+	async := s.infoOf(s.node, "async_loading", "0")
+	if s.short() {
+		return answer{}
+	}
+	if loading != "0" || async != "0" {
+		return failed(s.node.Address+" is loading its data", "wait; "+cli(s.node)+" INFO persistence | grep loading_")
+	}
+	if role != "slave" {
+		return passed(s.node.Address + " is loading nothing")
+	}
+	running, link := s.infoText(s.node, "master_sync_in_progress"), s.infoText(s.node, "master_link_status")
+	offset := s.info(s.node, "slave_repl_offset")
+	if s.short() {
+		return answer{}
+	}
+	if running != "0" {
+		return failed(fmt.Sprintf("a full sync of %s is running: promoted now, it has a part of the data or none", s.node.Address),
+			"wait; "+cli(s.node)+" INFO replication | grep master_sync_")
+	}
+	return verdictOn(link == "up" || offset > 1, s.node.Address+" holds its master's data",
+		fmt.Sprintf("%s has never been in step with its master since it started (offset %d, link %s): it may be empty", s.node.Address, offset, link),
+		cli(s.node)+" INFO replication; its log says why it cannot sync")
+}
+
+func replicationLag(s *subject) answer {
+	offset, master := s.info(s.node, "slave_repl_offset"), s.info(s.master, "master_repl_offset")
+	if s.short() {
+		return answer{}
+	}
+	behind := max(0, master-offset)
+	var line *ReplicaLine
+	for i, r := range s.master.Redis.Replicas {
+		if r.Address == s.node.Address {
+			line = &s.master.Redis.Replicas[i]
+		}
+	}
+	if line == nil {
+		return failed(fmt.Sprintf("the master %s does not list %s as a replica", s.master.Address, s.node.Address), cli(s.master)+" INFO replication")
+	}
+	s.show("lag", fmt.Sprintf("%g s, state %s", line.LagSeconds, line.State), s.by(s.master, "INFO"))
+	late := line.LagSeconds > s.policy.Lag.Seconds() || line.LagSeconds < 0
+	return verdictOn(line.State == "online" && !late && behind <= s.policy.LagBytes,
+		fmt.Sprintf("%s behind, heard %g s ago", size(behind), line.LagSeconds),
+		fmt.Sprintf("%s is %s behind, last heard by its master %g s ago, state %s: promoted now, that much is lost", s.node.Address, size(behind), line.LagSeconds, line.State),
+		"wait until it has caught up; "+cli(s.master)+" INFO replication")
+}
+
+// keyCount is one database of INFO keyspace.
+type keyCount struct{ keys, expires int64 }
+
+// keyspace is the key counts by database.
+func (s *subject) keyspace(n *Node) map[string]keyCount {
+	r := s.redis(n)
+	if r == nil || len(r.Info) == 0 {
+		s.infoText(n, "db0")
+		return nil
+	}
+	counts := map[string]keyCount{}
+	for key, value := range r.Info {
+		number, ok := strings.CutPrefix(key, "db")
+		if _, err := strconv.Atoi(number); !ok || err != nil {
+			continue
+		}
+		c, ok := keysOf(value)
+		if !ok {
+			s.lack(key+" of "+n.Address, fmt.Sprintf("%q is no key count", value), cli(n)+" INFO keyspace")
+			continue
+		}
+		counts[key] = c
+	}
+	return counts
+}
+
+// keysOf reads "keys=1,expires=2,avg_ttl=3".
+func keysOf(value string) (c keyCount, ok bool) {
+	found := 0
+	for part := range strings.SplitSeq(value, ",") {
+		name, text, _ := strings.Cut(part, "=")
+		v, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || v < 0 {
+			continue
+		}
+		switch name {
+		case "keys":
+			c.keys, found = v, found+1
+		case "expires":
+			c.expires, found = v, found+1
+		}
+	}
+	return c, found == 2
+}
+
+func replicationKeys(s *subject) answer {
+	theirs, ours := s.keyspace(s.master), s.keyspace(s.node)
+	ops := s.info(s.master, "instantaneous_ops_per_sec")
+	if s.short() {
+		return answer{}
+	}
+	names := map[string]bool{}
+	for db := range theirs {
+		names[db] = true
+	}
+	for db := range ours {
+		names[db] = true
+	}
+	var differ []string
+	for _, db := range slices.Sorted(maps.Keys(names)) {
+		t, o := theirs[db], ours[db]
+		s.show(db, fmt.Sprintf("%d keys, %d of them expire", o.keys, o.expires), s.by(s.node, "INFO"))
+		s.show(db, fmt.Sprintf("%d keys, %d of them expire", t.keys, t.expires), s.by(s.master, "INFO"))
+		// The two were not asked at one instant: a second of commands lies
+		// between them at most. A replica keeps expired keys until its master
+		// says so, so it may have more of those, never less.
+		slack := math.Ceil(float64(t.keys)*s.policy.Keys) + float64(max(0, ops))
+		if float64(o.keys) < float64(t.keys)-slack || float64(o.keys-o.expires) > float64(t.keys-t.expires)+slack || float64(o.keys) > float64(t.keys)+float64(o.expires)+slack {
+			differ = append(differ, fmt.Sprintf("%s: %d against %d", db, o.keys, t.keys))
+		}
+	}
+	return verdictOn(len(differ) == 0, "key counts agree within what expiry explains",
+		fmt.Sprintf("%s has other key counts than the master, beyond what expiry explains: %s", s.node.Address, strings.Join(differ, "; ")),
+		onHost(s.node, "restart Redis, so that it takes a full sync; first find out who writes to it ("+cli(s.node)+" CONFIG GET replica-read-only)"))
+}
+
+func replicationSync(s *subject) answer {
+	connected := s.info(s.node, "connected_slaves")
+	if s.short() {
+		return answer{}
+	}
+	if int64(len(s.node.Redis.Replicas)) < connected {
+		s.lack("the replicas of "+s.node.Address, gapWhy(s.node, "info"), cli(s.node)+" INFO replication")
+		return answer{}
+	}
+	var syncing []string
+	for _, r := range s.node.Redis.Replicas {
+		if r.State != "online" {
+			syncing = append(syncing, r.Address+" ("+r.State+")")
+			s.show("replica "+r.Address, r.State, s.by(s.node, "INFO"))
+		}
+	}
+	return verdictOn(len(syncing) == 0, "no full sync is running",
+		fmt.Sprintf("the master is sending a full sync to %s: a failover breaks it off and it begins again", strings.Join(syncing, ", ")),
+		"wait until it is done; "+cli(s.node)+" INFO replication")
+}
+
+func replicationBacklog(s *subject) answer {
+	length := s.configBytes(s.node, "repl-backlog-size")
+	rate := float64(0)
+	switch {
+	case s.master != nil && s.master.Rates != nil && s.master.Rates.Over > 0:
+		rate = max(0, s.master.Rates.Offset)
+		s.show("written", fmt.Sprintf("%.0f bytes/s over %s", rate, s.master.Rates.Over.Round(time.Second)), "INFO on "+s.master.Address+", sampled by its watchdog")
+	default:
+		// What clients send now is the most that can be written.
+		kbps, err := strconv.ParseFloat(s.infoText(s.master, "instantaneous_input_kbps"), 64)
+		if s.short() {
+			return answer{}
+		}
+		if err != nil || math.IsNaN(kbps) || kbps < 0 {
+			s.lack("the write rate of "+s.master.Address, "instantaneous_input_kbps is no number", cli(s.master)+" INFO stats")
+			return answer{}
+		}
+		rate = kbps * 1024
+	}
+	if s.short() {
+		return answer{}
+	}
+	need := int64(math.Min(rate*s.policy.Backlog.Seconds(), math.MaxInt64/4))
+	return verdictOn(length >= need,
+		fmt.Sprintf("repl-backlog-size %s holds %s of writes", size(length), s.policy.Backlog),
+		fmt.Sprintf("repl-backlog-size %s of %s holds less than %s of writes (%s): a replica that is away that long needs a full sync", size(length), s.node.Address, s.policy.Backlog, size(need)),
+		set(s.node, "repl-backlog-size", strconv.FormatInt(need, 10))+"\n"+cli(s.node)+" CONFIG REWRITE")
+}
+
+func replicationReadOnly(s *subject) answer {
+	v := s.config(s.node, "replica-read-only")
+	if s.short() {
+		return answer{}
+	}
+	return verdictOn(v == "yes", "the replica is read-only",
+		s.node.Address+" accepts writes as a replica: its data may not be its master's", set(s.node, "replica-read-only", "yes")+"\n"+cli(s.node)+" CONFIG REWRITE")
+}
+
+func replicationProbe(s *subject) answer {
+	p := s.node.Probe
+	if p == nil {
+		return passed("not asked for (--probe-key)")
+	}
+	s.show("key "+p.Key, fmt.Sprintf("seen %t after %s", p.Seen, p.After), "GET on "+s.node.Address)
+	return verdictOn(p.Seen && p.Error == "", fmt.Sprintf("a key written to the master was seen after %s", p.After),
+		fmt.Sprintf("a key written to the master was not seen at %s: %s", s.node.Address, orThe(p.Error, fmt.Sprintf("not within %s", p.After))),
+		cli(s.node)+" INFO replication")
+}
