@@ -48,6 +48,14 @@ type Verdict struct {
 	Row    Row
 	Reason string
 	Want   Want
+	Would  Would // in maintenance: what it kept from being done
+}
+
+// Would is a verdict that is told and not carried out.
+type Would struct {
+	Row    Row
+	Reason string // empty: nothing is kept from being done
+	Access Access
 }
 
 // view is what the table asks, computed once.
@@ -123,7 +131,11 @@ func decide(p Policy, s State, now Instant) Verdict {
 
 	// 2. Maintenance: no fence, no lock, no arm; the grant is kept.
 	case now < o.Maintenance:
-		return verdict(RowMaintenance, "maintenance", Gate{Access: Leave}, s.keepGrant(p, v, now))
+		kept := verdict(RowMaintenance, "maintenance", Gate{Access: Leave}, s.keepGrant(p, v, now))
+		s.Coordinator.Orders.Maintenance = 0
+		without := decide(p, s, now)
+		kept.Would = Would{without.Row, without.Reason, without.Want.Gate.Access}
+		return kept
 
 	// 4 (first half). A Redis never seen, or a silent replica: wait.
 	case r.Role == RoleUnknown:

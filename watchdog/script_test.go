@@ -306,6 +306,7 @@ func show(v Verdict, now Instant) string {
 	p := w.Propose
 	add(p != Proposal{}, fmt.Sprintf("propose=%v:%s cause=%v", p.Term, p.Master, p.Cause))
 	add(w.PollNow, "poll")
+	add(v.Would.Reason != "", fmt.Sprintf("would=%v/%s", v.Would.Access, v.Would.Reason))
 	return strings.Join(parts, " ")
 }
 

@@ -76,7 +76,7 @@ func nodeRows(nodes []agent.Status) [][]terminal.Cell {
 			{Text: seconds(n.GrantRemaining, n.GrantOurs)}, {Text: seconds(n.Deadline, n.Deadline >= 0)},
 			{Text: seconds(n.CoordinatorAge, n.CoordinatorAge >= 0)},
 			{Text: fmt.Sprintf("%d/%d agree", n.SentinelsAgreeing, n.SentinelsKnown)},
-			{Text: fmt.Sprintf("%s (row %d)", orDash(n.Reason), n.Row)},
+			{Text: fmt.Sprintf("%s (row %d)%s", orDash(n.Reason), n.Row, kept(n))},
 		})
 	}
 	return rows
@@ -183,4 +183,12 @@ func since(t time.Time) string {
 		return d.Round(time.Minute).String()
 	}
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
+
+// kept is what maintenance keeps from being done.
+func kept(n agent.Status) string {
+	if n.Would == "" {
+		return ""
+	}
+	return ", would " + n.Would
 }

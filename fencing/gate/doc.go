@@ -7,7 +7,8 @@
 //     every step that opens something is checked against the newest want under
 //     the lock under which the fence is sent. So nothing that opens can be
 //     executed after a fence that was wanted later, however long Redis was
-//     stopped in between.
+//     stopped in between; and what was seen before the last step was sent never
+//     stands for the fence that is wanted.
 //   - The fence waits for nothing: it is bytes made beforehand on a connection
 //     opened and authenticated beforehand, sent by a goroutine that does
 //     nothing else. It is never taken back while it is unanswered.

@@ -41,51 +41,53 @@ func (g *Gate) fenceOnce(ctx context.Context) time.Duration {
 	const idle = time.Hour
 	g.mu.Lock()
 	want, h, seen := g.want, g.hand, g.seen
+	due := g.fenceDue()
 	switch {
-	case !g.wanted:
-		g.mu.Unlock()
-		return idle
-	case want.Access == watchdog.Hold:
+	case !due && want.Access == watchdog.Hold && g.wanted:
 		if h != nil && g.caps.PauseWrite && seen.Role == watchdog.Master {
 			h.send(g.pause.bytes, g.pause.n, g.conf.Now(), nil)
 		}
 		g.mu.Unlock()
 		g.fail("gate.hold.sent")
 		return idle
-	case want.Access != watchdog.Refuse, seen.Refusing && seen.Answer == watchdog.Up && seen.Role == watchdog.Nowhere:
+	case !due:
 		g.mu.Unlock()
 		return idle
 	case h == nil: // a new hand wakes us
 		g.mu.Unlock()
 		return g.stopIfLate(ctx)
 	}
-	at := g.wantedAt
+	at, behind := g.wantedAt, g.changes
 	begun := g.conf.Now()
+	if want.Access != watchdog.Refuse {
+		at = begun
+	}
 	k := h.send(g.fence.bytes, g.fence.n, begun, nil)
 	g.fenceSent = true
 	g.mu.Unlock()
 	g.fail("gate.fence.sent")
-	re := g.awaitFence(ctx, k)
+	re := g.awaitFence(ctx, k, behind)
 	if re == nil {
 		return refenceEvery
 	}
 	proved, again := g.judge(re)
 	if !proved && again == 0 { // EXEC would not have it: one by one
 		g.mu.Lock()
-		if g.want.Access != watchdog.Refuse {
+		if g.want.Access != watchdog.Refuse && (want.Access == watchdog.Refuse || opens(g.want)) {
 			g.mu.Unlock()
 			return idle
 		}
+		behind = g.changes
 		k = h.send(g.plain.bytes, g.plain.n, g.conf.Now(), nil)
 		g.mu.Unlock()
-		if re = g.awaitFence(ctx, k); re == nil {
+		if re = g.awaitFence(ctx, k, behind); re == nil {
 			return refenceEvery
 		}
 		proved, again = g.judge(re)
 	}
 	if proved {
 		g.fail("gate.fence.answered")
-		g.fenced(at, begun)
+		g.fenced(at, begun, behind)
 		return idle
 	}
 	poke(g.wake)
@@ -95,19 +97,60 @@ func (g *Gate) fenceOnce(ctx context.Context) time.Duration {
 	return min(again, g.stopIfLate(ctx))
 }
 
+// fenceDue says whether a fence is to be sent. g.mu is held.
+//
+// A step that was sent to a Redis that froze runs when it wakes, and what was
+// seen before that step tells nothing of what will be then. So a Refuse is
+// satisfied only by what was seen behind the last step; and an open that has
+// not been answered is taken back by a fence behind it as soon as it is no
+// longer wanted, whatever is: a fenced Redis stays fenced without Open. Redis
+// executes what waits on one connection without serving others in between.
+// Should that connection have ended meanwhile, the fence on the next one kills
+// it, or comes after it; only then may reads be answered in between.
+func (g *Gate) fenceDue() bool {
+	switch {
+	case !g.wanted:
+		return false
+	case g.want.Access == watchdog.Refuse:
+		s := g.seen
+		return g.settled != g.changes || !(s.Refusing && s.Answer == watchdog.Up && s.Role == watchdog.Nowhere)
+	}
+	return g.opening != nil && !g.opening.finished() && g.settled != g.changes && !opens(g.want)
+}
+
 // awaitFence waits for the answers to a fence, however long, and has Redis
-// stopped meanwhile when it is time. nil: there will be none.
-func (g *Gate) awaitFence(ctx context.Context, k *call) []reply {
+// stopped meanwhile when it is time. nil: there will be none, or a step was
+// sent behind the fence (behind is how many went before it) and there must be
+// another.
+func (g *Gate) awaitFence(ctx context.Context, k *call, behind uint64) []reply {
+	woken := false
+	defer func() {
+		if woken { // for something that comes after this fence
+			poke(g.fenceWake)
+		}
+	}()
 	for {
-		left := g.stopIfLate(ctx)
-		if k.wait(ctx, left) {
+		t := time.NewTimer(g.stopIfLate(ctx))
+		select {
+		case <-k.done:
+			t.Stop()
 			if k.err != nil {
 				return nil
 			}
 			return k.replies
-		}
-		if ctx.Err() != nil {
+		case <-ctx.Done():
+			t.Stop()
 			return nil
+		case <-g.fenceWake:
+			woken = true
+			t.Stop()
+			g.mu.Lock()
+			again := g.changes != behind && g.fenceDue()
+			g.mu.Unlock()
+			if again {
+				return nil
+			}
+		case <-t.C:
 		}
 	}
 }
@@ -166,11 +209,12 @@ func complaint(re []reply) string {
 func isNoFailover(r reply) bool { return r.text == "ERR No failover in progress." }
 
 // fenced takes note that the fence was seen to stand.
-func (g *Gate) fenced(wantedAt, begun watchdog.Instant) {
+func (g *Gate) fenced(wantedAt, begun watchdog.Instant, behind uint64) {
 	now := g.conf.Now()
 	g.mu.Lock()
 	g.seen.Role, g.seen.Refusing, g.seen.Answer = watchdog.Nowhere, true, watchdog.Up
 	g.provedAt, g.refused = now, true
+	g.settled = max(g.settled, behind)
 	g.details.Fences++
 	g.details.LastFence = FenceTiming{At: now, Decision: now.Sub(wantedAt), Command: now.Sub(begun)}
 	g.mu.Unlock()

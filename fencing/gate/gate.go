@@ -99,6 +99,10 @@ type Gate struct {
 	wanted    bool             // a want has come
 	wantedAt  watchdog.Instant // when its Access was first wanted
 	fenceSent bool             // since Refuse is wanted
+	changes   uint64           // steps sent that are no fence
+	settled   uint64           // of them, those that what was last seen, or a fence that was proved, came after
+	changed   *call            // the newest of them; nil: none
+	opening   *call            // the newest that makes a fenced Redis a master; nil: none
 	hand      *conn
 	spares    []*conn
 	handless  watchdog.Instant // since when there is no hand
@@ -204,8 +208,9 @@ func (g *Gate) Want(w watchdog.Gate) {
 	for _, a := range g.standing {
 		news = news || w.Arm != old.Arm && (w.Arm < a.deadline || a.aged(now) || a.short(w, now))
 	}
-	urgent := first || old.Access != w.Access || old.StopBy != w.StopBy
+	urgent := (first || old.Access != w.Access || old.StopBy != w.StopBy) && (w.Access == watchdog.Refuse || w.Access == watchdog.Hold)
 	g.want, g.wanted = w, true
+	urgent = urgent || opens(old) && g.fenceDue()
 	if w.Access != watchdog.Refuse {
 		g.stopped, g.stopAgain = false, 0
 	}
@@ -213,7 +218,7 @@ func (g *Gate) Want(w watchdog.Gate) {
 		g.wantedAt, g.fenceSent = now, false
 	}
 	g.mu.Unlock()
-	if urgent && (w.Access == watchdog.Refuse || w.Access == watchdog.Hold) {
+	if urgent {
 		poke(g.fenceWake)
 	}
 	if news {
@@ -258,6 +263,11 @@ func same(w, n watchdog.Gate) bool {
 	return w == n
 }
 
+// opens says whether w lets a fenced Redis be made a master.
+func opens(w watchdog.Gate) bool {
+	return w.Open && (w.Access == watchdog.Lock || w.Release)
+}
+
 var (
 	errNoHand     = errors.New("no connection to Redis")
 	errSuperseded = errors.New("superseded by a newer want")
@@ -268,6 +278,11 @@ var (
 // the answers. An error among them is not its error. The check and the send
 // are one step for the fencer: see the package's first promise.
 func (g *Gate) change(ctx context.Context, w watchdog.Gate, s script) ([]reply, error) {
+	return g.step(ctx, w, s, false)
+}
+
+// step is change; opening says that s makes a fenced Redis a master.
+func (g *Gate) step(ctx context.Context, w watchdog.Gate, s script, opening bool) ([]reply, error) {
 	g.mu.Lock()
 	if !same(w, g.want) {
 		g.mu.Unlock()
@@ -279,6 +294,11 @@ func (g *Gate) change(ctx context.Context, w watchdog.Gate, s script) ([]reply, 
 		return nil, errNoHand
 	}
 	k := h.send(s.bytes, s.n, g.conf.Now(), nil)
+	g.changes++
+	g.changed = k
+	if opening {
+		g.opening = k
+	}
 	g.mu.Unlock()
 	if !k.wait(ctx, stepTimeout) {
 		return nil, errUnanswered

@@ -21,6 +21,8 @@ type look struct {
 	on   *conn
 	take []func(reply) // one an answer
 
+	behind uint64 // how many steps were sent before it
+
 	role     reply
 	viaInfo  bool
 	ping     reply
@@ -99,7 +101,10 @@ func (g *Gate) compose(h *conn, want watchdog.Gate, now watchdog.Instant) *look 
 		put(func(r reply) { l.get = r }, "GET", probeKey)
 		put(func(r reply) { l.del = r }, "DEL", probeKey)
 	}
+	g.mu.Lock()
+	l.behind = g.changes
 	l.call = h.send(s.bytes, s.n, now, nil)
+	g.mu.Unlock()
 	return l
 }
 
@@ -146,7 +151,7 @@ func (g *Gate) lookAt(ctx context.Context, report func(watchdog.Redis)) {
 	if w.look != nil && w.look.on != h {
 		w.look = nil // Redis closed that one: nobody answers
 	}
-	seen := w.seen
+	seen, behind := w.seen, uint64(0)
 	switch {
 	case h == nil:
 		seen.SeenAt, seen.Answer, seen.ArmedFor = now, watchdog.Silent, 0
@@ -165,6 +170,7 @@ func (g *Gate) lookAt(ctx context.Context, report func(watchdog.Redis)) {
 			w.look = nil
 			if l.call.err == nil {
 				g.fold(l, &seen)
+				behind = l.behind
 				break
 			}
 		}
@@ -172,8 +178,21 @@ func (g *Gate) lookAt(ctx context.Context, report func(watchdog.Redis)) {
 	}
 	seen.ArmedFor = g.armedFor()
 	w.seen = seen
+	if g.tell(seen, h != nil, behind) {
+		poke(g.fenceWake)
+	}
+	report(seen)
+}
+
+// tell passes a look on to the fencer: behind is how many steps the look came
+// after; zero: it was not answered. It says whether a fence is to be sent.
+func (g *Gate) tell(seen watchdog.Redis, connected bool, behind uint64) bool {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.seen = seen
+	if g.changed == nil || g.changed.finished() && g.changed.err == nil { // else it may still be to come, on a connection that has ended
+		g.settled = max(g.settled, behind)
+	}
 	if seen.Answer != watchdog.Silent {
 		if seen.Answer != watchdog.Absent && (g.lastWord == watchdog.Silent || g.lastWord == watchdog.Absent) {
 			g.heardAt = g.conf.Now()
@@ -183,15 +202,11 @@ func (g *Gate) lookAt(ctx context.Context, report func(watchdog.Redis)) {
 			g.refused = seen.Refusing && seen.Answer != watchdog.Absent
 		}
 	}
-	if h == nil || seen.SentAt > g.provedAt { // an older look does not undo what the fencer has seen
+	if !connected || seen.SentAt > g.provedAt { // an older look does not undo what the fencer has seen
 		g.provedAt = 0
 	}
-	renew := g.wanted && g.want.Access == watchdog.Refuse && !(seen.Refusing && seen.Answer == watchdog.Up) && g.provedAt == 0
-	g.mu.Unlock()
-	if renew {
-		poke(g.fenceWake)
-	}
-	report(seen)
+	return g.wanted && g.want.Access == watchdog.Refuse &&
+		(g.settled != g.changes || !(seen.Refusing && seen.Answer == watchdog.Up) && g.provedAt == 0)
 }
 
 // fold takes the answers in.

@@ -175,7 +175,7 @@ func (g *Gate) act(ctx context.Context, want watchdog.Gate) (acted bool, err err
 		return acted, err
 	}
 	switch {
-	case want.Open && w.seen.Role == watchdog.Nowhere && (want.Access == watchdog.Lock || want.Release):
+	case opens(want) && w.seen.Role == watchdog.Nowhere:
 		return g.openUp(ctx, want)
 	case want.Access == watchdog.Follow && want.Master != "" && want.Master != w.seen.Following:
 		return g.follow(ctx, want)
@@ -216,7 +216,7 @@ func (g *Gate) openUp(ctx context.Context, want watchdog.Gate) (bool, error) {
 		g.log.Info("making the fenced Redis a master again, locked")
 		w.openedAt = now
 	}
-	re, err := g.change(ctx, want, openScript(g.words, w.cur.lag))
+	re, err := g.step(ctx, want, openScript(g.words, w.cur.lag), true)
 	if err != nil {
 		return false, err
 	}

@@ -28,7 +28,7 @@ func (n *Node) Status(x Extras) Status {
 	c := s.Coordinator
 	out := Status{
 		Group: n.cfg.Group, Node: n.cfg.Name, Address: string(s.Self()), RunID: s.Redis.RunID,
-		Phase: phase, Wanted: v.Want.Gate.Access.String(), Row: int(v.Row), Reason: v.Reason, Since: since,
+		Phase: phase, Wanted: v.Want.Gate.Access.String(), Row: int(v.Row), Reason: v.Reason, Would: would(v.Would), Since: since,
 		Role: s.Redis.Role.String(), Answer: s.Redis.Answer.String(),
 		Following: string(s.Redis.Following), LinkUp: s.Redis.LinkUp, LagSeconds: x.Lag,
 		Master: string(truth.Master), Generation: c.Agreement.Generation, Epoch: c.Agreement.Epoch,

@@ -39,11 +39,12 @@ type Status struct {
 	Address string `json:"address"` // how the Sentinels call it; empty: not known yet
 	RunID   string `json:"run_id"`
 
-	Phase  string    `json:"phase"`  // serve, hold, lock, refuse, follow, down (answers nobody), unknown: what is seen, not what is wanted
-	Wanted string    `json:"wanted"` // serve, hold, lock, refuse, follow, leave: what the decision wants
-	Row    int       `json:"row"`    // of the decision table (docs/decision.md)
-	Reason string    `json:"reason"` // stable, snake_case
-	Since  time.Time `json:"since"`  // of phase
+	Phase  string    `json:"phase"`           // serve, hold, lock, refuse, follow, down (answers nobody), unknown: what is seen, not what is wanted
+	Wanted string    `json:"wanted"`          // serve, hold, lock, refuse, follow, leave: what the decision wants
+	Row    int       `json:"row"`             // of the decision table (docs/decision.md)
+	Reason string    `json:"reason"`          // stable, snake_case
+	Would  string    `json:"would,omitempty"` // in maintenance: what is not done, as "access: reason (row)"
+	Since  time.Time `json:"since"`           // of phase
 
 	Role       string  `json:"role"`   // master, replica, nowhere (fenced), unknown
 	Answer     string  `json:"answer"` // up, silent, absent, loading, busy

@@ -4,6 +4,7 @@ package agent
 // the history and the status page alike.
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
@@ -20,6 +21,7 @@ type Step struct {
 	Row    int       `json:"row"`  // of the decision table
 	Reason string    `json:"reason"`
 	Grant  string    `json:"grant"`
+	Would  string    `json:"would,omitempty"` // in maintenance: what was not done
 
 	// The evidence.
 	Role           string  `json:"role"`
@@ -36,14 +38,14 @@ type Step struct {
 // step makes the record if the verdict changed. The caller holds n.mu.
 func (n *Node) step(before, after watchdog.State, now watchdog.Instant) (Step, bool) {
 	b, a := before.Verdict, after.Verdict
-	if b.Row == a.Row && b.Reason == a.Reason && b.Want.Gate.Access == a.Want.Gate.Access && b.Want.Gate.Master == a.Want.Gate.Master {
+	if b.Row == a.Row && b.Reason == a.Reason && b.Want.Gate.Access == a.Want.Gate.Access && b.Want.Gate.Master == a.Want.Gate.Master && b.Would == a.Would {
 		return Step{}, false
 	}
 	truth, _ := after.Truth()
 	s := Step{
 		Time: time.Now().UTC(), Group: n.cfg.Group, Node: n.cfg.Name, Self: string(after.Self()),
 		From: b.Want.Gate.Access.String(), To: a.Want.Gate.Access.String(),
-		Row: int(a.Row), Reason: a.Reason, Grant: a.Want.Grant.String(),
+		Row: int(a.Row), Reason: a.Reason, Grant: a.Want.Grant.String(), Would: would(a.Would),
 		Role: after.Redis.Role.String(), Answer: after.Redis.Answer.String(),
 		Master: string(truth.Master), Term: after.Memory.Agreement.Term.String(),
 		Votes: after.Sentinels.Votes, Answering: after.Sentinels.Answering, Known: after.Sentinels.Known,
@@ -51,6 +53,14 @@ func (n *Node) step(before, after watchdog.State, now watchdog.Instant) (Step, b
 		Left:           secondsUntil(now, a.Want.Gate.Arm),
 	}
 	return s, true
+}
+
+// would is what maintenance kept from being done, in words.
+func would(w watchdog.Would) string {
+	if w.Reason == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s: %s (row %d)", w.Access, w.Reason, w.Row)
 }
 
 // secondsSince is -1 for an instant that never was.

@@ -13,10 +13,18 @@ type hand struct {
 	step    int // the one under way; 0: none
 	steps   int
 	fencing int // run id of the Redis whose fence is queued and unanswered
+	leaving leaving
 	armed   armedFence
 	killed  bool
 	dirty   bool // CONFIG REWRITE is due
 	paused  watchdog.Instant
+}
+
+// leaving is the step away from a fence that has not been answered.
+type leaving struct {
+	step  int
+	run   string // of the Redis
+	opens bool   // it makes it a master
 }
 
 type armedFence struct {
@@ -41,6 +49,9 @@ func (d *dog) apply() {
 		d.refuse(g, f)
 	} else {
 		h.killed = false
+		if h.leaving.opens && h.leaving.run == f.RunID && !(g.Access == watchdog.Lock && g.Open) {
+			d.queueFence(f) // a fenced Redis stays fenced without Open
+		}
 	}
 	if h.step != 0 || f.Answer != watchdog.Up || h.fencing != 0 {
 		return
@@ -78,20 +89,40 @@ func (d *dog) do1(what string, fn func(r *redis)) bool {
 	return true
 }
 
+// leave is a step away from the fence. A fence sent while it is unanswered
+// waits behind it on the same connection: Redis serves nobody in between.
+func (d *dog) leave(what string, opens bool, fn func(r *redis)) bool {
+	step := d.hand.step
+	d.hand.leaving = leaving{step, d.fact.RunID, opens}
+	d.w.logf(d.name, "gate: %s", what)
+	r := d.r
+	d.ask(&r.proc, func() func() {
+		if r.answers() == watchdog.Up {
+			fn(r)
+			if d.hand.fencing == r.runID {
+				r.fence()
+			}
+			r.seen()
+		}
+		return func() {
+			if d.hand.leaving.step == step {
+				d.hand.leaving = leaving{}
+			}
+			d.finish(step)
+		}
+	})
+	return true
+}
+
 // refuse queues the fence at once, and ends a Redis that is not seen to refuse
 // in time.
 func (d *dog) refuse(g watchdog.Gate, f watchdog.Redis) {
 	h, r := &d.hand, d.r
-	shut := f.Role == watchdog.Nowhere && f.Refusing
+	shut := f.Role == watchdog.Nowhere && f.Refusing && h.leaving.run != f.RunID
 	if shut || f.Answer == watchdog.Absent {
 		return
 	}
-	run, _ := strconv.Atoi(f.RunID)
-	if h.fencing != run {
-		h.fencing = run
-		d.w.logf(d.name, "gate: fence sent")
-		d.sendFence(run)
-	}
+	d.queueFence(f)
 	if g.StopBy != watchdog.Never && d.now() >= g.StopBy && f.Answer != watchdog.Loading && !h.killed {
 		h.killed = true
 		d.w.logf(d.name, "gate: stop (SIGKILL)")
@@ -99,6 +130,20 @@ func (d *dog) refuse(g watchdog.Gate, f watchdog.Redis) {
 			r.die("stopped by its watchdog")
 			d.w.supervise(r)
 		})
+	}
+}
+
+func (d *dog) queueFence(f watchdog.Redis) {
+	run, _ := strconv.Atoi(f.RunID)
+	if d.hand.fencing == run {
+		return
+	}
+	d.hand.fencing = run
+	d.w.logf(d.name, "gate: fence sent")
+	if d.hand.leaving.step == 0 {
+		d.sendFence(run)
+	} else { // one connection: never ahead of it
+		d.after(200*time.Microsecond, func() { d.sendFence(run) })
 	}
 }
 
@@ -162,11 +207,10 @@ func (d *dog) nextStep(g watchdog.Gate, f watchdog.Redis) bool {
 		switch {
 		case f.Role == watchdog.Nowhere && g.Open:
 			h.dirty = true
-			sent := d.w.now
-			return d.do1("open", func(r *redis) {
+			return d.leave("open", true, func(r *redis) {
 				if r.role == nowhere {
 					r.locked = true
-					if r.w.now.Sub(sent) < sec { // else queued in a frozen Redis: see FINDINGS.md
+					if d.hand.fencing != r.runID { // else it is shut again at once
 						r.w.check.opened(r)
 					}
 					r.follow(master, 0)
@@ -194,7 +238,7 @@ func (d *dog) nextStep(g watchdog.Gate, f watchdog.Redis) bool {
 		to := idOf(g.Master)
 		switch {
 		case f.Role == watchdog.Nowhere && g.Master != "" && to != d.id:
-			return d.do1("follow R"+strconv.Itoa(to), func(r *redis) {
+			return d.leave("follow R"+strconv.Itoa(to), false, func(r *redis) {
 				if r.role == nowhere {
 					r.locked = true
 					r.follow(replica, to)

@@ -259,10 +259,14 @@ func (x *node) onStep(s agent.Step) {
 	case watchdog.RowDeposed, watchdog.RowUncertified, watchdog.RowIsolated, watchdog.RowElse, watchdog.RowFenced:
 		log = x.log.Warn
 	}
-	log("decision", "row", s.Row, "reason", s.Reason, "from", s.From, "to", s.To, "grant", s.Grant,
+	args := []any{"row", s.Row, "reason", s.Reason, "from", s.From, "to", s.To, "grant", s.Grant,
 		"role", s.Role, "answer", s.Answer, "master", s.Master, "term", s.Term,
 		"sentinels", fmt.Sprintf("%d/%d", s.Votes, s.Known), "coordinator_age_seconds", s.CoordinatorAge,
-		"fence_deadline_seconds", s.Left)
+		"fence_deadline_seconds", s.Left}
+	if s.Would != "" {
+		args = append(args, "would", s.Would)
+	}
+	log("decision", args...)
 	if err := x.keeper.History(s); err != nil {
 		x.log.Warn("history record not queued", "error", err)
 	}
