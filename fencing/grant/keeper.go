@@ -52,6 +52,11 @@ type KeeperConfig struct {
 	// Nil: nobody is.
 	OnRound func(took time.Duration, err error)
 
+	// OnAsk is told of every request for a survey (Store.Ask), by its id, once;
+	// at the start of the last one, which may be old. It must not block. Nil:
+	// nobody is.
+	OnAsk func(id string)
+
 	// Failpoint is called at every step with its name. Nil: none.
 	Failpoint func(name string)
 
@@ -152,6 +157,9 @@ type Keeper struct {
 	member     atomic.Bool // as fact.Membership says, for the goroutines beside
 	identities *newest[Identity]
 	reports    *newest[[]byte]
+	surveys    *newest[[]byte]
+	lastAsk    atomic.Value  // string: the request told last
+	ofGroup    atomic.Value  // string: the group's id
 	hurry      chan struct{} // holds one: Flush waits
 	history    *historian
 	faults     faultBoard
@@ -164,6 +172,9 @@ func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
 	}
 	if cfg.OnRound == nil {
 		cfg.OnRound = func(time.Duration, error) {}
+	}
+	if cfg.OnAsk == nil {
+		cfg.OnAsk = func(string) {}
 	}
 	if cfg.Failpoint == nil {
 		cfg.Failpoint = func(string) {}
@@ -186,6 +197,7 @@ func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
 		floor:      cfg.Identity.Revision,
 		identities: newNewest[Identity](),
 		reports:    newNewest[[]byte](),
+		surveys:    newNewest[[]byte](),
 		hurry:      make(chan struct{}, 1),
 		history:    newHistorian(),
 	}
@@ -229,6 +241,7 @@ func (k *Keeper) Run(ctx context.Context, report func(watchdog.Coordinator)) err
 	defer beside.Wait()
 	beside.Go(func() { k.saveIdentities(ctx) })
 	beside.Go(func() { k.publishReports(ctx) })
+	beside.Go(func() { k.publishSurveys(ctx) })
 	beside.Go(func() { k.writeHistory(ctx) })
 	beside.Go(func() { k.watch(ctx) })
 
@@ -244,6 +257,12 @@ func (k *Keeper) Run(ctx context.Context, report func(watchdog.Coordinator)) err
 			return context.Cause(ctx)
 		}
 		k.member.Store(k.fact.Membership == watchdog.Member)
+		if k.GroupID() != k.id.GroupID {
+			k.ofGroup.Store(k.id.GroupID)
+		}
+		if err == nil {
+			k.heardAsk(k.seen.ask.value)
+		}
 		k.faults.setRound(err, k.fact)
 		k.logRound(err)
 		k.cfg.OnRound(k.store.now().Sub(began), err)

@@ -61,7 +61,7 @@ func (k *Keeper) publishReports(ctx context.Context) {
 			k.reports.retry(ctx, besideRetry)
 			continue
 		}
-		lease, err = k.putReport(ctx, self, data, lease)
+		lease, err = k.putUnder(ctx, k.keys.nodes+string(self), data, lease)
 		k.reports.settle(err == nil)
 		if err != nil {
 			lease = 0
@@ -77,8 +77,8 @@ func (k *Keeper) publishReports(ctx context.Context) {
 	}
 }
 
-// putReport writes under the lease given, or a new one, and renews it.
-func (k *Keeper) putReport(ctx context.Context, self watchdog.Address, data []byte, lease clientv3.LeaseID) (clientv3.LeaseID, error) {
+// putUnder writes under the lease given, or a new one, and renews it.
+func (k *Keeper) putUnder(ctx context.Context, key string, data []byte, lease clientv3.LeaseID) (clientv3.LeaseID, error) {
 	if lease != 0 {
 		if r := k.keepAlive(ctx, lease, besideTimeout); r.err != nil || r.ttl <= 0 {
 			lease = 0
@@ -95,7 +95,7 @@ func (k *Keeper) putReport(ctx context.Context, self watchdog.Address, data []by
 		lease = clientv3.LeaseID(id)
 	}
 	_, err := k.store.transact(ctx, "write node report", besideTimeout, nil,
-		[]clientv3.Op{clientv3.OpPut(k.keys.nodes+string(self), string(data), clientv3.WithLease(lease))}, nil)
+		[]clientv3.Op{clientv3.OpPut(key, string(data), clientv3.WithLease(lease))}, nil)
 	return lease, err
 }
 

@@ -21,8 +21,8 @@ const mostNodes = 64
 
 // keys are the keys of one group.
 type keys struct {
-	group, master, grant, last, control, maintenance, confirm string
-	unfence, nodes, history                                   string // these end in a slash
+	group, master, grant, last, control, maintenance, confirm, asks string
+	unfence, nodes, history, reports                                string // these end in a slash
 }
 
 func keysOf(prefix, group string) keys {
@@ -37,6 +37,8 @@ func keysOf(prefix, group string) keys {
 		nodes:       prefix + "nodes/" + group + "/",
 		history:     prefix + "history/" + group + "/",
 		confirm:     prefix + "confirm/" + group,
+		asks:        prefix + "asks/" + group,
+		reports:     prefix + "reports/" + group + "/",
 	}
 }
 

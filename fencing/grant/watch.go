@@ -36,7 +36,7 @@ func (k *Keeper) watchAt(ctx context.Context, at int) (moved bool) {
 	if m.user != "" && m.currentToken() == "" && !m.authOff() {
 		return false // the rounds ask for a token
 	}
-	watched := []string{k.keys.master, k.keys.grant, k.keys.control, k.keys.maintenance}
+	watched := []string{k.keys.master, k.keys.grant, k.keys.control, k.keys.maintenance, k.keys.asks}
 	ended := make(chan struct{}, len(watched))
 	for _, key := range watched {
 		events := m.client.Watch(ctx, key)
@@ -46,7 +46,13 @@ func (k *Keeper) watchAt(ctx context.Context, at int) (moved bool) {
 				if resp.Err() != nil {
 					return
 				}
-				if len(resp.Events) > 0 {
+				switch {
+				case len(resp.Events) == 0:
+				case key == k.keys.asks:
+					if kv := resp.Events[len(resp.Events)-1].Kv; kv != nil {
+						k.heardAsk(kv.Value)
+					}
+				default:
 					k.Poke()
 				}
 			}

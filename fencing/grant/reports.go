@@ -1,0 +1,168 @@
+package grant
+
+// The survey of each node (reports/<group>/<address>), and the request for
+// fresh ones (asks/<group>). What a report says is its publisher's affair.
+//
+// A report is as young as the request it answers: clocks of hosts are not
+// compared. The watch brings a request at once; the rounds are the net.
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// PublishSurvey sets the survey of this node. It is kept under a lease of 30 s
+// for as long as Run runs: the report of a dead watchdog disappears. It never
+// blocks; a newer one replaces one not yet written.
+func (k *Keeper) PublishSurvey(report []byte) { k.surveys.set(report) }
+
+// GroupID is the group's random id in etcd; empty: not known yet.
+func (k *Keeper) GroupID() string {
+	id, _ := k.ofGroup.Load().(string)
+	return id
+}
+
+// heardAsk tells of a request, unless it is the one told last.
+func (k *Keeper) heardAsk(value []byte) {
+	if len(value) == 0 {
+		return
+	}
+	id := string(value)
+	if old, _ := k.lastAsk.Swap(id).(string); old != id {
+		k.cfg.OnAsk(id)
+	}
+}
+
+// publishSurveys writes every survey once, and keeps the lease it hangs on.
+func (k *Keeper) publishSurveys(ctx context.Context) {
+	var data []byte
+	var lease clientv3.LeaseID
+	var at watchdog.Address
+	for {
+		take, cancel := context.WithTimeout(ctx, nodeEvery)
+		newer, err := k.surveys.take(take)
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		if fresh := err == nil; fresh {
+			data = newer
+		} else if lease != 0 && k.writer() == at {
+			switch r := k.keepAlive(ctx, lease, besideTimeout); {
+			case r.err == nil && r.ttl > 0:
+				continue
+			case r.err != nil && !errors.Is(r.err, rpctypes.ErrLeaseNotFound):
+				continue // it may stand yet
+			}
+			lease = 0 // gone: what hung on it is written again
+		}
+		self := k.writer()
+		if data == nil {
+			continue
+		}
+		if self == "" {
+			k.surveys.retry(ctx, besideRetry)
+			continue
+		}
+		if self != at {
+			lease = 0 // what stands under the other address lapses
+		}
+		lease, err = k.putUnder(ctx, k.keys.reports+string(self), data, lease)
+		k.surveys.settle(err == nil)
+		if err != nil {
+			lease = 0
+			k.log.Debug("publish survey failed", "error", err)
+			k.surveys.retry(ctx, besideRetry)
+			continue
+		}
+		at = self
+	}
+}
+
+// Ask asks every watchdog of a group for a survey that answers id.
+func (s *Store) Ask(ctx context.Context, group, id string) error {
+	_, err := s.transact(ctx, "ask for reports", commandTimeout, nil,
+		[]clientv3.Op{clientv3.OpPut(keysOf(s.prefix, group).asks, id)}, nil)
+	return err
+}
+
+// The pauses between two looks at the reports that are waited for.
+const (
+	lookAgain       = 5 * time.Millisecond
+	lookAgainAtMost = 50 * time.Millisecond
+)
+
+// Reports are the surveys of a group's nodes, by their address. They are
+// awaited until all of those that stood at first satisfy answered, or until
+// ctx ends: then they come as they are, without an error.
+func (s *Store) Reports(ctx context.Context, group string, answered func(report []byte) bool) (map[string][]byte, error) {
+	prefix := keysOf(s.prefix, group).reports
+	found := map[string][]byte{}
+	var seen int64
+	for pause := lookAgain; ; pause = min(2*pause, lookAgainAtMost) {
+		resp, err := s.transact(ctx, "read reports", commandTimeout, nil,
+			[]clientv3.Op{clientv3.OpGet(prefix, clientv3.WithPrefix(), clientv3.WithMinModRev(seen+1))}, nil)
+		if err != nil {
+			if ctx.Err() != nil && seen > 0 {
+				return found, nil
+			}
+			return found, err
+		}
+		seen = resp.Header.GetRevision()
+		for _, kv := range resp.Responses[0].GetResponseRange().GetKvs() {
+			found[strings.TrimPrefix(string(kv.Key), prefix)] = bytes.Clone(kv.Value)
+		}
+		waiting := false
+		for _, report := range found {
+			waiting = waiting || !answered(report)
+		}
+		if !waiting {
+			return found, nil
+		}
+		select {
+		case <-ctx.Done():
+			return found, nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// Report is the survey of one node; nil: there is none.
+func (s *Store) Report(ctx context.Context, group string, node watchdog.Address) ([]byte, error) {
+	resp, err := s.transact(ctx, "read report", commandTimeout, nil,
+		[]clientv3.Op{clientv3.OpGet(keysOf(s.prefix, group).reports + string(node))}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if kvs := resp.Responses[0].GetResponseRange().GetKvs(); len(kvs) > 0 {
+		return kvs[0].Value, nil
+	}
+	return nil, nil
+}
+
+// MemberState is one etcd member as it was found.
+type MemberState struct {
+	Endpoint string
+	Version  string
+	Err      error // why its status could not be had; nil: it was
+}
+
+// Members asks every member for its state.
+func (s *Store) Members(ctx context.Context) []MemberState {
+	s.checkMembers(ctx)
+	all := make([]MemberState, 0, len(s.members))
+	for _, m := range s.members {
+		m.mu.Lock()
+		all = append(all, MemberState{Endpoint: m.endpoint, Version: m.version, Err: m.failing})
+		m.mu.Unlock()
+	}
+	return all
+}
