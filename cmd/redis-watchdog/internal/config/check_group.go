@@ -19,7 +19,7 @@ var (
 // usedCommands are those of Redis that may be renamed without our going blind,
 // once we are told the new name.
 func usedCommands() []string {
-	return []string{"auth", "client", "config", "del", "exec", "failover", "get", "hello", "info", "multi", "ping", "replicaof", "role", "xread"}
+	return []string{"acl", "auth", "client", "config", "del", "exec", "failover", "get", "hello", "info", "multi", "ping", "replicaof", "role", "slowlog", "xread"}
 }
 
 func (c *checker) checkGroup(key string, g *Group, names, redis map[string]string) {
@@ -37,6 +37,7 @@ func (c *checker) checkGroup(key string, g *Group, names, redis map[string]strin
 	}
 	c.checkSentinels(key, g)
 	c.checkPolicy(key, g)
+	c.checkPreflight(key, &g.Preflight)
 	if len(g.Nodes) == 0 && !c.broken(key+".nodes") {
 		c.at(key+".nodes", "no Redis of this host is named", "add one with its address or socket")
 	}

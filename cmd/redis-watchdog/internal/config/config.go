@@ -65,6 +65,7 @@ type Group struct {
 	SentinelTLS          *TLS          `yaml:"sentinel_tls"`
 	DownAfter            time.Duration `yaml:"down_after"` // what Sentinel is expected to report; zero: not said
 	Policy               Policy        `yaml:"policy"`
+	Preflight            Preflight     `yaml:"preflight"`
 	Nodes                []Node        `yaml:"nodes"`
 
 	SentinelPassword Secret `yaml:"-"`
@@ -148,6 +149,8 @@ func initial(kind any) {
 		v.Listen = "127.0.0.1:26380"
 	case *Log:
 		v.Level, v.Format = "info", "text"
+	case *Preflight:
+		v.setInitial()
 	case *Policy:
 		v.CoordinatorLost, v.SentinelsLost = serve, refuse
 		v.BornLocked = true

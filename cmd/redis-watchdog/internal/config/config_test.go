@@ -248,7 +248,9 @@ func TestReferenceFileNamesTheRealDefaults(t *testing.T) {
 	}
 	on := string(source)
 	for _, key := range []string{"prefix", "listen", "level", "format", "state_dir", "runtime_dir", "coordinator_lost",
-		"sentinels_lost", "born_locked", "strict", "clock_rate_error"} {
+		"sentinels_lost", "born_locked", "strict", "clock_rate_error", "last_replica", "drift", "shadow", "report_timeout",
+		"headroom", "copy_on_write", "keys", "large_instance", "lag_bytes", "lag", "trend", "backlog", "fork", "slow_command",
+		"slow_window", "clock"} {
 		switched := regexp.MustCompile(`(?m)^(\s*)#(`+key+`:)`).ReplaceAllString(on, "$1$2")
 		if switched == on {
 			t.Errorf("no line #%s", key)

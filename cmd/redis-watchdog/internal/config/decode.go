@@ -40,7 +40,10 @@ func (d *decoder) fault(key, value, problem, remedy string) {
 	d.faults = append(d.faults, Fault{File: d.file, Line: line, Key: key, Value: value, Problem: problem, Remedy: remedy})
 }
 
-var durationType = reflect.TypeFor[time.Duration]()
+var (
+	durationType = reflect.TypeFor[time.Duration]()
+	sizeType     = reflect.TypeFor[Size]()
+)
 
 func (d *decoder) decode(key string, node ast.Node, into reflect.Value) {
 	switch n := node.(type) {
@@ -67,6 +70,10 @@ func (d *decoder) decode(key string, node ast.Node, into reflect.Value) {
 	}
 	if into.Type() == durationType {
 		d.decodeDuration(key, node, into)
+		return
+	}
+	if into.Type() == sizeType {
+		d.decodeSize(key, node, into)
 		return
 	}
 	switch into.Kind() {
@@ -199,6 +206,16 @@ func (d *decoder) decodeDuration(key string, node ast.Node, into reflect.Value) 
 	default:
 		into.SetInt(int64(length))
 	}
+}
+
+func (d *decoder) decodeSize(key string, node ast.Node, into reflect.Value) {
+	written := text(node)
+	size, ok := parseSize(written)
+	if !ok {
+		d.fault(key, written, "is not a size", "write whole bytes, or a number and a unit as in redis.conf, such as 512mb or 16gb")
+		return
+	}
+	into.SetInt(int64(size))
 }
 
 func (d *decoder) decodeScalar(key string, node ast.Node, into reflect.Value) {
