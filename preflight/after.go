@@ -145,12 +145,11 @@ func afterReplicas(s *subject, before *Facts) answer {
 		if address == s.facts.Master || before.Nodes[i].Redis == nil {
 			continue // it was away before
 		}
-		at := slices.IndexFunc(r.Replicas, func(l ReplicaLine) bool { return l.Address == address })
-		switch {
-		case at < 0:
+		switch line := lineOf(r.Replicas, address); {
+		case line == nil:
 			away = append(away, address+" is not attached")
-		case r.Replicas[at].State != "online":
-			away = append(away, fmt.Sprintf("%s is %s", address, r.Replicas[at].State))
+		case line.State != "online":
+			away = append(away, fmt.Sprintf("%s is %s", address, line.State))
 		}
 	}
 	s.show("replicas", strconv.Itoa(len(r.Replicas)), s.by(s.master, "INFO"))

@@ -81,6 +81,9 @@ func driftFixes(n *Node, drifted []Parameter) []Fix {
 			keep = false
 			continue
 		}
+		if p.Name == "maxmemory" {
+			continue // a smaller one evicts: only its own check offers to set it
+		}
 		fixes = append(fixes, Fix{Kind: FixSet, Node: n.Address, Parameter: p.Name, Value: p.File, Was: p.Running})
 	}
 	if keep {

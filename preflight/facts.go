@@ -72,9 +72,9 @@ type Redis struct {
 	// Config is CONFIG GET *: name to value as Redis prints it. The value of a
 	// Secret parameter is Masked, or empty where it is empty.
 	Config   map[string]string `json:"config,omitempty"`
-	Users    []User            `json:"users,omitempty"`    // ACL LIST; nil: not allowed to
-	Modules  []string          `json:"modules,omitempty"`  // name@version, sorted
-	Slow     []Slow            `json:"slow,omitempty"`     // SLOWLOG GET, newest first
+	Users    []User            `json:"users"`              // ACL LIST; nil: not allowed to
+	Modules  []string          `json:"modules"`            // name@version, sorted; nil: not read
+	Slow     []Slow            `json:"slow"`               // SLOWLOG GET, newest first; nil: not allowed to
 	Replicas []ReplicaLine     `json:"replicas,omitempty"` // slaveN of a master
 	// SentinelLacks is, for every user a Sentinel is logged in as (CLIENT
 	// LIST: name=sentinel-…-cmd), the commands it needs and may not run:

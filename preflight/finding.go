@@ -66,7 +66,8 @@ const (
 	FixRewrite FixKind = "config_rewrite" // CONFIG REWRITE: the running values become the file's
 )
 
-// Fix is one step --fix would take.
+// Fix is one step --fix would take. Those of one finding are alternatives, the
+// one that changes the least first.
 type Fix struct {
 	Kind      FixKind `json:"kind"`
 	Node      string  `json:"node"`

@@ -144,10 +144,8 @@ func hostSlow(s *subject) answer {
 		return answer{}
 	}
 	if r.Slow == nil {
-		if why := gapWhy(s.node, "slowlog"); why != "it was not read" {
-			s.lack("SLOWLOG of "+s.node.Address, why, cli(s.node)+" SLOWLOG GET; the user of the watchdog needs +slowlog|get")
-			return answer{}
-		}
+		s.lack("SLOWLOG of "+s.node.Address, gapWhy(s.node, "slowlog"), cli(s.node)+" SLOWLOG GET; the user of the watchdog needs +slowlog|get")
+		return answer{}
 	}
 	if v := s.configOf(s.node, "slowlog-log-slower-than", "10000"); v == "-1" || v == "" {
 		s.lack("SLOWLOG of "+s.node.Address, "it is off (slowlog-log-slower-than -1)", set(s.node, "slowlog-log-slower-than", "10000"))
@@ -195,8 +193,10 @@ func hostLog(s *subject) answer {
 	if s.short() {
 		return answer{}
 	}
-	if why := gapWhy(s.node, "host.log", "log"); h.Log == nil && why != "it was not read" {
-		s.lack("the log of "+s.node.Address, why, onHost(s.node, "the watchdog must be able to read it"))
+	if why := gapWhy(s.node, "host.log"); h.LogFile == "" {
+		return passed("Redis keeps no log file (syslog or the journal), so none was read")
+	} else if h.Log == nil && why != "it was not read" {
+		s.lack("the log of "+s.node.Address, why, onHost(s.node, "the watchdog must be able to read "+h.LogFile))
 		return answer{}
 	}
 	for _, line := range h.Log {

@@ -83,8 +83,8 @@ func (s *subject) modules(n *Node) map[string]string {
 	if r == nil {
 		return nil
 	}
-	if why := gapWhy(n, "modules", "module"); r.Modules == nil && why != "it was not read" {
-		s.lack("the modules of "+n.Address, why, cli(n)+" MODULE LIST")
+	if r.Modules == nil {
+		s.lack("the modules of "+n.Address, gapWhy(n, "modules", "info"), cli(n)+" MODULE LIST")
 		return nil
 	}
 	s.show("modules", orThe(strings.Join(r.Modules, " "), "none"), s.by(n, "INFO modules"))

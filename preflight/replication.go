@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,17 +70,18 @@ func replicationLink(s *subject) answer {
 		return failed(fmt.Sprintf("the link of %s to its master is %s, for %s s", s.node.Address, link, orThe(since, "?")),
 			cli(s.node)+" INFO replication; its log says why the master cannot be reached")
 	}
+	host, port := hostPort(s.master.Address)
 	return verdictOn(ours == theirs, "the link is up",
 		fmt.Sprintf("%s replicates another history than the master's (%s against %s): it follows somebody else", s.node.Address, ours, theirs),
-		cli(s.node)+" REPLICAOF "+strings.Join(hostPort(s.master.Address), " "))
+		cli(s.node)+" REPLICAOF "+host+" "+port)
 }
 
-func hostPort(address string) []string {
-	i := strings.LastIndexByte(address, ':')
-	if i < 0 {
-		return []string{address}
+func hostPort(address string) (host, port string) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address, ""
 	}
-	return []string{strings.Trim(address[:i], "[]"), address[i+1:]}
+	return host, port
 }
 
 // replicationData is whether a replica holds the data of its master at all.
@@ -117,12 +119,7 @@ func replicationLag(s *subject) answer {
 		return answer{}
 	}
 	behind := max(0, master-offset)
-	var line *ReplicaLine
-	for i, r := range s.master.Redis.Replicas {
-		if r.Address == s.node.Address {
-			line = &s.master.Redis.Replicas[i]
-		}
-	}
+	line := lineOf(s.master.Redis.Replicas, s.node.Address)
 	if line == nil {
 		return failed(fmt.Sprintf("the master %s does not list %s as a replica", s.master.Address, s.node.Address), cli(s.master)+" INFO replication")
 	}
@@ -132,6 +129,25 @@ func replicationLag(s *subject) answer {
 		fmt.Sprintf("%s behind, heard %g s ago", size(behind), line.LagSeconds),
 		fmt.Sprintf("%s is %s behind, last heard by its master %g s ago, state %s: promoted now, that much is lost", s.node.Address, size(behind), line.LagSeconds, line.State),
 		"wait until it has caught up; "+cli(s.master)+" INFO replication")
+}
+
+// lineOf is how a master lists a replica. One that announces a host name is
+// listed by it, and found by its port where no other has that.
+func lineOf(lines []ReplicaLine, address string) *ReplicaLine {
+	var named *ReplicaLine
+	for i, r := range lines {
+		if r.Address == address {
+			return &lines[i]
+		}
+		host, port := hostPort(r.Address)
+		if _, own := hostPort(address); port == own && net.ParseIP(host) == nil {
+			if named != nil {
+				return nil
+			}
+			named = &lines[i]
+		}
+	}
+	return named
 }
 
 // keyCount is one database of INFO keyspace.

@@ -52,7 +52,7 @@ func sentinelPriorityCheck() Check {
 }
 
 func sentinelRightsCheck() Check {
-	return Check{ID: "sentinel_rights", Area: areaSentinel, Severity: Blocks, Elsewhere: Warns,
+	return Check{ID: "sentinel_rights", Area: areaSentinel, Severity: Warns, Elsewhere: Warns,
 		Title: "Sentinel may run what it needs",
 		Story: Story{
 			Why:       "The users the Sentinels are logged in as (CLIENT LIST), against the commands Sentinel sends: it ignores their errors.",

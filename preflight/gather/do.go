@@ -1,0 +1,31 @@
+package gather
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Do sends one command and returns its answer as text; of the name and value
+// that CONFIG GET answers it is the value. An error answer is an error. It is
+// for whoever carries out a remedy: reading a group never uses it.
+func (s Server) Do(ctx context.Context, command ...string) (string, error) {
+	if len(command) == 0 {
+		return "", errors.New("no command is given")
+	}
+	replies, err := s.ask(ctx, command)
+	if err != nil {
+		return "", err
+	}
+	re := replies[0]
+	if err := re.err(); err != nil {
+		return "", fmt.Errorf("%s: %w", s, err)
+	}
+	switch {
+	case re.kind != '*':
+		return re.text, nil
+	case len(re.elems) == 2:
+		return re.elems[1].text, nil
+	}
+	return "", fmt.Errorf("%s answered %s with %d elements", s, command[0], len(re.elems))
+}
