@@ -35,7 +35,7 @@ func driftRunning(s *subject) answer {
 			more = fmt.Sprintf(" (and %d more)", len(d.Unknown)-1)
 		}
 		return unsure(fmt.Sprintf("%s of %s could not be compared with %s: %s%s", p.Name, s.node.Address, orThe(d.File, "what a restart gives"), orThe(p.Why, "no reason was given"), more),
-			onHost(s.node, "let the watchdog read redis.conf and run the binary of Redis, or name what may differ in drift.ignore"))
+			onHost(s.node, "let the watchdog read redis.conf and run the binary of Redis, or name what may differ in drift_ignore"))
 	}
 	return passed(fmt.Sprintf("%s runs as %s says (%s)", s.node.Address, orThe(d.File, "its command line"), orThe(d.Method, "method unknown")))
 }
@@ -130,9 +130,9 @@ func driftAllowed(s *subject) answer {
 		s.show(p.Name, quoteEmpty(p.Running), "CONFIG GET on "+s.node.Address)
 		s.show(p.Name, quoteEmpty(p.File), orThe(p.Where, orThe(d.File, "default"))+" of "+s.node.Address)
 	}
-	return verdictOn(len(names) == 0, "nothing differs that drift.ignore allows",
-		fmt.Sprintf("%s differs from its file in what drift.ignore allows: %s", s.node.Address, strings.Join(names, ", ")),
-		"nothing; or take it out of drift.ignore")
+	return verdictOn(len(names) == 0, "nothing differs that drift_ignore allows",
+		fmt.Sprintf("%s differs from its file in what drift_ignore allows: %s", s.node.Address, strings.Join(names, ", ")),
+		"nothing; or take it out of drift_ignore")
 }
 
 func driftRunningCheck() Check {
@@ -143,7 +143,7 @@ func driftRunningCheck() Check {
 				"Values that the watchdog or Sentinel put there do not count. Secrets are compared and never shown.",
 			Otherwise: "The next restart brings a Redis that nobody has tested: last month's CONFIG SET is gone, or somebody's edit of the file comes alive in the middle of a failover.",
 			Fix:       "CONFIG REWRITE keeps what runs; CONFIG SET goes back to the file. preflight --fix offers both, except for secrets and what needs a restart.",
-			Silence:   "drift.ignore names parameters that may differ. policy drift: warns turns it into a warning, and then it does not veto either.",
+			Silence:   "drift_ignore names parameters that may differ. preflight.drift: warns turns it into a warning, and then it does not veto either.",
 		}}
 }
 
@@ -161,8 +161,8 @@ func driftAllowedCheck() Check {
 	return Check{ID: "drift_allowed", Area: areaDrift, Severity: Informs, Elsewhere: Informs,
 		Title: "Nothing differs from redis.conf by permission",
 		Story: Story{
-			Why:       "What drift.ignore allows to differ still differs after a restart.",
+			Why:       "What drift_ignore allows to differ still differs after a restart.",
 			Otherwise: "Nobody remembers that it was allowed.",
-			Fix:       "None needed; take it out of drift.ignore once it should not differ any more.",
+			Fix:       "None needed; take it out of drift_ignore once it should not differ any more.",
 		}}
 }

@@ -143,7 +143,7 @@ type Drift struct {
 	// restart; secrets masked.
 	FileConfig map[string]string `json:"file_config,omitempty"`
 	Drifted    []Parameter       `json:"drifted,omitempty"` // differs, and is not ours, not Sentinel's and not allowed to
-	Allowed    []Parameter       `json:"allowed,omitempty"` // differs, and may by the configuration (drift.ignore)
+	Allowed    []Parameter       `json:"allowed,omitempty"` // differs, and may by the configuration (drift_ignore)
 	Ours       []Parameter       `json:"ours,omitempty"`    // differs because the watchdog or Sentinel put it there
 	Unknown    []Parameter       `json:"unknown,omitempty"` // could not be compared; Why says so
 	// Renamed is what rename-command made of commands, in upper case; the new

@@ -57,7 +57,7 @@ func hostClockCheck() Check {
 			Why:       "Expiry is by wall clock, and the new master's counts from then on. Also whether the kernel's clock is disciplined at all.",
 			Otherwise: "Keys expire too early or too late after the failover.",
 			Fix:       "NTP: timedatectl, chronyc tracking.",
-			Silence:   "policy clock; 2s by default. The clocks are read one after the other, so that small differences mean nothing.",
+			Silence:   "preflight.clock; 2s by default. The clocks are read one after the other, so that small differences mean nothing.",
 		}}
 }
 
@@ -68,7 +68,7 @@ func hostSlowCheck() Check {
 			Why:       "SLOWLOG of master and candidate within the last minutes.",
 			Otherwise: "Redis answers nobody while one runs, Sentinel neither; clients bring the same commands to the new master.",
 			Fix:       "SLOWLOG GET; smaller commands (SCAN, UNLINK).",
-			Silence:   "policy slow_command (100ms) and slow_window (10m).",
+			Silence:   "preflight.slow_command (100ms) and slow_window (10m).",
 		}}
 }
 

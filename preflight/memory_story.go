@@ -9,7 +9,7 @@ func memoryLimitRunningCheck() Check {
 			Otherwise: "Within a third of a second after the promotion the keys above the limit are evicted, and the eviction is replicated to everybody, the old master too. " +
 				"With noeviction every write is refused instead.",
 			Fix:     "CONFIG SET maxmemory on the candidate to at least the master's, then CONFIG REWRITE. preflight --fix offers both.",
-			Silence: "Set headroom lower when the data is known not to grow. There is no way to silence the check.",
+			Silence: "Set preflight.headroom lower when the data is known not to grow. There is no way to silence the check.",
 		}}
 }
 
@@ -61,7 +61,7 @@ func memoryHostForkCheck() Check {
 			Why:       "Saving, rewriting the AOF and a full sync fork Redis; every page written meanwhile is copied. After a failover the replicas may need a full sync.",
 			Otherwise: "The fork fails (and with it the saving, and then writes by stop-writes-on-bgsave-error), or the kernel kills Redis while it runs.",
 			Fix:       "Free memory on that host, or lower copy_on_write where little is written.",
-			Silence:   "policy copy_on_write, a share of the data; 0.25 by default.",
+			Silence:   "preflight.copy_on_write, a share of the data; 0.25 by default.",
 		}}
 }
 
@@ -82,6 +82,6 @@ func memoryTrendCheck() Check {
 			Why:       "The watchdog beside the master samples used_memory; at that growth the candidate's limit (or its host's memory) is some time away.",
 			Otherwise: "The failover succeeds and the group is full at night.",
 			Fix:       "Raise maxmemory on every node, or find out what grows.",
-			Silence:   "policy trend; 24h by default. It is unknown until the watchdog has sampled for some minutes.",
+			Silence:   "preflight.trend; 24h by default. It is unknown until the watchdog has sampled for some minutes.",
 		}}
 }

@@ -48,7 +48,7 @@ func persistenceForkTimeCheck() Check {
 			Why:       "latest_fork_usec: Redis answers nobody while it forks.",
 			Otherwise: "Each save or full sync is an outage; one longer than down-after is a failover.",
 			Fix:       "Transparent huge pages off, smaller instances, no virtualisation without EPT.",
-			Silence:   "policy fork; 500ms by default.",
+			Silence:   "preflight.fork; 500ms by default.",
 		}}
 }
 
@@ -69,6 +69,6 @@ func persistenceSizeCheck() Check {
 			Why:       "used_memory of the master.",
 			Otherwise: "A full sync, a fork and a restart take minutes, and the failover's repair with them.",
 			Fix:       "Several smaller groups.",
-			Silence:   "policy large_instance; 16 GiB by default.",
+			Silence:   "preflight.large_instance; 16 GiB by default.",
 		}}
 }

@@ -57,7 +57,7 @@ func replicationLagCheck() Check {
 			Why:       "Bytes between the offsets, and seconds since the master heard of it.",
 			Otherwise: "What it is behind is lost, unless writers are held and the offsets are equal first, as the guarded failover does.",
 			Fix:       "Wait; a slow disk, network or command on the replica is the usual cause.",
-			Silence:   "policy lag_bytes (16 MiB) and lag (5s). The offsets are not read at one instant: under heavy writes some of the bytes are only that.",
+			Silence:   "preflight.lag_bytes (16 MiB) and lag (5s). The offsets are not read at one instant: under heavy writes some of the bytes are only that.",
 		}}
 }
 
@@ -68,7 +68,7 @@ func replicationKeysCheck() Check {
 			Why:       "keys and expires of INFO keyspace. A replica keeps expired keys until its master says so, and a second of commands may lie between the two readings.",
 			Otherwise: "A replica that was written to, or whose sync went wrong, replaces the data.",
 			Fix:       "A full sync (restart of the replica), and replica-read-only yes.",
-			Silence:   "policy keys, a share of the master's; 0.01 by default.",
+			Silence:   "preflight.keys, a share of the master's; 0.01 by default.",
 		}}
 }
 
@@ -89,7 +89,7 @@ func replicationBacklogCheck() Check {
 			Why:       "repl-backlog-size against the write rate (sampled by the watchdog, else what clients send at the moment).",
 			Otherwise: "A replica that was away for a moment needs a full sync from the new master, which costs it a fork and all of them the network.",
 			Fix:       "CONFIG SET repl-backlog-size on every node, then CONFIG REWRITE.",
-			Silence:   "policy backlog; 1m by default.",
+			Silence:   "preflight.backlog; 1m by default.",
 		}}
 }
 

@@ -47,13 +47,17 @@ type app struct {
 	out, errOut io.Writer
 	env         func(string) string
 	open        func(*config.Config) (coordinator, error)
+	facts       factsFunc
+	change      func(*config.Config, config.Group) changer
+	ask         func() (bool, error) // y or n of a person
 
 	configPath string
 	output     string
 }
 
 func newApp() *app {
-	return &app{out: os.Stdout, errOut: os.Stderr, env: os.Getenv, open: openCoordinator}
+	return &app{out: os.Stdout, errOut: os.Stderr, env: os.Getenv, open: openCoordinator,
+		facts: gatherFacts, change: changeRedis, ask: func() (bool, error) { return answer(os.Stdin) }}
 }
 
 // execute runs one command line and returns the exit code.
@@ -105,7 +109,7 @@ func (a *app) command() *cobra.Command {
 		path = config.DefaultPath
 	}
 	root.PersistentFlags().StringVarP(&a.configPath, "config", "c", path, "configuration file; $REDIS_WATCHDOG_CONFIG")
-	root.AddCommand(a.runCommand(), a.checkConfigCommand(), a.statusCommand(), a.fenceCommand(), a.unfenceCommand(),
+	root.AddCommand(a.runCommand(), a.checkConfigCommand(), a.statusCommand(), a.preflightCommand(), a.fenceCommand(), a.unfenceCommand(),
 		a.releaseCommand(), a.maintenanceCommand(), a.adoptCommand(), a.historyCommand(), a.versionCommand())
 	return root
 }

@@ -97,7 +97,7 @@ func (a *app) status(ctx context.Context, o statusOptions) error {
 	}
 	printer := a.printer()
 	for {
-		report := gather(ctx, c, store, o.group)
+		report := collect(ctx, c, store, o.group)
 		switch {
 		case asJSON && o.watch:
 			err = json.NewEncoder(a.out).Encode(report) // one line each
@@ -133,8 +133,8 @@ func exitOf(verdict string) error {
 	return &exitError{code: exitUnknown}
 }
 
-// gather asks everybody. A nil store leaves etcd out.
-func gather(ctx context.Context, c *config.Config, store coordinator, only string) statusReport {
+// collect asks everybody. A nil store leaves etcd out.
+func collect(ctx context.Context, c *config.Config, store coordinator, only string) statusReport {
 	report := statusReport{Nodes: []agent.Status{}, Groups: []groupReport{}, Problems: []string{}}
 	nodes, err := localStatus(ctx, c)
 	if err != nil {

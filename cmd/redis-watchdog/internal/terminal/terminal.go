@@ -90,8 +90,17 @@ type Cell struct {
 	Colour Colour
 }
 
+// Prompt writes the beginning of a line, for the answer to follow. Its text is
+// ours.
+func (p *Printer) Prompt(text string) { fmt.Fprint(p.w, text) }
+
 // Table writes rows aligned; the first is the heading.
-func (p *Printer) Table(indent string, rows [][]Cell) {
+func (p *Printer) Table(indent string, rows [][]Cell) { p.rows(indent, rows, true) }
+
+// List writes rows aligned, without a heading.
+func (p *Printer) List(indent string, rows [][]Cell) { p.rows(indent, rows, false) }
+
+func (p *Printer) rows(indent string, rows [][]Cell, heading bool) {
 	var widths []int
 	for _, row := range rows {
 		for i, cell := range row {
@@ -106,7 +115,7 @@ func (p *Printer) Table(indent string, rows [][]Cell) {
 		line.WriteString(indent)
 		for i, cell := range row {
 			text, colour := Clean(cell.Text), cell.Colour
-			if n == 0 {
+			if n == 0 && heading {
 				colour = Faint
 			}
 			line.WriteString(p.Paint(colour, text))

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
+	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
+	"github.com/redis-watchdog/redis-watchdog/preflight"
+	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
+)
+
+// factsFunc reads a whole group.
+type factsFunc func(ctx context.Context, c *config.Config, g config.Group, probeKey bool) (preflight.Facts, error)
+
+// gatherFacts reads it from this host. An error is one of the configuration;
+// what could not be read is a gap in the facts.
+func gatherFacts(ctx context.Context, c *config.Config, g config.Group, probeKey bool) (preflight.Facts, error) {
+	opened, err := openCoordinator(c)
+	if err != nil {
+		return preflight.Facts{}, err
+	}
+	// Nothing was written that an end of the connection could undo.
+	defer func() { _ = opened.Close() }()
+	store, ok := opened.(surveyor)
+	if !ok {
+		return preflight.Facts{}, errors.New("this etcd client cannot ask for reports")
+	}
+	conf, err := gatherConfig(ctx, c, g)
+	if err != nil {
+		return preflight.Facts{}, err
+	}
+	conf.Coordinator, conf.ReportTimeout = survey{store: store, group: g.Name}, g.Preflight.ReportTimeout
+	facts, err := gather.Group(ctx, conf)
+	if err != nil || !probeKey {
+		return facts, err
+	}
+	probe(ctx, serversOf(conf), &facts)
+	return facts, nil
+}
+
+// gatherConfig is how the servers of a group are reached.
+func gatherConfig(ctx context.Context, c *config.Config, g config.Group) (gather.Config, error) {
+	tls, err := g.SentinelTLS.Client()
+	if err != nil {
+		return gather.Config{}, fmt.Errorf("sentinel_tls: %w", err)
+	}
+	conf := gather.Config{Group: g.Name, Local: map[string]gather.Server{},
+		Sentinels: gather.SentinelConfig{Group: g.Name, Addresses: g.Sentinels, Username: g.SentinelUsername, Password: string(g.SentinelPassword), TLS: tls}}
+	nodes, _ := localStatus(ctx, c) // for how the Sentinels call them; without it their sockets are not used
+	for i, n := range g.Nodes {
+		server, err := serverOf(n)
+		if err != nil {
+			return gather.Config{}, fmt.Errorf("nodes[%d]: tls: %w", i, err)
+		}
+		if i == 0 {
+			conf.Redis = server
+		}
+		address := n.Announced
+		if s, ok := pick(nodes, target{group: g.Name, node: n.Name}); ok && s.Address != "" {
+			address = s.Address
+		}
+		if address != "" {
+			conf.Local[address] = server
+		}
+	}
+	return conf, nil
+}
+
+func serverOf(n config.Node) (gather.Server, error) {
+	tls, err := n.TLS.Client()
+	if err != nil {
+		return gather.Server{}, err
+	}
+	return gather.Server{Address: n.Address, Socket: n.Socket, Username: n.Username, Password: string(n.Password), TLS: tls, Commands: n.Commands}, nil
+}
+
+// serversOf is how each Redis of the group is spoken to, by its address.
+func serversOf(c gather.Config) func(address string) gather.Server {
+	return func(address string) gather.Server {
+		if s, ok := c.Local[address]; ok {
+			return s
+		}
+		s := c.Redis
+		s.Address, s.Socket = address, ""
+		return s
+	}
+}
+
+// changeRedis sends commands to the Redis of a group.
+func changeRedis(c *config.Config, g config.Group) changer {
+	return func(ctx context.Context, address string, command ...string) (string, error) {
+		conf, err := gatherConfig(ctx, c, g)
+		if err != nil {
+			return "", err
+		}
+		return serversOf(conf)(address).Do(ctx, command...)
+	}
+}
+
+// surveyor is the part of the coordinator that reports go through.
+type surveyor interface {
+	Read(ctx context.Context, group string) (grant.Group, error)
+	Ask(ctx context.Context, group, id string) error
+	Reports(ctx context.Context, group string, answered func([]byte) bool) (map[string][]byte, error)
+	Members(ctx context.Context) []grant.MemberState
+}
+
+// survey is gather's view of etcd.
+type survey struct {
+	store surveyor
+	group string
+}
+
+func (s survey) Ask(ctx context.Context, id string) error { return s.store.Ask(ctx, s.group, id) }
+
+func (s survey) Reports(ctx context.Context, answered func([]byte) bool) (map[string][]byte, error) {
+	return s.store.Reports(ctx, s.group, answered)
+}
+
+func (s survey) Read(ctx context.Context) (preflight.Coordinator, string, error) {
+	var state preflight.Coordinator
+	for _, m := range s.store.Members(ctx) {
+		one := preflight.Member{Endpoint: m.Endpoint, Version: m.Version}
+		if m.Err != nil {
+			one.Error = m.Err.Error()
+		}
+		state.Members = append(state.Members, one)
+	}
+	g, err := s.store.Read(ctx, s.group)
+	if err != nil {
+		return state, "", err
+	}
+	if len(g.Problems) > 0 {
+		return state, g.Record.ID, errors.New(g.Problems[0])
+	}
+	state.Agreement, state.Epoch, state.Generation = string(g.Agreement.Address), g.Agreement.Epoch, g.Agreement.Generation
+	state.Known, state.Holder, state.Maintenance = g.Agreement.Known, string(g.Grant.Holder), !g.Maintenance.At.IsZero()
+	return state, g.Record.ID, nil
+}
