@@ -197,7 +197,7 @@ func (g *gathering) live(ctx context.Context, addresses []string) {
 			server.Address, server.Socket = address, ""
 		}
 		asking.Go(func() {
-			one.facts, one.gaps = Redis(ctx, RedisConfig{Server: server, ReadBy: preflight.ReadLive, Key: g.key})
+			one.facts, one.gaps = Redis(ctx, RedisConfig{Server: server, ReadBy: preflight.ReadLive, Key: g.key, Clients: true})
 		})
 	}
 	asking.Wait()
@@ -258,7 +258,7 @@ func (g *gathering) node(address string) preflight.Node {
 
 // redisGaps are those that Redis, the function, leaves.
 func redisGap(gap preflight.Gap) bool {
-	return slices.Contains([]string{"redis", "info", "config", "acl", "slowlog"}, gap.What)
+	return slices.Contains([]string{"redis", "info", "config", "acl", "slowlog", "sentinel_rights"}, gap.What)
 }
 
 func lacks(gaps []preflight.Gap) (n int) {

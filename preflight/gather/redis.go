@@ -29,6 +29,9 @@ type RedisConfig struct {
 	// passwords shall be compared, and known to nobody else. Empty: none are
 	// made.
 	Key string
+	// Clients asks for CLIENT LIST too, which tells what Sentinel is logged in
+	// as. It costs Redis some microseconds a client.
+	Clients bool
 }
 
 // Redis asks one Redis, in one round trip, for everything. What it does not
@@ -42,13 +45,15 @@ func Redis(ctx context.Context, c RedisConfig) (*preflight.Redis, []preflight.Ga
 // It is for whoever compares it with redis.conf on this host, and must be
 // neither kept, nor sent, nor logged.
 func RedisWithSecrets(ctx context.Context, c RedisConfig) (*preflight.Redis, map[string]string, []preflight.Gap) {
-	re, err := c.ask(ctx,
-		[]string{"INFO", "everything"},
-		[]string{"CONFIG", "GET", "*"},
-		[]string{"ACL", "LIST"},
-		[]string{"SLOWLOG", "GET", strconv.Itoa(slowEntries)},
-	)
 	what := []string{"info", "config", "acl", "slowlog"}
+	questions := [][]string{
+		{"INFO", "everything"}, {"CONFIG", "GET", "*"}, {"ACL", "LIST"}, {"SLOWLOG", "GET", strconv.Itoa(slowEntries)},
+	}
+	if c.Clients {
+		what = append(what, "sentinel_rights")
+		questions = append(questions, []string{"CLIENT", "LIST"})
+	}
+	re, err := c.ask(ctx, questions...)
 	gaps := missing(what, re, err)
 	if len(gaps) == len(what) {
 		return nil, nil, []preflight.Gap{{What: "redis", Why: gaps[0].Why}}
@@ -79,6 +84,9 @@ func RedisWithSecrets(ctx context.Context, c RedisConfig) (*preflight.Redis, map
 	}
 	if r, ok := read(3); ok {
 		facts.Slow = slow(r, now)
+	}
+	if r, ok := read(4); ok && facts.Users != nil {
+		facts.SentinelLacks = sentinelLacks(r.text, facts.Users)
 	}
 	return facts, secrets, gaps
 }

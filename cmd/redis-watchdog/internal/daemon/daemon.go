@@ -56,7 +56,7 @@ func New(cfg *config.Config, log hclog.Logger, version string) (d *Daemon, err e
 		return nil, err
 	}
 	registry := prometheus.NewRegistry()
-	d.counts = metrics.New(registry, metrics.NewCollector(d.Status), version)
+	d.counts = metrics.New(registry, metrics.NewCollector(d.Status, d.surveys), version)
 	adopted := d.fds.Adopted()
 	for _, g := range cfg.Groups {
 		if err := d.addGroup(g, adopted); err != nil {
@@ -221,6 +221,15 @@ func (d *Daemon) Status() []agent.Status {
 	all := make([]agent.Status, 0, len(d.nodes))
 	for _, n := range d.nodes {
 		all = append(all, n.status())
+	}
+	return all
+}
+
+// surveys are what the newest survey of every node showed.
+func (d *Daemon) surveys() []metrics.Survey {
+	all := make([]metrics.Survey, 0, len(d.nodes))
+	for _, n := range d.nodes {
+		all = append(all, n.survey.metrics())
 	}
 	return all
 }

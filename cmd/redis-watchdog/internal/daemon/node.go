@@ -41,6 +41,7 @@ type node struct {
 	records     records
 	orders      *localOrders
 	metrics     *metrics.Node
+	survey      *surveyor
 	store       *grant.Store
 	announced   watchdog.Address // as configured
 	unit        string
@@ -79,6 +80,9 @@ func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pac
 	if err := x.openGate(d, n, adopted); err != nil {
 		return nil, err
 	}
+	if x.survey, err = newSurveyor(d, x, g, n); err != nil {
+		return nil, err
+	}
 	if err := x.openKeeper(d); err != nil {
 		return nil, err
 	}
@@ -105,7 +109,7 @@ func (x *node) openKeeper(d *Daemon) error {
 	x.keeper = d.etcd.Keeper(grant.KeeperConfig{
 		Group: x.group, Node: x.name, BootID: strings.TrimSpace(string(boot)), Identity: id,
 		Save:    func(id grant.Identity) error { return x.records.save("coordinator", id) },
-		OnRound: x.onRound, Failpoint: failpoint, Log: d.log.Named("etcd"),
+		OnRound: x.onRound, OnAsk: x.survey.ask, Failpoint: failpoint, Log: d.log.Named("etcd"),
 	})
 	return nil
 }
@@ -120,6 +124,7 @@ func (x *node) parts(add func(string, func(context.Context) error)) {
 	add("stop of redis", x.prepareStop)
 	add("killed redis", x.watchKilled)
 	add("report", x.publish)
+	add("survey", x.survey.run)
 }
 
 func (x *node) seeRedis(r watchdog.Redis) {

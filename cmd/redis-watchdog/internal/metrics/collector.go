@@ -18,16 +18,19 @@ type gauge struct {
 // Collector makes gauges from the newest status of every node at each scrape.
 type Collector struct {
 	status func() []agent.Status
+	survey surveyCollector
 	gauges []gauge
 	phase  *prometheus.Desc
 	fault  *prometheus.Desc
 	master *prometheus.Desc
 }
 
-// NewCollector reads status at each scrape; it must answer at once.
-func NewCollector(status func() []agent.Status) *Collector {
+// NewCollector reads status and surveys at each scrape; they must answer at
+// once.
+func NewCollector(status func() []agent.Status, surveys func() []Survey) *Collector {
 	return &Collector{
 		status: status,
+		survey: newSurveyCollector(surveys),
 		gauges: gauges(),
 		phase:  nodeDesc(Phase, "1 for the phase the node is in, 0 for the others.", "phase"),
 		fault:  nodeDesc(Faults, "1 for every fault there is now; severity error means that a promise is not kept.", "id", "severity"),
@@ -85,10 +88,12 @@ func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 	out <- c.phase
 	out <- c.fault
 	out <- c.master
+	c.survey.describe(out)
 }
 
 // Collect is part of prometheus.Collector.
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
+	c.survey.collect(out)
 	for _, s := range c.status() {
 		send := func(desc *prometheus.Desc, value float64, labels ...string) {
 			out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, append([]string{s.Group, s.Node}, labels...)...)

@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"math"
 	"os"
 	"regexp"
 	"strconv"
@@ -26,8 +27,41 @@ func sample() []agent.Status {
 	}, {Group: "m1", Node: "b", Phase: "strange", Deadline: -1, CoordinatorAge: -1}}
 }
 
+func surveys() []Survey {
+	return []Survey{{
+		Group: "m1", Node: "a", Age: 12.5, AskedAge: -1, Drifted: 2, UntilLimit: 3600,
+		Checks: []Check{{"maxmemory", "blocks", "failed"}, {"maxmemory", "blocks", "failed"}, {"drift", "blocks", "passed"}},
+	}, {Group: "m1", Node: "b", Age: -1, AskedAge: -1, Drifted: -1, UntilLimit: math.NaN()}}
+}
+
+func TestSurveyExposition(t *testing.T) {
+	want := `
+# HELP redis_watchdog_check 1, for the outcome of every check of its own that a replica was put to last: failed, unknown or passed; severity blocks with outcome failed is what vetoes it.
+# TYPE redis_watchdog_check gauge
+redis_watchdog_check{check="drift",master_name="m1",node="a",outcome="passed",severity="blocks"} 1
+redis_watchdog_check{check="maxmemory",master_name="m1",node="a",outcome="failed",severity="blocks"} 1
+# HELP redis_watchdog_drifted_parameters Parameters that run with another value than redis.conf has; no series while that could not be compared.
+# TYPE redis_watchdog_drifted_parameters gauge
+redis_watchdog_drifted_parameters{master_name="m1",node="a"} 2
+# HELP redis_watchdog_memory_limit_seconds Until maxmemory is reached at the growth of the last minutes; +Inf when it does not grow or has no limit, no series while that is not known.
+# TYPE redis_watchdog_memory_limit_seconds gauge
+redis_watchdog_memory_limit_seconds{master_name="m1",node="a"} 3600
+# HELP redis_watchdog_preflight_age_seconds Since a preflight last asked for this node's facts; +Inf when none did since the start.
+# TYPE redis_watchdog_preflight_age_seconds gauge
+redis_watchdog_preflight_age_seconds{master_name="m1",node="a"} +Inf
+redis_watchdog_preflight_age_seconds{master_name="m1",node="b"} +Inf
+# HELP redis_watchdog_survey_age_seconds Since the facts of this node were last read for its own checks and for a preflight; +Inf when they never were.
+# TYPE redis_watchdog_survey_age_seconds gauge
+redis_watchdog_survey_age_seconds{master_name="m1",node="a"} 12.5
+redis_watchdog_survey_age_seconds{master_name="m1",node="b"} +Inf
+`
+	if err := testutil.CollectAndCompare(NewCollector(sample, surveys), strings.NewReader(want), Checks, Drifted, UntilLimit, SurveyAge, PreflightAge); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCollectorExposition(t *testing.T) {
-	collector := NewCollector(sample)
+	collector := NewCollector(sample, surveys)
 	want := `
 # HELP redis_watchdog_coordinator_age_seconds Since etcd last answered in full; +Inf when it never did.
 # TYPE redis_watchdog_coordinator_age_seconds gauge
@@ -81,7 +115,7 @@ redis_watchdog_phase{master_name="m1",node="b",phase="unknown"} 1
 
 func TestMetricsCountFromZero(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	node := New(registry, NewCollector(sample), "1.2.3").Node("m1", "a")
+	node := New(registry, NewCollector(sample, surveys), "1.2.3").Node("m1", "a")
 	node.Step(time.Millisecond)
 	node.Transition("serve", "hold", "isolated")
 	node.Transition("hold", "refuse", "isolated")

@@ -28,6 +28,12 @@ const (
 	Epoch              = "redis_watchdog_agreement_epoch"
 	MasterInfo         = "redis_watchdog_master_info"
 
+	Checks       = "redis_watchdog_check"
+	Drifted      = "redis_watchdog_drifted_parameters"
+	UntilLimit   = "redis_watchdog_memory_limit_seconds"
+	SurveyAge    = "redis_watchdog_survey_age_seconds"
+	PreflightAge = "redis_watchdog_preflight_age_seconds"
+
 	Steps            = "redis_watchdog_steps_total"
 	Transitions      = "redis_watchdog_transitions_total"
 	Fences           = "redis_watchdog_fences_total"

@@ -1,0 +1,258 @@
+package daemon
+
+// What a judgement needs to know of this node: read here, published in etcd,
+// and judged here for the node's own standing.
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
+	"github.com/redis-watchdog/redis-watchdog/fencing/gate"
+	"github.com/redis-watchdog/redis-watchdog/preflight"
+	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
+	"github.com/redis-watchdog/redis-watchdog/systemd"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+)
+
+const (
+	surveyEvery   = time.Minute     // the one CONFIG GET * a minute that standing guard costs Redis
+	surveyLook    = time.Second     // how often it is looked whether something changed
+	surveyApart   = 5 * time.Second // changes bring no more surveys than this; requests do
+	surveyTimeout = 5 * time.Second
+	hostTimeout   = time.Second
+	reportTimeout = time.Second
+)
+
+// surveyor makes one node's surveys.
+type surveyor struct {
+	x       *node
+	version string
+	server  gather.Server
+	policy  preflight.Policy
+	units   *systemd.Units
+	asked   chan struct{} // holds one
+
+	// onSurvey is handed every survey of a replica with the newest one of its
+	// master, and what the node's own checks make of them. A master's report
+	// that is not there is a Node with an address and nothing else. Nil: nobody
+	// is.
+	onSurvey func(own, master preflight.Node, findings []preflight.Finding)
+
+	mu      sync.Mutex
+	request string           // the newest
+	askedAt watchdog.Instant // of the last that was answered; 0: none was
+	last    surveyed
+
+	rates rates // of the one goroutine that surveys
+}
+
+func newSurveyor(d *Daemon, x *node, g config.Group, n config.Node) (*surveyor, error) {
+	tls, err := n.TLS.Client()
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	return &surveyor{
+		x: x, version: d.version, policy: g.Preflight.Policy(), units: d.units, asked: make(chan struct{}, 1),
+		server: gather.Server{Address: n.Address, Socket: n.Socket, Username: n.Username, Password: string(n.Password), TLS: tls, Commands: n.Commands},
+	}, nil
+}
+
+// ask is told of a request that somebody made in etcd. It never blocks.
+func (s *surveyor) ask(id string) {
+	s.mu.Lock()
+	s.request = id
+	s.mu.Unlock()
+	select {
+	case s.asked <- struct{}{}:
+	default:
+	}
+}
+
+// mark is what a survey is made anew for.
+type mark struct {
+	runID, role, following, phase, group, file string
+	written                                    time.Time // redis.conf
+	size                                       int64
+	maxMemory                                  int64
+	missing, faults                            int
+	originals                                  gate.Originals
+}
+
+func (s *surveyor) mark(st agent.Status, d gate.Details) mark {
+	m := mark{
+		runID: st.RunID, role: st.Role, following: st.Following, phase: st.Phase, group: s.x.keeper.GroupID(),
+		file: d.ConfigFile, maxMemory: d.MaxMemory, missing: len(d.Missing), faults: len(st.Faults), originals: d.Recorded,
+	}
+	if info, err := os.Stat(d.ConfigFile); d.ConfigFile != "" && err == nil {
+		m.written, m.size = info.ModTime(), info.Size()
+	}
+	return m
+}
+
+// run surveys at the start, every minute, when something changed, and when
+// asked, until ctx ends.
+func (s *surveyor) run(ctx context.Context) error {
+	var seen mark
+	var at watchdog.Instant
+	for {
+		st, d := s.x.status(), s.x.gate.Details()
+		now, m := agent.Boottime(), s.mark(st, d)
+		age := now.Sub(at)
+		request := s.pending()
+		if at == 0 || age >= surveyEvery || request != "" || m != seen && age >= surveyApart {
+			s.survey(ctx, st, d, request)
+			seen, at = m, now
+		}
+		if err := s.pause(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// pause waits for the next look, or for a request.
+func (s *surveyor) pause(ctx context.Context) error {
+	now := agent.Boottime()
+	wait := time.NewTimer(now.Beat(surveyLook).Sub(now))
+	defer wait.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-s.asked:
+	case <-wait.C:
+	}
+	return nil
+}
+
+// pending is a request that was not answered yet.
+func (s *surveyor) pending() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.request == s.last.answers {
+		return ""
+	}
+	return s.request
+}
+
+func (s *surveyor) survey(ctx context.Context, st agent.Status, d gate.Details, request string) {
+	ctx, cancel := context.WithTimeout(ctx, surveyTimeout)
+	defer cancel()
+	own := s.read(ctx, st, d, request)
+	if report, err := json.Marshal(own); err != nil {
+		s.x.log.Error("survey not encoded", "error", err)
+	} else {
+		s.x.keeper.PublishSurvey(report)
+	}
+	var findings []preflight.Finding
+	if st.Role == watchdog.Replica.String() && st.Master != "" && st.Master != st.Address {
+		master := s.master(ctx, st.Master)
+		findings = preflight.Own(s.policy, master, own)
+		if s.onSurvey != nil {
+			s.onSurvey(own, master, findings)
+		}
+	}
+	s.keep(own, findings, request)
+}
+
+// read is all of this node.
+func (s *surveyor) read(ctx context.Context, st agent.Status, d gate.Details, request string) preflight.Node {
+	n := preflight.Node{Address: st.Address, Answers: request, At: time.Now().UTC(), Watchdog: s.watchdog(st, d)}
+	var secrets map[string]string
+	n.Redis, secrets, n.Gaps = gather.RedisWithSecrets(ctx, gather.RedisConfig{
+		Server: s.server, ReadBy: preflight.ReadWatchdog, Key: s.x.keeper.GroupID(), Clients: request != "",
+	})
+	n.Rates = s.rates.add(n.Redis, agent.Boottime())
+	var gaps []preflight.Gap
+	n.Host, gaps = gather.Host(ctx, s.host(d, secrets))
+	n.Gaps = append(n.Gaps, gaps...)
+	n.Drift, gaps = s.drift(ctx, d, secrets)
+	n.Gaps = append(n.Gaps, gaps...)
+	return n
+}
+
+// drift compares redis.conf with what runs. secrets is CONFIG GET * as it
+// stands.
+func (s *surveyor) drift(context.Context, gate.Details, map[string]string) (*preflight.Drift, []preflight.Gap) {
+	return nil, []preflight.Gap{{What: "redis.conf", Why: "this build does not compare it with what runs"}}
+}
+
+func (s *surveyor) host(d gate.Details, running map[string]string) gather.HostConfig {
+	c := gather.HostConfig{PID: processOf(d), LogFile: running["logfile"]}
+	if c.LogFile != "" && !filepath.IsAbs(c.LogFile) {
+		c.LogFile = filepath.Join(running["dir"], c.LogFile)
+	}
+	if s.x.unit != "" {
+		c.Restart = func(ctx context.Context) (string, error) {
+			ctx, cancel := context.WithTimeout(ctx, hostTimeout)
+			defer cancel()
+			return s.units.Restart(ctx, s.x.unit)
+		}
+	}
+	return c
+}
+
+// processOf is the number of Redis' process, if it is one of this host; else 0.
+func processOf(d gate.Details) int {
+	if d.PID == 0 {
+		return 0
+	}
+	p, err := systemd.OpenProcess(systemd.Claim{PID: d.PID, Uptime: agent.Boottime().Sub(d.StartedAt), Executable: d.Executable})
+	if err != nil {
+		return 0
+	}
+	defer p.Close()
+	return p.PID()
+}
+
+func (s *surveyor) watchdog(st agent.Status, d gate.Details) *preflight.Watchdog {
+	w := &preflight.Watchdog{
+		Node: st.Node, Version: s.version, Phase: st.Phase, Reason: st.Reason, Guarded: st.Guarded, GrantOurs: st.GrantOurs,
+		Veto: st.Veto, VetoReasons: []string{}, Faults: []string{}, Missing: append([]string{}, d.Missing...), Maintenance: st.Maintenance > 0,
+	}
+	if o := d.Recorded; o.Known {
+		w.OwnPriority, w.OwnMinReplicas = o.ReplicaPriority, o.MinReplicasToWrite
+	}
+	for _, f := range st.Faults {
+		if f.Severity == agent.SeverityError {
+			w.Faults = append(w.Faults, f.ID)
+		}
+	}
+	if st.Veto {
+		w.VetoReasons = s.vetoes()
+	}
+	return w
+}
+
+func (s *surveyor) vetoes() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string{}, s.last.vetoes...)
+}
+
+var errNoReport = errors.New("there is none")
+
+// master is the newest survey of the master, which may be a minute old.
+func (s *surveyor) master(ctx context.Context, address string) preflight.Node {
+	n := preflight.Node{Address: address}
+	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
+	defer cancel()
+	report, err := s.x.store.Report(ctx, s.x.group, watchdog.Address(address))
+	if err == nil && report == nil {
+		err = errNoReport
+	}
+	if err == nil {
+		err = json.Unmarshal(report, &n)
+		n.Address = address
+	}
+	if err != nil {
+		n.Gaps = append(n.Gaps, preflight.Gap{What: "report", Why: "the report of the master's watchdog: " + err.Error()})
+	}
+	return n
+}
