@@ -41,10 +41,16 @@ func Redis(ctx context.Context, c RedisConfig) (*preflight.Redis, []preflight.Ga
 	return facts, gaps
 }
 
-// RedisWithSecrets is Redis, and CONFIG GET * as it stands: passwords and all.
-// It is for whoever compares it with redis.conf on this host, and must be
-// neither kept, nor sent, nor logged.
-func RedisWithSecrets(ctx context.Context, c RedisConfig) (*preflight.Redis, map[string]string, []preflight.Gap) {
+// Secrets are answers as they stand, passwords and all. They are for whoever
+// compares them with redis.conf on this host, and must be neither kept, nor
+// sent, nor logged.
+type Secrets struct {
+	Config map[string]string // CONFIG GET *; nil: not read
+	Users  []string          // ACL LIST; nil: not read
+}
+
+// RedisWithSecrets is Redis, and what it was made from.
+func RedisWithSecrets(ctx context.Context, c RedisConfig) (*preflight.Redis, Secrets, []preflight.Gap) {
 	what := []string{"info", "config", "acl", "slowlog"}
 	questions := [][]string{
 		{"INFO", "everything"}, {"CONFIG", "GET", "*"}, {"ACL", "LIST"}, {"SLOWLOG", "GET", strconv.Itoa(slowEntries)},
@@ -56,7 +62,7 @@ func RedisWithSecrets(ctx context.Context, c RedisConfig) (*preflight.Redis, map
 	re, err := c.ask(ctx, questions...)
 	gaps := missing(what, re, err)
 	if len(gaps) == len(what) {
-		return nil, nil, []preflight.Gap{{What: "redis", Why: gaps[0].Why}}
+		return nil, Secrets{}, []preflight.Gap{{What: "redis", Why: gaps[0].Why}}
 	}
 	facts := &preflight.Redis{ReadBy: c.ReadBy}
 	read := func(i int) (reply, bool) {
@@ -72,15 +78,18 @@ func RedisWithSecrets(ctx context.Context, c RedisConfig) (*preflight.Redis, map
 			gaps = append(gaps, preflight.Gap{What: "info", Why: "the answer to INFO has no line that can be read"})
 		}
 	}
-	var secrets map[string]string
+	var secrets Secrets
 	if r, ok := read(1); ok {
-		if secrets = r.pairs(); len(secrets) == 0 {
+		if secrets.Config = r.pairs(); len(secrets.Config) == 0 {
 			gaps = append(gaps, preflight.Gap{What: "config", Why: "CONFIG GET * named no parameter"})
 		}
-		facts.Config = masked(secrets)
+		facts.Config = masked(secrets.Config)
 	}
 	if r, ok := read(2); ok {
 		facts.Users = users(r, c.Key)
+		for _, e := range r.elems {
+			secrets.Users = append(secrets.Users, e.text)
+		}
 	}
 	if r, ok := read(3); ok {
 		facts.Slow = slow(r, now)

@@ -164,22 +164,21 @@ func (s *surveyor) survey(ctx context.Context, st agent.Status, d gate.Details, 
 // read is all of this node.
 func (s *surveyor) read(ctx context.Context, st agent.Status, d gate.Details, request string) preflight.Node {
 	n := preflight.Node{Address: st.Address, Answers: request, At: time.Now().UTC(), Watchdog: s.watchdog(st, d)}
-	var secrets map[string]string
+	var secrets gather.Secrets
 	n.Redis, secrets, n.Gaps = gather.RedisWithSecrets(ctx, gather.RedisConfig{
 		Server: s.server, ReadBy: preflight.ReadWatchdog, Key: s.x.keeper.GroupID(), Clients: request != "",
 	})
 	n.Rates = s.rates.add(n.Redis, agent.Boottime())
 	var gaps []preflight.Gap
-	n.Host, gaps = gather.Host(ctx, s.host(d, secrets))
+	n.Host, gaps = gather.Host(ctx, s.host(d, secrets.Config))
 	n.Gaps = append(n.Gaps, gaps...)
 	n.Drift, gaps = s.drift(ctx, d, secrets)
 	n.Gaps = append(n.Gaps, gaps...)
 	return n
 }
 
-// drift compares redis.conf with what runs. secrets is CONFIG GET * as it
-// stands.
-func (s *surveyor) drift(context.Context, gate.Details, map[string]string) (*preflight.Drift, []preflight.Gap) {
+// drift compares redis.conf with what runs.
+func (s *surveyor) drift(context.Context, gate.Details, gather.Secrets) (*preflight.Drift, []preflight.Gap) {
 	return nil, []preflight.Gap{{What: "redis.conf", Why: "this build does not compare it with what runs"}}
 }
 

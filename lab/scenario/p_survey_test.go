@@ -1,0 +1,187 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
+	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/watched"
+	"github.com/redis-watchdog/redis-watchdog/preflight"
+	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
+)
+
+// coordinatorOf is etcd as gather asks it.
+type coordinatorOf struct {
+	*grant.Store
+	group string
+}
+
+func (c coordinatorOf) Ask(ctx context.Context, id string) error {
+	return c.Store.Ask(ctx, c.group, id)
+}
+
+func (c coordinatorOf) Reports(ctx context.Context, answered func([]byte) bool) (map[string][]byte, error) {
+	return c.Store.Reports(ctx, c.group, answered)
+}
+
+func (c coordinatorOf) Read(ctx context.Context) (preflight.Coordinator, string, error) {
+	var state preflight.Coordinator
+	for _, m := range c.Members(ctx) {
+		state.Members = append(state.Members, preflight.Member{Endpoint: m.Endpoint, Version: m.Version})
+	}
+	g, err := c.Store.Read(ctx, c.group)
+	state.Agreement, state.Epoch, state.Known = string(g.Agreement.Address), g.Agreement.Epoch, g.Agreement.Known
+	state.Holder = string(g.Grant.Holder)
+	return state, g.Record.ID, err
+}
+
+// gathered is how the facts of a world on loopback are read.
+func gathered(w *watched.World) gather.Config {
+	c := gather.Config{Group: w.Group.Name, Coordinator: coordinatorOf{w.Store(w.Hosts[0]), w.Group.Name}}
+	for _, s := range w.Group.Sentinels {
+		c.Sentinels.Addresses = append(c.Sentinels.Addresses, s.Address)
+	}
+	return c
+}
+
+func read(t testing.TB, c gather.Config) preflight.Facts {
+	t.Helper()
+	facts, err := gather.Group(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return facts
+}
+
+func nodeOf(facts preflight.Facts, r *lab.Redis) preflight.Node {
+	for _, n := range facts.Nodes {
+		if n.Address == r.Address {
+			return n
+		}
+	}
+	return preflight.Node{}
+}
+
+// gapOf is why something was not read; empty: it was.
+func gapOf(gaps []preflight.Gap, what string) string {
+	for _, g := range gaps {
+		if g.What == what {
+			return g.Why
+		}
+	}
+	return ""
+}
+
+// answered is nil once every watchdog has answered, as they all do in time on
+// a machine that is not at its end.
+func answered(w *watched.World, facts preflight.Facts) error {
+	if len(facts.Nodes) != len(w.Group.Redis) {
+		return fmt.Errorf("%d nodes", len(facts.Nodes))
+	}
+	for _, n := range facts.Nodes {
+		if n.Answers == "" {
+			return fmt.Errorf("%s did not answer: %+v", n.Address, n.Gaps)
+		}
+	}
+	return nil
+}
+
+// TestWatchdogsAnswerAPreflight: everything about a group is read from one
+// place. What is dead, frozen or away is a gap that says so, and what can be
+// read without it is read.
+func TestWatchdogsAnswerAPreflight(t *testing.T) {
+	t.Parallel()
+	w := watched.StartIn(lab.Loopback(t), t, watched.Options{})
+	c := gathered(w)
+	var facts preflight.Facts
+	w.Eventually("all watchdogs answer", 20*time.Second, func() error {
+		facts = read(t, c)
+		return answered(w, facts)
+	})
+	if facts.Master != w.Group.Redis[0].Address || len(facts.Sentinels) != 3 || facts.Coordinator.Error != "" || len(facts.Coordinator.Members) != 3 || len(facts.Gaps) > 0 {
+		t.Errorf("master %q, %d sentinels, coordinator %+v, gaps %+v", facts.Master, len(facts.Sentinels), facts.Coordinator, facts.Gaps)
+	}
+	for _, n := range facts.Nodes {
+		if n.Redis == nil || n.Redis.ReadBy != preflight.ReadLive || n.Host == nil || n.Host.FilesLimit <= 0 || n.Watchdog == nil || n.Watchdog.Node != "default" || len(n.Watchdog.Missing) > 0 {
+			t.Errorf("%s: redis %v, host %+v, watchdog %+v", n.Address, n.Redis != nil, n.Host, n.Watchdog)
+		}
+		for _, g := range n.Gaps {
+			if g.What != "host.restarts" && g.What != "redis.conf" { // no unit runs it
+				t.Errorf("%s: gap %+v", n.Address, g)
+			}
+		}
+	}
+
+	before := w.Group.Redis[1].Info()["cmdstat_acl|list"]
+	w.Pause(8 * time.Second)
+	if after := w.Group.Redis[1].Info()["cmdstat_acl|list"]; surveys(after)-surveys(before) > 1 {
+		t.Errorf("in 8 quiet seconds ACL LIST went from %q to %q, want one survey a minute", before, after)
+	}
+
+	c.ReportTimeout = 500 * time.Millisecond
+	frozen := w.Group.Redis[2]
+	frozen.Stop()
+	facts = read(t, c)
+	frozen.Cont()
+	if n := nodeOf(facts, frozen); n.Redis != nil && n.Redis.ReadBy == preflight.ReadLive {
+		t.Errorf("a frozen Redis was read live: %+v", n.Gaps)
+	}
+
+	w.Dogs[2].Kill()
+	facts = read(t, c)
+	n := nodeOf(facts, w.Group.Redis[2])
+	if why := gapOf(n.Gaps, "report"); !strings.Contains(why, "did not answer in time") || n.Answers != "" || n.Watchdog == nil {
+		t.Errorf("just killed: gap %q, answers %q, watchdog %v", why, n.Answers, n.Watchdog)
+	}
+	w.Eventually("the report of a dead watchdog goes", time.Minute, func() error {
+		n := nodeOf(read(t, c), w.Group.Redis[2])
+		if why := gapOf(n.Gaps, "report"); !strings.Contains(why, "no watchdog reports") || n.Watchdog != nil {
+			return fmt.Errorf("gap %q", why)
+		}
+		if n.Redis == nil {
+			return errors.New("its Redis was not read live")
+		}
+		return nil
+	})
+
+	for _, m := range w.Etcd.Members {
+		m.Kill()
+	}
+	facts = read(t, c)
+	if facts.Coordinator.Error == "" || gapOf(facts.Gaps, "report") == "" || facts.Master == "" || len(facts.Nodes) != 3 {
+		t.Errorf("without etcd: %q, gaps %+v, master %q", facts.Coordinator.Error, facts.Gaps, facts.Master)
+	}
+	for _, n := range facts.Nodes {
+		if n.Redis == nil || gapOf(n.Gaps, "report") == "" || n.Watchdog != nil {
+			t.Errorf("without etcd: %s: %+v", n.Address, n.Gaps)
+		}
+	}
+}
+
+// surveys is how often a command was called, by its line of INFO commandstats.
+func surveys(line string) (calls int) {
+	if _, err := fmt.Sscanf(line, "calls=%d,", &calls); err != nil {
+		return 0
+	}
+	return calls
+}
+
+// BenchmarkGather is all that a preflight reads of a group of three: reports
+// asked for anew, Sentinels, etcd, every Redis.
+func BenchmarkGather(b *testing.B) {
+	w := watched.StartIn(lab.Loopback(b), b, watched.Options{})
+	c := gathered(w)
+	w.Eventually("all watchdogs answer", 20*time.Second, func() error { return answered(w, read(b, c)) })
+	late := 0
+	for b.Loop() {
+		if answered(w, read(b, c)) != nil {
+			late++
+		}
+	}
+	b.ReportMetric(float64(late), "late")
+}
