@@ -17,6 +17,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/orders"
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/report"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/web"
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
@@ -172,8 +173,8 @@ func TestStatusVerdicts(t *testing.T) {
 			code, out, _ := play(t, test.stage, test.running, "status")
 			expect(t, code, test.code, out, test.want...)
 			jsonCode, asJSON, _ := play(t, test.stage, test.running, "status", "-o", "json")
-			var report statusReport
-			if err := json.Unmarshal([]byte(asJSON), &report); err != nil {
+			var said report.Report
+			if err := json.Unmarshal([]byte(asJSON), &said); err != nil {
 				t.Errorf("%v in %s", err, asJSON)
 			}
 			if jsonCode != test.code {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
@@ -47,18 +46,4 @@ func openCoordinator(c *config.Config) (coordinator, error) {
 		return nil, err
 	}
 	return store, nil
-}
-
-// reports are what the watchdogs of a group say in etcd, by address; one that
-// cannot be understood is left out.
-func reports(g grant.Group) map[string]agent.Status {
-	nodes := map[string]agent.Status{}
-	for address, report := range g.Nodes {
-		var s agent.Status
-		if json.Unmarshal([]byte(report), &s) == nil {
-			s.Address = address
-			nodes[address] = s
-		}
-	}
-	return nodes
 }

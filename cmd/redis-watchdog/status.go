@@ -11,36 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
-	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/report"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
-
-// The verdicts of status.
-const (
-	verdictOK      = "ok"
-	verdictFault   = "fault"
-	verdictUnknown = "unknown"
-)
-
-// statusReport is the output of status -o json.
-type statusReport struct {
-	Verdict  string         `json:"verdict"`  // ok, fault, unknown
-	Nodes    []agent.Status `json:"nodes"`    // of this host, as its watchdog says
-	Groups   []groupReport  `json:"groups"`   // as etcd has them; empty with --local
-	Problems []string       `json:"problems"` // what could not be found out
-}
-
-// groupReport is one group as etcd has it.
-type groupReport struct {
-	Group       string             `json:"group"`
-	Agreement   grant.MasterRecord `json:"agreement"`
-	Grant       grant.Holding      `json:"grant"`
-	Maintenance grant.Maintenance  `json:"maintenance"`
-	Control     grant.Control      `json:"control"`
-	Nodes       []agent.Status     `json:"nodes"`  // of the other hosts
-	Silent      []string           `json:"silent"` // nodes seen in this group whose watchdog does not report
-	Problems    []string           `json:"problems"`
-}
 
 type statusOptions struct {
 	group    string
@@ -97,17 +70,17 @@ func (a *app) status(ctx context.Context, o statusOptions) error {
 	}
 	printer := a.printer()
 	for {
-		report := collect(ctx, c, store, o.group)
+		said := collect(ctx, c, store, o.group)
 		switch {
 		case asJSON && o.watch:
-			err = json.NewEncoder(a.out).Encode(report) // one line each
+			err = json.NewEncoder(a.out).Encode(said) // one line each
 		case asJSON:
-			err = a.printJSON(report)
+			err = a.printJSON(said)
 		default:
 			if o.watch {
 				printer.Clear()
 			}
-			printStatus(printer, report)
+			printStatus(printer, said)
 		}
 		if err != nil {
 			return unknown("write output: %w", err)
@@ -119,30 +92,30 @@ func (a *app) status(ctx context.Context, o statusOptions) error {
 				continue
 			}
 		}
-		return exitOf(report.Verdict)
+		return exitOf(said.Verdict)
 	}
 }
 
 func exitOf(verdict string) error {
 	switch verdict {
-	case verdictOK:
+	case report.OK:
 		return nil
-	case verdictFault:
+	case report.Fault:
 		return &exitError{code: exitBlocked}
 	}
 	return &exitError{code: exitUnknown}
 }
 
 // collect asks everybody. A nil store leaves etcd out.
-func collect(ctx context.Context, c *config.Config, store coordinator, only string) statusReport {
-	report := statusReport{Nodes: []agent.Status{}, Groups: []groupReport{}, Problems: []string{}}
+func collect(ctx context.Context, c *config.Config, store coordinator, only string) report.Report {
+	r := report.Report{Nodes: []agent.Status{}, Groups: []report.Group{}, Problems: []string{}}
 	nodes, err := localStatus(ctx, c)
 	if err != nil {
-		report.Problems = append(report.Problems, err.Error())
+		r.Problems = append(r.Problems, err.Error())
 	}
 	for _, n := range nodes {
 		if only == "" || n.Group == only {
-			report.Nodes = append(report.Nodes, n)
+			r.Nodes = append(r.Nodes, n)
 		}
 	}
 	for _, g := range c.Groups {
@@ -151,7 +124,7 @@ func collect(ctx context.Context, c *config.Config, store coordinator, only stri
 		}
 		for _, n := range g.Nodes {
 			if err == nil && !slices.ContainsFunc(nodes, func(s agent.Status) bool { return s.Group == g.Name && s.Node == n.Name }) {
-				report.Problems = append(report.Problems,
+				r.Problems = append(r.Problems,
 					fmt.Sprintf("%s/%s is in %s, but the running watchdog does not know it; systemctl restart redis-watchdog", g.Name, n.Name, c.File))
 			}
 		}
@@ -160,57 +133,11 @@ func collect(ctx context.Context, c *config.Config, store coordinator, only stri
 		}
 		read, err := store.Read(ctx, g.Name)
 		if err != nil {
-			report.Problems = append(report.Problems, fmt.Sprintf("ask etcd for group %s: %v", g.Name, err))
+			r.Problems = append(r.Problems, fmt.Sprintf("ask etcd for group %s: %v", g.Name, err))
 			continue
 		}
-		report.Groups = append(report.Groups, newGroupReport(read, report.Nodes))
+		r.Groups = append(r.Groups, report.NewGroup(read, r.Nodes))
 	}
-	report.Verdict = judge(report)
-	return report
-}
-
-func newGroupReport(g grant.Group, local []agent.Status) groupReport {
-	out := groupReport{Group: g.Name, Agreement: g.Agreement, Grant: g.Grant, Maintenance: g.Maintenance, Control: g.Control,
-		Nodes: []agent.Status{}, Silent: []string{}, Problems: append([]string{}, g.Problems...)}
-	here := func(address string) bool {
-		return slices.ContainsFunc(local, func(s agent.Status) bool { return s.Group == g.Name && s.Address == address })
-	}
-	said := reports(g)
-	for address, s := range said {
-		if !here(address) {
-			s.Group = g.Name
-			out.Nodes = append(out.Nodes, s)
-		}
-	}
-	slices.SortFunc(out.Nodes, func(a, b agent.Status) int { return strings.Compare(a.Address, b.Address) })
-	for address := range g.Nodes {
-		if _, understood := said[address]; !understood {
-			out.Problems = append(out.Problems, "the report of "+address+" in etcd cannot be understood; its watchdog may be another version")
-		}
-	}
-	for _, node := range g.Record.Nodes {
-		if _, reports := g.Nodes[string(node)]; !reports && !here(string(node)) {
-			out.Silent = append(out.Silent, string(node))
-		}
-	}
-	return out
-}
-
-// judge is the worst of all: a fault is certain, so it comes before what could
-// not be found out.
-func judge(r statusReport) string {
-	unclear := len(r.Problems) > 0 || len(r.Nodes) == 0
-	faulty := func(s agent.Status) bool { return !s.Guarded || len(s.Faults) > 0 }
-	fault := slices.ContainsFunc(r.Nodes, faulty)
-	for _, g := range r.Groups {
-		fault = fault || slices.ContainsFunc(g.Nodes, faulty) || len(g.Silent) > 0
-		unclear = unclear || len(g.Problems) > 0
-	}
-	switch {
-	case fault:
-		return verdictFault
-	case unclear:
-		return verdictUnknown
-	}
-	return verdictOK
+	r.Verdict = report.Judge(r)
+	return r
 }

@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/report"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/terminal"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
 // printStatus writes the verdict first, then a line a node, then what is wrong
 // with its remedy.
-func printStatus(p *terminal.Printer, r statusReport) {
+func printStatus(p *terminal.Printer, r report.Report) {
 	printVerdict(p, r)
 	if len(r.Nodes) > 0 {
 		p.Line(terminal.Plain, "")
@@ -30,26 +31,12 @@ func printStatus(p *terminal.Printer, r statusReport) {
 	}
 }
 
-func printVerdict(p *terminal.Printer, r statusReport) {
-	unguarded, faults := 0, 0
-	count := func(nodes []agent.Status) {
-		for _, n := range nodes {
-			faults += len(n.Faults)
-			if !n.Guarded {
-				unguarded++
-			}
-		}
-	}
-	count(r.Nodes)
-	silent := 0
-	for _, g := range r.Groups {
-		count(g.Nodes)
-		silent += len(g.Silent)
-	}
+func printVerdict(p *terminal.Printer, r report.Report) {
+	unguarded, silent, faults := report.Count(r)
 	switch r.Verdict {
-	case verdictOK:
+	case report.OK:
 		p.Line(terminal.Green, "OK       every Redis is guarded, no faults")
-	case verdictFault:
+	case report.Fault:
 		p.Line(terminal.Red, "FAULT    %d not guarded, %d without a report, %d faults", unguarded, silent, faults)
 	default:
 		p.Line(terminal.Yellow, "UNKNOWN  it could not be found out whether every Redis is guarded")
@@ -82,7 +69,7 @@ func nodeRows(nodes []agent.Status) [][]terminal.Cell {
 	return rows
 }
 
-func printGroup(p *terminal.Printer, g groupReport) {
+func printGroup(p *terminal.Printer, g report.Group) {
 	p.Line(terminal.Bold, "%s: master %s, generation %d, epoch %d; grant %s", g.Group,
 		orDash(string(g.Agreement.Address)), g.Agreement.Generation, g.Agreement.Epoch, orDash(string(g.Grant.Holder)))
 	if !g.Maintenance.At.IsZero() {

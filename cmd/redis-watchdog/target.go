@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/report"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -92,7 +93,7 @@ func observe(ctx context.Context, c *config.Config, store coordinator, t target)
 	if err != nil {
 		return agent.Status{}, err
 	}
-	s, ok := reports(g)[string(t.address)]
+	s, ok := report.Nodes(g)[string(t.address)]
 	if !ok {
 		return s, fmt.Errorf("no watchdog reports for %s; on its host: systemctl status redis-watchdog", t.address)
 	}
