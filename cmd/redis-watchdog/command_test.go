@@ -42,7 +42,8 @@ func (s *stage) Status() []agent.Status {
 	defer s.mu.Unlock()
 	return append([]agent.Status(nil), s.nodes...)
 }
-func (s *stage) Alive() bool { return true }
+func (s *stage) Records(context.Context) []web.Record { return nil }
+func (s *stage) Alive() bool                          { return true }
 
 func (s *stage) send(event string) error {
 	s.mu.Lock()

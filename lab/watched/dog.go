@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -169,6 +170,29 @@ func (d *Dog) get(path string, into any) error {
 		return fmt.Errorf("ask %s: decode %s: %w", d.Name, path, err)
 	}
 	return nil
+}
+
+// JSON asks for a page that is JSON.
+func (d *Dog) JSON(path string, into any) error { return d.get(path, into) }
+
+// Page is what a browser gets at "/"; empty: no answer.
+func (d *Dog) Page() string {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.HTTP+"/", nil)
+	if err != nil {
+		return ""
+	}
+	resp, err := d.client.Do(req)
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	page, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return ""
+	}
+	return string(page)
 }
 
 // Get is the status code a page answers with; 0: none.

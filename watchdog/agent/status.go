@@ -71,7 +71,11 @@ type Status struct {
 	Maintenance        float64 `json:"maintenance_remaining_seconds"`
 	FencedByHand       bool    `json:"fenced_by_hand"`
 	Enrolled           bool    `json:"enrolled"`
-	Veto               bool    `json:"veto"`
+	Veto               bool    `json:"veto"` // it is to be kept from being promoted
+	// VetoReasons are the ids of the checks that its own preflight fails, also
+	// where last_replica: allow leaves it to Sentinel all the same.
+	VetoReasons  []string `json:"veto_reasons"`
+	VetoStanding bool     `json:"veto_standing"` // every Sentinel that answers shows its priority as 0
 
 	Faults    []Fault          `json:"faults"`
 	Sentinels []SentinelStatus `json:"sentinels"`

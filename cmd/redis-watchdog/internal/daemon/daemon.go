@@ -33,6 +33,7 @@ type Daemon struct {
 	fds      *systemd.Store
 	units    *systemd.Units
 	etcd     *grant.Store
+	records  *reader
 	watchers []*sentinel.Watcher
 	nodes    []*node
 	web      *web.Server
@@ -64,15 +65,33 @@ func New(cfg *config.Config, log hclog.Logger, version string) (d *Daemon, err e
 		}
 	}
 	d.dropStrays(adopted)
+	d.records = newReader(d.etcd, groupNames(cfg), log.Named("web"))
 	d.web, err = web.Listen(d, web.Options{
 		Listen: cfg.HTTP.Listen, WebConfigFile: cfg.HTTP.WebConfigFile,
 		Socket:  filepath.Join(cfg.RuntimeDir, web.SocketName),
-		Version: version, Gatherer: registry, Log: log.Named("web"),
+		Version: version, Host: hostName(), Gatherer: registry, Log: log.Named("web"),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	return d, nil
+}
+
+func groupNames(cfg *config.Config) []string {
+	var names []string
+	for _, g := range cfg.Groups {
+		names = append(names, g.Name)
+	}
+	return names
+}
+
+// hostName is for people; empty where the host has none.
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
 }
 
 func (d *Daemon) openCoordinator() error {
@@ -170,6 +189,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		n.parts(add)
 	}
 	add("web", d.web.Run)
+	add("what the page shows of etcd", d.records.run)
 	add("service manager", d.tell)
 	d.log.Info("started", "version", d.version, "nodes", len(d.nodes), "config", d.cfg.File)
 	err := parts.Run()

@@ -3,7 +3,6 @@ package web
 import (
 	"encoding/json"
 	"fmt"
-	"html/template"
 	"net/http"
 	"slices"
 	"strings"
@@ -167,29 +166,4 @@ func choose(nodes []agent.Status, group, node string) (agent.Status, int, answer
 			Text: "several nodes here: ask for /master/GROUP/NODE or with ?group=GROUP&node=NODE", Nodes: found}
 	}
 	return last, 0, answer{}
-}
-
-var indexPage = template.Must(template.New("index").Parse(`<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>redis-watchdog</title>
-<style>body{font:16px/1.5 sans-serif;margin:2em auto;max-width:50em;padding:0 1em}td,th{text-align:left;padding:.1em 1em .1em 0}</style>
-<h1>redis-watchdog {{.Version}}</h1>
-<table><tr><th>group<th>node<th>address<th>phase<th>guarded<th>faults<th>role checks</tr>
-{{range .Nodes}}<tr><td>{{.Group}}<td>{{.Node}}<td>{{.Address}}<td>{{.Phase}}<td>{{if .Guarded}}yes{{else}}no{{end}}<td>{{len .Faults}}<td><a href="/master/{{.Group}}/{{.Node}}">master</a> <a href="/replica/{{.Group}}/{{.Node}}">replica</a></tr>
-{{end}}</table>
-<ul><li><a href="/status">/status</a>: everything, as JSON
-<li><a href="/readyz">/readyz</a>: is protection in force for every node
-<li><a href="/livez">/livez</a>: does the decision loop turn
-<li><a href="/metrics">/metrics</a>: for Prometheus</ul>
-<p>Nothing here can change anything: use <code>redis-watchdog fence</code>, <code>unfence</code>, <code>release</code>, <code>maintenance</code>.
-</html>
-`))
-
-func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-	// A client that has gone is no concern of ours.
-	_ = indexPage.Execute(w, struct {
-		Version string
-		Nodes   []agent.Status
-	}{s.options.Version, s.source.Status()})
 }

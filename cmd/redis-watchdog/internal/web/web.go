@@ -23,11 +23,15 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
-// Source is where the pages get what they show. Both must answer at once,
-// without waiting for the decision loop: a loop that hangs is what they show.
+// Source is where the pages get what they show. Status and Alive must
+// answer at once, without waiting for the decision loop: a loop that hangs is what they show.
 type Source interface {
 	Status() []agent.Status // of every node of this host, copies
 	Alive() bool            // the decision loop of every node turns
+
+	// Records is what etcd holds of every group, as it was read last. It may
+	// wait for etcd until ctx ends, and then answers all the same.
+	Records(ctx context.Context) []Record
 }
 
 // SocketName is the socket below the runtime directory on which the same pages
@@ -41,6 +45,7 @@ type Options struct {
 	WebConfigFile string // TLS and basic auth; empty: neither
 	Socket        string // path; empty: none
 	Version       string
+	Host          string // for the page's title; empty: none
 	Gatherer      prometheus.Gatherer
 	Log           hclog.Logger
 }
@@ -49,6 +54,7 @@ type Options struct {
 type Server struct {
 	options   Options
 	source    Source
+	page      *page
 	listeners []net.Listener
 	socket    net.Listener
 }
@@ -56,7 +62,7 @@ type Server struct {
 // Listen takes the addresses, so that a wrong one is an error before anything
 // else starts. Run serves them; a Server that is not run must be closed.
 func Listen(source Source, options Options) (*Server, error) {
-	s := &Server{options: options, source: source}
+	s := &Server{options: options, source: source, page: newPage()}
 	if err := toolkit.Validate(options.WebConfigFile); err != nil {
 		return nil, fmt.Errorf("read web configuration: %w", err)
 	}
@@ -179,7 +185,10 @@ func (s *Server) newServer(handler http.Handler) *http.Server {
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/{$}", s.index)
+	mux.HandleFunc("/page/{file}", s.asset)
 	mux.HandleFunc("/status", s.status)
+	mux.HandleFunc("/groups", s.groups)
+	mux.HandleFunc("/history/{group}", s.history)
 	mux.HandleFunc("/livez", s.livez)
 	mux.HandleFunc("/readyz", s.readyz)
 	for _, role := range []string{"master", "replica"} {

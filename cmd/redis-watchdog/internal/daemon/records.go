@@ -1,0 +1,136 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/web"
+	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+)
+
+const (
+	readEvery    = 2 * time.Second // at most, however many look
+	readTimeout  = 1500 * time.Millisecond
+	historyShown = 120 // records of a group: a handful of failovers
+)
+
+// reader reads what etcd holds of our groups for those who look at the page.
+// While nobody looks it asks etcd nothing, and many who look make it ask no
+// more often than one.
+type reader struct {
+	store  *grant.Store
+	groups []string
+	log    hclog.Logger
+	asked  chan struct{} // holds one
+
+	mu     sync.Mutex
+	newest []web.Record
+	at     time.Time     // when newest was begun to be read; zero: never
+	done   chan struct{} // closed with the next reading
+}
+
+func newReader(store *grant.Store, groups []string, log hclog.Logger) *reader {
+	r := &reader{store: store, groups: groups, log: log, asked: make(chan struct{}, 1), done: make(chan struct{})}
+	for _, name := range groups {
+		r.newest = append(r.newest, web.Record{Group: grant.Group{Name: name}, Problem: "etcd has not been asked yet"})
+	}
+	return r
+}
+
+// Records is what was read last, in the order of the configuration. Where that
+// is old it waits for a new reading, as long as ctx does.
+func (r *reader) Records(ctx context.Context) []web.Record {
+	r.mu.Lock()
+	newest, at, done := r.newest, r.at, r.done
+	r.mu.Unlock()
+	if time.Since(at) < readEvery {
+		return newest
+	}
+	select {
+	case r.asked <- struct{}{}:
+	default: // somebody has asked already
+	}
+	select {
+	case <-ctx.Done():
+	case <-done:
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.newest
+}
+
+func (r *reader) run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-r.asked:
+		}
+		r.mu.Lock()
+		old, at := r.newest, r.at
+		r.mu.Unlock()
+		if time.Since(at) < readEvery {
+			continue // asked for just before the last reading ended
+		}
+		begun := time.Now()
+		fresh := r.read(ctx, old)
+		r.mu.Lock()
+		r.newest, r.at = fresh, begun
+		close(r.done)
+		r.done = make(chan struct{})
+		r.mu.Unlock()
+	}
+}
+
+// read asks for all groups at once: one that etcd is slow with keeps no other
+// waiting. What cannot be read stays as it was, and says why.
+func (r *reader) read(ctx context.Context, old []web.Record) []web.Record {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	fresh := slices.Clone(old)
+	var all sync.WaitGroup
+	for i := range fresh {
+		all.Go(func() {
+			read, err := readRecord(ctx, r.store, r.groups[i])
+			if err != nil {
+				fresh[i].Problem = err.Error()
+				r.log.Debug("group not read for the status page", "group", r.groups[i], "error", err)
+				return
+			}
+			fresh[i] = read
+		})
+	}
+	all.Wait()
+	return fresh
+}
+
+func readRecord(ctx context.Context, store *grant.Store, group string) (web.Record, error) {
+	begun := time.Now()
+	g, err := store.Read(ctx, group)
+	if err != nil {
+		return web.Record{}, err
+	}
+	written, err := store.ReadHistory(ctx, group, historyShown)
+	if err != nil {
+		return web.Record{}, err
+	}
+	record := web.Record{Group: g, ReadAt: begun}
+	for _, line := range written {
+		var s agent.Step
+		if json.Unmarshal([]byte(line), &s) != nil {
+			record.Garbled++ // another version's; `redis-watchdog history` shows it
+			continue
+		}
+		record.History = append(record.History, s)
+	}
+	return record, nil
+}
+
+// Records is part of web.Source.
+func (d *Daemon) Records(ctx context.Context) []web.Record { return d.records.Records(ctx) }
