@@ -17,7 +17,7 @@ TIMEOUT = 20m
 build: # one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o bin/redis-watchdog ./cmd/redis-watchdog
 
-setup: .tools/etcd .tools/etcdctl .tools/etcdutl # Redis, Sentinel, nftables by apt-get; etcd from its source. Starts no service
+setup: .tools/etcd .tools/etcdctl .tools/etcdutl .tools/promtool # Redis, Sentinel, nftables by apt-get; etcd from its source. Starts no service
 	tools/setup
 
 # The lab builds it too where it is missing (lab.EtcdBinary), under a lock.
@@ -28,6 +28,9 @@ setup: .tools/etcd .tools/etcdctl .tools/etcdutl # Redis, Sentinel, nftables by 
 # Built before the tests: beside them it would take their processor.
 .tools/etcdctl .tools/etcdutl: .tools/etcd
 	cd tools/etcd && flock ../../$@.lock sh -c "CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o ../../$@.new go.etcd.io/etcd/$(@F)/v3 && mv ../../$@.new ../../$@"
+
+.tools/promtool: tools/promtool
+	tools/promtool
 
 .tools/staticcheck: tools/staticcheck/go.mod
 	mkdir -p .tools
