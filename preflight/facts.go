@@ -149,12 +149,17 @@ type Drift struct {
 	// Renamed is what rename-command made of commands, in upper case; the new
 	// names are masked ("renamed" or "removed"): they are secrets of a kind.
 	Renamed map[string]string `json:"renamed,omitempty"`
-	// Stale says the file is not the one Redis was started with, or has been
-	// changed since it started in a way that would not parse.
-	Problem string `json:"problem,omitempty"` // the file could not be compared at all: unreadable, rubbish, not there
+	Problem string            `json:"problem,omitempty"` // the file could not be compared at all: unreadable, rubbish, not there
 	// Rewritten is when CONFIG REWRITE last wrote the file: its modification
 	// time, where it carries the mark.
 	Rewritten time.Time `json:"rewritten"`
+	// CommandLine says what is known of the options Redis was started with, which
+	// win over the file: "none", "read", "hidden" (set-proc-title overwrote them)
+	// or "unread".
+	CommandLine string `json:"command_line,omitempty"`
+	// Notes are sentences for people: what was assumed, and why it was the table
+	// where a shadow run was allowed.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Parameter is one configuration parameter under both readings.

@@ -1,0 +1,248 @@
+package drift
+
+import (
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/redis-watchdog/redis-watchdog/preflight"
+)
+
+// plain starts the server at hand on a small file.
+func plain(t testing.TB, lines string, args ...string) *running {
+	t.Helper()
+	r := local().prepare(t)
+	r.write("redis.conf", "port 0\nunixsocket "+r.dir+"/s\ndir "+r.dir+"\n"+lines+"\n")
+	r.mustStart("", append([]string{r.dir + "/redis.conf"}, args...)...)
+	return r
+}
+
+func TestAFileThatCannotBeReadIsAProblem(t *testing.T) {
+	r := plain(t, "")
+	options := r.options(true)
+	file := filepath.Join(r.outside, "redis.conf")
+	good, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		spoil func() error
+		want  string
+	}{
+		"rubbish":   {func() error { return os.WriteFile(file, []byte{0, 1, 2, 0xff, '\n', 0}, 0o600) }, "NUL bytes"},
+		"no text":   {func() error { return os.WriteFile(file, []byte("\xff\xfe\x80 \x81\n"), 0o600) }, "bad directive"},
+		"not there": {func() error { return os.Remove(file) }, "is not there"},
+		"directory": {func() error { return os.Mkdir(file, 0o700) }, "is a directory"},
+		"pipe":      {func() error { return syscall.Mkfifo(file, 0o600) }, "not a regular file"},
+		"too large": {func() error { return os.WriteFile(file, make([]byte, maxFile+1), 0o600) }, "bytes, a configuration has less"},
+		"would not start": {func() error { return os.WriteFile(file, append(good, "maxmemory lots\n"...), 0o600) },
+			"redis.conf:5: maxmemory: argument must be a memory value"},
+		"only the server knows": {func() error { return os.WriteFile(file, append(good, "user x nonsense\n"...), 0o600) },
+			"redis.conf:5: Error in user declaration"},
+	} {
+		if err := os.RemoveAll(file); err != nil {
+			t.Fatal(err)
+		}
+		if name == "not there" {
+			if err := os.WriteFile(file, good, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.spoil(); err != nil {
+			t.Fatal(err)
+		}
+		d := Read(t.Context(), options)
+		if !strings.Contains(d.Problem, c.want) || len(d.FileConfig) > 0 {
+			t.Errorf("%s: got problem %q, want %q in it", name, d.Problem, c.want)
+		}
+	}
+	for name, change := range map[string]func(*Options){
+		"nothing read":  func(o *Options) { o.Running = nil },
+		"no version":    func(o *Options) { o.Info = map[string]string{} },
+		"another file":  func(o *Options) { o.File = "/etc/redis/other.conf" },
+		"another brand": func(o *Options) { o.Info = map[string]string{"valkey_version": ""} },
+	} {
+		o := options
+		change(&o)
+		if d := Read(t.Context(), o); d.Problem == "" {
+			t.Errorf("%s: no problem", name)
+		}
+	}
+}
+
+func TestOptionsOnTheCommandLineWin(t *testing.T) {
+	r := plain(t, "set-proc-title no\nhz 20\n", "--hz", "30", "--maxmemory 5mb", "--save", "7 7")
+	for method, shadow := range methods() {
+		d := Read(t.Context(), r.options(shadow))
+		clean(t, d, method)
+		if d.CommandLine != "read" || d.FileConfig["hz"] != "30" || d.FileConfig["maxmemory"] != "5242880" || d.FileConfig["save"] != "7 7" {
+			t.Errorf("%s: got %s, %v", method, d.CommandLine, d.FileConfig)
+		}
+	}
+	hidden := plain(t, "hz 20\n", "--hz", "30", "--databases", "3")
+	o := hidden.options(false)
+	d := Read(t.Context(), o)
+	if d.CommandLine != "hidden" || len(d.Notes) == 0 || len(d.Drifted) != 2 || !strings.Contains(d.Drifted[0].Why, "option on the command line") {
+		t.Errorf("hidden: got %q, notes %v, drifted %v", d.CommandLine, d.Notes, d.Drifted)
+	}
+	o.CommandLine = []string{hidden.dir + "/redis.conf", "--hz", "30", "--databases", "3"}
+	clean(t, Read(t.Context(), o), "table")
+}
+
+func TestWithoutAFileTheDefaultsCount(t *testing.T) {
+	r := local().prepare(t)
+	r.mustStart("", "--port", "0", "--unixsocket", r.dir+"/s", "--set-proc-title", "no", "--maxmemory", "1gb")
+	for method, shadow := range methods() {
+		d := Read(t.Context(), r.options(shadow))
+		clean(t, d, method)
+		if d.File != "" || d.FileConfig["maxmemory"] != "1073741824" {
+			t.Errorf("%s: got file %q, %v", method, d.File, d.FileConfig["maxmemory"])
+		}
+	}
+	r.set("hz", "50")
+	if d := Read(t.Context(), r.options(false)); len(d.Drifted) != 1 || d.Drifted[0].Where != "default of 7.0.15" {
+		t.Errorf("got %v", d.Drifted)
+	}
+}
+
+func TestAVersionWithoutATableIsUnknownUntilAShadowIsAllowed(t *testing.T) {
+	r := plain(t, "maxmemory 1gb\n")
+	r.set("maxmemory", "2gb")
+	r.set("hz", "50")
+	o := r.options(false)
+	o.Info = maps.Clone(o.Info)
+	o.Info["redis_version"] = "7.2.4"
+	d := Read(t.Context(), o)
+	unknown := slices.IndexFunc(d.Unknown, func(p preflight.Parameter) bool { return p.Name == "hz" && p.Why != "" })
+	if len(d.Drifted) != 1 || d.Drifted[0].Name != "maxmemory" || unknown < 0 || len(d.Unknown) < 100 {
+		t.Errorf("table: got drifted %v, %d unknown", d.Drifted, len(d.Unknown))
+	}
+	o.Shadow = true
+	if d = Read(t.Context(), o); len(d.Drifted) != 2 || len(d.Unknown) != 0 || d.Method != "shadow" {
+		t.Errorf("shadow: got %s, drifted %v, unknown %v", d.Method, d.Drifted, d.Unknown)
+	}
+}
+
+func TestAShadowThatCannotRunFallsBackToTheTable(t *testing.T) {
+	r := plain(t, "maxmemory 1gb\n")
+	o := r.options(true)
+	o.Temporary = "/nowhere"
+	d := Read(t.Context(), o)
+	if d.Method != "table" || d.Problem != "" || !slices.ContainsFunc(d.Notes, func(n string) bool { return strings.HasPrefix(n, "no shadow run: ") }) {
+		t.Errorf("got %s, %q, %v", d.Method, d.Problem, d.Notes)
+	}
+}
+
+func TestMaxclientsLoweredByTheLimitOfFilesIsNoDrift(t *testing.T) {
+	r := local().prepare(t)
+	r.write("redis.conf", "port 0\nunixsocket "+r.dir+"/s\ndir "+r.dir+"\nmaxclients 3000\n")
+	r.target.binary = "/bin/sh"
+	r.mustStart("", "-c", "ulimit -n 1024; exec /usr/bin/redis-server "+r.dir+"/redis.conf")
+	if got := r.config()["maxclients"]; got != "992" {
+		t.Fatalf("maxclients is %s", got)
+	}
+	for method, shadow := range methods() {
+		d := Read(t.Context(), r.options(shadow))
+		clean(t, d, method)
+		if len(d.Allowed) != 1 || d.Allowed[0].Name != "maxclients" || d.Allowed[0].Why == "" {
+			t.Errorf("%s: allowed: got %v", method, d.Allowed)
+		}
+	}
+	r.set("maxclients", "500")
+	if d := Read(t.Context(), r.options(false)); len(d.Drifted) != 1 {
+		t.Errorf("set at run time: got %v", d.Drifted)
+	}
+}
+
+func TestIgnoredParametersAreAllowed(t *testing.T) {
+	r := plain(t, "")
+	r.set("hash-max-listpack-entries", "7")
+	r.set("loglevel", "debug")
+	o := r.options(false)
+	o.Ignore = []string{"hash-max-ziplist-*", "LogLevel"} // an older name counts too
+	d := Read(t.Context(), o)
+	if len(d.Drifted) != 0 || len(d.Allowed) != 2 {
+		t.Errorf("got drifted %v, allowed %v", d.Drifted, d.Allowed)
+	}
+}
+
+// A user that may not look into /proc, as the service may not, still compares:
+// by the binary that INFO names.
+func TestAnotherUserReadsItToo(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("this test needs root, as make test has it")
+	}
+	r := plain(t, "maxmemory 1gb\n")
+	for _, name := range []string{r.outside, filepath.Join(r.outside, "redis.conf")} {
+		if err := os.Chmod(name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.set("maxmemory", "2gb")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(r.outside, "test")
+	text, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(copied, text, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(r.outside, "s"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(copied, "-test.run=^TestHelperReads$", "-test.v")
+	cmd.Dir = "/"
+	cmd.Env = []string{"DRIFT_SOCKET=" + r.dir + "/s", "DRIFT_PID=" + strconv.Itoa(r.cmd.Process.Pid), "PATH=/usr/bin:/bin"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}, Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "method shadow drifted [maxmemory]") {
+		t.Errorf("got %v: %s", err, out)
+	}
+}
+
+// TestHelperReads is the other half of TestAnotherUserReadsItToo: it runs as
+// nobody, and does nothing elsewhere.
+func TestHelperReads(t *testing.T) {
+	socket := os.Getenv("DRIFT_SOCKET")
+	if socket == "" {
+		return
+	}
+	r := &running{t: t}
+	r.Client = clientOf(socket, "")
+	defer r.Client.Close()
+	pid, err := strconv.Atoi(os.Getenv("DRIFT_PID"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := r.info()
+	info["process_id"] = ""
+	d := Read(t.Context(), Options{Running: r.config(), Info: info, Users: r.users(), Shadow: true, PID: pid})
+	var names []string
+	for _, p := range d.Drifted {
+		names = append(names, p.Name)
+	}
+	t.Logf("method %s drifted %v problem %q unknown %v notes %v", d.Method, names, d.Problem, d.Unknown, d.Notes)
+}
+
+func BenchmarkReadByTable(b *testing.B) {
+	r := local().prepare(b)
+	r.writeRich()
+	r.mustStart(richPassword, r.dir+"/redis.conf")
+	o := r.options(false)
+	b.ReportMetric(float64(len(o.Running)), "parameters")
+	for b.Loop() {
+		if d := Read(b.Context(), o); d.Problem != "" || len(d.Drifted) > 0 {
+			b.Fatal(d.Problem, d.Drifted)
+		}
+	}
+}
