@@ -101,7 +101,7 @@ func untried() []string {
 		"requirepass", "maxclients", "maxmemory-clients", "databases", "io-threads", "replicaof", "activedefrag", "dir",
 		"syslog-enabled", "tls-port", "tls-cluster", "tls-replication", "locale-collate", "watchdog-period", "include",
 		"socket-mark-id", "hash-seed", "cluster-announce-client-ipv4", "cluster-announce-client-ipv6", "proc-title-template",
-		"cluster-announce-human-nodename", "cluster-config-file", "rdma-bind", "rdma-port", "availability-zone", "req-res-logfile",
+		"cluster-announce-human-nodename", "cluster-config-file", "rdma-bind", "rdma-port", "availability-zone", "req-res-logfile", "unixsocketgroup",
 	}
 }
 

@@ -268,7 +268,9 @@ func FuzzSplit(f *testing.F) {
 func FuzzGlob(f *testing.F) {
 	f.Add("a*[b-", "abc")
 	f.Fuzz(func(t *testing.T, pattern, name string) {
-		match(pattern, name)
+		if match(pattern, name) && strings.HasPrefix(name, ".") && !strings.HasPrefix(pattern, ".") {
+			t.Errorf("%q matches %q, which is hidden", pattern, name)
+		}
 		if !strings.ContainsAny(name, `*?[\`) && !match(name, name) {
 			t.Errorf("%q does not match itself", name)
 		}

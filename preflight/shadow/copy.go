@@ -14,6 +14,7 @@ func Overridden() []string {
 	return []string{
 		"aclfile", "appendonly", "cluster-config-file", "cluster-enabled", "daemonize", "dir", "logfile", "pidfile",
 		"port", "replicaof", "supervised", "syslog-enabled", "tls-cluster", "tls-port", "tls-replication", "unixsocket",
+		"unixsocketgroup", // a group the shadow need not be in
 	}
 }
 
