@@ -19,6 +19,8 @@ package watchdog
 //  I5. A fence is opened only by the grant (row 5), never by a restart, a
 //      timeout or a lone voice.
 //  I6. A grant is given up only when the refusal was seen; else it lapses.
+//  I7. A handover makes the table's verdict stricter for writers and changes
+//      nothing else; while it stops a master, that one never serves.
 //
 // FuzzNext holds these against arbitrary histories.
 
@@ -107,7 +109,7 @@ func decide(p Policy, s State, now Instant) Verdict {
 	o, r := s.Coordinator.Orders, s.Redis
 	verdict := func(row Row, reason string, g Gate, grant GrantWant) Verdict {
 		g.Unlocked = !p.BornLocked
-		g.Veto = s.Vetoed
+		g.Veto = s.vetoed(now)
 		w := Want{Gate: g, Grant: grant, PollNow: now < s.hintUntil || !v.fresh && v.lastOurs}
 		if !o.Released {
 			w.Propose = s.propose(now)

@@ -158,4 +158,5 @@ type Orders struct {
 	Unfence     bool    // this node may be opened although its data is empty or behind (unfence --force)
 	Maintenance Instant // change nothing until then; zero: no maintenance
 	Released    bool    // undo everything and leave the node alone (release)
+	Handover    Handover
 }

@@ -55,8 +55,9 @@ func (h *history) later(p Policy, s State) {
 		s.Verdict.Want.Gate.Arm, s.Coordinator.Grant.Until, s.Coordinator.Grant.RenewedAt.Add(t.SuspectAfter),
 		s.HoldSince.Add(t.DownAfter / 2), s.Memory.PromotedAt.Add(promotionTerm), s.hintUntil,
 		s.Sentinels.EFrom.Add(t.Uncertified), s.Sentinels.E.Add(-t.Act),
+		s.StopSince.Add(t.DownAfter / 2), s.Coordinator.Orders.Handover.Until,
 	}
-	switch k := h.n(24); {
+	switch k := h.n(26); {
 	case k < 8: // no time passes
 	case k < 16:
 		steps := [...]time.Duration{1, 50 * time.Millisecond, 99 * time.Millisecond, 400 * time.Millisecond, 625 * time.Millisecond, time.Second, 2500 * time.Millisecond, 41 * time.Second}
@@ -172,7 +173,7 @@ func (h *history) editCoordinator(p Policy) {
 	c, g := &h.c, &h.c.Grant
 	t := p.Timing(h.f.DownAfter)
 	stale := false
-	switch h.n(12) {
+	switch h.n(14) {
 	case 0:
 		c.Membership = [...]Membership{Member, Member, Stranger, MembershipUnknown}[h.n(4)]
 	case 1, 2:
@@ -194,6 +195,11 @@ func (h *history) editCoordinator(p Policy) {
 		c.Orders.Maintenance = h.now.Add([...]time.Duration{-1, -1, -1, 5 * time.Second}[h.n(4)])
 	case 10:
 		c.Orders.Released = h.n(32) == 31
+	case 12:
+		c.Orders.Handover = Handover{}
+	case 13:
+		c.Orders.Handover = Handover{ID: "h", From: h.f.Self, To: h.address(), Stop: h.yes(), Forced: h.yes(),
+			Until: h.now.Add([...]time.Duration{-1, time.Second, 5 * time.Second, 30 * time.Second}[h.n(4)])}
 	case 11:
 		stale = true // the orders' local copy: the rest is as old as it was
 	}

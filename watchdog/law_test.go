@@ -55,7 +55,7 @@ func (l *law) hold(t *testing.T, p Policy, was State, now Instant, e Event, s St
 	for _, broken := range []string{
 		l.promoted(s, now), l.stretch(s, f, now), outlived(p, was.Memory.Granted, s, f, now),
 		access(p, s), arm(p, s, f, now), refusal(s, f, now), quiet(s, now),
-		opened(s, f), followed(s), grant(s, f, now), proposal(s),
+		opened(s, f), followed(s), grant(s, f, now), proposal(s), planned(p, was, now, e, s),
 	} {
 		if broken != "" {
 			t.Fatalf("after %T: %s\nverdict %s\nstate %+v", e, broken, show(s.Verdict, now), s)
@@ -141,13 +141,14 @@ func (l *law) stretch(s State, f facts, now Instant) string {
 // access is I1's first half: which rows may want what.
 func access(p Policy, s State) string {
 	v, in := s.Verdict, false
+	byOrder := v.Reason == "handover" && (v.Row == RowHint || v.Row == RowUncertified)
 	switch v.Want.Gate.Access {
 	case Serve:
 		in = v.Row == RowServe || v.Row == RowCertified || v.Row == RowUncertified && p.SentinelsLost == SentinelsLostServe
 	case Hold:
-		in = v.Row == RowHint || v.Row == RowIsolated || v.Row == RowClaim || v.Row == RowUncertified && p.SentinelsLost == SentinelsLostRefuse
+		in = v.Row == RowHint || v.Row == RowIsolated || v.Row == RowClaim || v.Row == RowUncertified && p.SentinelsLost == SentinelsLostRefuse || byOrder
 	case Lock:
-		in = v.Row == RowFenced || v.Row == RowPromoted || v.Row == RowClaim
+		in = v.Row == RowFenced || v.Row == RowPromoted || v.Row == RowClaim || byOrder
 	case Follow:
 		in = v.Row == RowReplica || v.Row == RowSilentReplica || v.Row == RowFenced
 	case Leave:
@@ -169,7 +170,7 @@ func arm(p Policy, s State, f facts, now Instant) string {
 	switch {
 	case row == RowStart && g.Access == Leave:
 		return ""
-	case g.Access != Serve && g.Access != Hold && row != RowClaim:
+	case g.Access != Serve && g.Access != Hold && row != RowClaim && s.Verdict.Reason != "handover":
 		if g.Arm != 0 {
 			return "an armed fence is wanted where nobody is served"
 		}
@@ -307,6 +308,37 @@ func proposal(s State) string {
 		return fmt.Sprintf("proposes %v, older than the known %v", w.Term, known.Term)
 	case w.Term == known.Term && w.Master != known.Master:
 		return fmt.Sprintf("proposes another master at the known term %v", w.Term)
+	}
+	return ""
+}
+
+// planned is I7. The table without the order is asked what it would have said.
+func planned(p Policy, was State, now Instant, e Event, s State) string {
+	h, v := s.Coordinator.Orders.Handover, s.Verdict
+	bare := was.fold(p, now, e)
+	bare.StopSince, bare.Coordinator.Orders.Handover = 0, Handover{}
+	plain := decide(p, bare, now)
+	free := map[Access]int{Serve: 3, Hold: 2, Lock: 1}
+	stops := h.Stop && h.stands(now) && h.From != "" && h.From == s.Memory.Self && s.Redis.Role == Master
+	changed := v.Want.Gate
+	changed.Access, changed.Beneath, changed.Veto = plain.Want.Gate.Access, false, plain.Want.Gate.Veto
+	switch {
+	case free[v.Want.Gate.Access] > free[plain.Want.Gate.Access]:
+		return fmt.Sprintf("I7: a handover makes %v of %v", v.Want.Gate.Access, plain.Want.Gate.Access)
+	case v.Want.Gate.Access != plain.Want.Gate.Access && v.Reason != "handover":
+		return fmt.Sprintf("I7: a handover changes %v to %v and does not say so", plain.Want.Gate.Access, v.Want.Gate.Access)
+	case changed != plain.Want.Gate || v.Want.Grant != plain.Want.Grant || v.Want.Propose != plain.Want.Propose:
+		return "I7: a handover changes more than what writers may"
+	case stops && v.Want.Gate.Access == Serve:
+		return "I7: serves although a handover stops the writers"
+	case v.Want.Gate.Access == Hold && v.Want.Gate.Beneath != s.stopped(now):
+		return "I7: the lock is beneath a hold if and only if a handover stops the writers"
+	case v.Reason == "handover" && !s.stopped(now):
+		return "I7: stopped by no order"
+	case h.stands(now) && s.Memory.Self != "" && s.Memory.Self != h.To && !v.Want.Gate.Veto:
+		return "I7: another than the one chosen could be promoted"
+	case !h.stands(now) && v.Want.Gate.Veto != s.Vetoed, h.stands(now) && s.Memory.Self != "" && s.Memory.Self == h.To && v.Want.Gate.Veto != (s.Vetoed && !h.Forced):
+		return "I7: the veto is not the preflight's"
 	}
 	return ""
 }

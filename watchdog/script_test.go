@@ -299,6 +299,7 @@ func show(v Verdict, now Instant) string {
 	if g.Access == Refuse {
 		at("stop", g.StopBy)
 	}
+	add(g.Beneath, "beneath")
 	add(g.Veto, "veto")
 	add(g.Unlocked, "unlocked")
 	add(g.Release, "release")

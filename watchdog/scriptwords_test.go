@@ -238,6 +238,8 @@ func (s *script) setCoordinator(k, v string) error {
 		c.Orders.Unfence = yes(v)
 	case "released":
 		c.Orders.Released = yes(v)
+	case "handover":
+		return s.setHandover(v)
 	case "maintenance":
 		var d time.Duration
 		err := setDuration(&d, v)
@@ -277,4 +279,28 @@ func setAnnouncement(a *Announcement, k, v string) error {
 		return noSuch()
 	}
 	return nil
+}
+
+// setHandover reads "A>B:5s", the order for a failover from A to B that stands
+// for so long; "A>B:5s:stop" and "A>B:5s:forced" add to it. "-" takes it back.
+func (s *script) setHandover(v string) error {
+	h := &s.coord.Orders.Handover
+	*h = Handover{}
+	if v == "-" {
+		return nil
+	}
+	words := strings.Split(v, ":")
+	if len(words) < 2 {
+		return fmt.Errorf("no time")
+	}
+	from, to, _ := strings.Cut(words[0], ">")
+	h.ID, h.From, h.To = "h1", Address(from), Address(to)
+	for _, word := range words[2:] {
+		h.Stop = h.Stop || word == "stop"
+		h.Forced = h.Forced || word == "forced"
+	}
+	var d time.Duration
+	err := setDuration(&d, words[1])
+	h.Until = s.now.Add(d)
+	return err
 }

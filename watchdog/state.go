@@ -26,6 +26,8 @@ type Memory struct {
 	OpenedLate string  // run id of the Redis that the way out of the unfence rule opened; empty: none
 	OpenedAt   Instant // when that was seen
 
+	StopUntil Instant // until when a handover stops the writers; zero: none does
+
 	Deadline Instant // when the armed fence was last wanted to fire; zero: none (an orderly stop took it down)
 }
 
@@ -57,6 +59,7 @@ type State struct {
 	HoldSince   Instant // since when, in one stretch, the verdict is to hold the writers; zero: it is not
 	RefuseSince Instant // since when, in one stretch, the verdict is to refuse; zero: it is not
 	ClaimSince  Instant // since when, in one stretch, row 13 holds; zero: it does not
+	StopSince   Instant // since when, in one stretch, a handover stops the writers; zero: it does not
 	AgreedSince Instant // since when the record and the majority name the same; zero: they do not
 	StrayedAt   Instant // when our replica was first seen to follow whom it follows now
 	OddSince    Instant // since when, unchanged, the majority says otherwise than the newest agreement at no higher epoch; zero: it does not
@@ -88,7 +91,7 @@ func Next(p Policy, s State, now Instant, events ...Event) State {
 	for _, e := range events {
 		s = s.fold(p, now, e)
 	}
-	s.Verdict = decide(p, s, now)
+	s.Verdict = s.handOver(p, now, decide(p, s, now))
 	return s.remember(now)
 }
 
@@ -287,6 +290,13 @@ func (s State) remember(now Instant) State {
 	} else {
 		s.HoldSince = 0
 	}
+	if v.Reason == "handover" || v.Want.Gate.Beneath {
+		if s.StopSince == 0 {
+			s.StopSince = now
+		}
+	} else {
+		s.StopSince = 0
+	}
 	if v.Want.Gate.Access == Refuse {
 		if s.RefuseSince == 0 {
 			s.RefuseSince = now
@@ -313,6 +323,12 @@ func (s State) remember(now Instant) State {
 	if v.Row == RowDeposed || v.Want.Grant == GrantGiveUp {
 		m.Granted = ""
 		s.grantKept = false
+	}
+	if s.Coordinator.RoundAt != 0 { // what an earlier life was ordered stands until etcd is heard
+		m.StopUntil = 0
+		if h := s.Coordinator.Orders.Handover; s.StopSince != 0 && h.stands(now) {
+			m.StopUntil = h.Until
+		}
 	}
 	m.Deadline = v.Want.Gate.Arm
 	return s

@@ -44,6 +44,9 @@ type Gate struct {
 	// that nothing listens for is never killed.
 	StopBy Instant
 
+	// Beneath: with Hold, the lock is set too, beneath the pause: no writer gets
+	// through when the pause ends, whoever ends it.
+	Beneath bool
 	// Veto: replica-priority 0 on a replica, kept.
 	Veto bool
 	// Unlocked: with Follow, the option born_locked is off: no lock stands on
