@@ -21,6 +21,7 @@ type Word struct {
 	Tilt      bool
 	Down      []watchdog.Address // the Redis it holds s_down
 	Failover  bool               // it shows a failover not past wait_promotion
+	Replicas  []ReplicaWord      // it lists, as of its last answer that told them
 	Quorum    int
 	DownAfter time.Duration
 	SentAt    watchdog.Instant // of its last answer; zero: never
@@ -28,6 +29,13 @@ type Word struct {
 
 	// Counted since the conversation began.
 	Polls, Failures, Garbage, Subscriptions uint64
+}
+
+// ReplicaWord is a replica as one Sentinel shows it.
+type ReplicaWord struct {
+	Address  watchdog.Address
+	Priority int  // 0: it does not promote it; -1: not told
+	Down     bool // it holds it s_down, or has no connection to it
 }
 
 // View is a copy of everything heard, at one instant.
@@ -82,6 +90,7 @@ func (w *Watcher) View() View {
 			if r.Has(FlagSDown) {
 				word.Down = append(word.Down, r.Address)
 			}
+			word.Replicas = append(word.Replicas, ReplicaWord{r.Address, r.Priority, r.Has(FlagSDown) || r.Has(FlagDisconnected)})
 		}
 		if n := w.notes[m.Key]; n != nil {
 			word.Error, word.Polls, word.Failures = n.err, n.polls, n.failures

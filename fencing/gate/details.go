@@ -33,6 +33,7 @@ type Details struct {
 	Executable   string           // likewise
 	StartedAt    watchdog.Instant // of Redis, by its uptime_in_seconds; zero: not known
 
+	Priority          string  // replica-priority as it is; empty: not read yet
 	LagSeconds        float64 // replica: master_last_io_seconds_ago; -1: unknown
 	MasterOffset      int64   // master_repl_offset
 	ReplicaOffset     int64   // slave_repl_offset; replica only

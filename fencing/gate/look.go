@@ -247,6 +247,9 @@ func (g *Gate) fold(l *look, seen *watchdog.Redis) {
 		seen.Offset = offset
 	}
 	master := len(l.role.elems) >= 3 && l.role.elems[0].text == "master"
+	if e := l.role.elems; len(e) >= 5 && e[0].text == "slave" && e[4].num > 0 { // -1 while it has no link
+		seen.Offset = e[4].num
+	}
 	if master {
 		seen.Offset = l.role.elems[1].num
 	}
@@ -256,6 +259,7 @@ func (g *Gate) fold(l *look, seen *watchdog.Redis) {
 	}
 	g.mu.Lock()
 	g.details.fill(l.replies, l.call.sentAt)
+	g.details.Priority = w.cur.prio
 	if master {
 		g.details.LagSeconds, g.details.ReplicaOffset, g.details.ReadAt = -1, 0, l.call.sentAt
 		g.details.MasterOffset, g.details.ConnectedReplicas = seen.Offset, len(l.role.elems[2].elems)

@@ -133,7 +133,7 @@ func aim(w watchdog.Gate, seen watchdog.Redis, cur settings, o Originals, rejoin
 		case watchdog.Serve:
 			lock(false)
 		case watchdog.Hold:
-			if !pauseWrite {
+			if !pauseWrite || w.Beneath {
 				lock(true)
 			}
 		}

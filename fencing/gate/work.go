@@ -168,8 +168,10 @@ func (g *Gate) act(ctx context.Context, want watchdog.Gate) (acted bool, err err
 	if want.Access == watchdog.Refuse {
 		return false, nil // the fencer's; what stands armed stands
 	}
-	if acted, err := g.unhold(ctx, want); acted || err != nil {
-		return acted, err
+	if !g.lockFirst(want) {
+		if acted, err := g.unhold(ctx, want); acted || err != nil {
+			return acted, err
+		}
 	}
 	if acted, err := g.disarmUnwanted(ctx, want); acted || err != nil {
 		return acted, err
@@ -181,6 +183,16 @@ func (g *Gate) act(ctx context.Context, want watchdog.Gate) (acted bool, err err
 		return g.follow(ctx, want)
 	}
 	return g.settle(ctx, want)
+}
+
+// lockFirst says whether the lock is to be set, or taken off, while the writers
+// still wait: one that goes on must meet what is wanted, not what was.
+func (g *Gate) lockFirst(want watchdog.Gate) bool {
+	w := &g.worker
+	if w.heldAt == 0 || want.Access != watchdog.Lock && want.Access != watchdog.Serve || !w.cur.known() || !w.originals.Known {
+		return false
+	}
+	return aim(want, w.seen, w.cur, w.originals, w.rejoin, g.capabilities().PauseWrite).lock != w.cur.lock
 }
 
 // unhold takes our pause back as soon as it is no longer wanted.

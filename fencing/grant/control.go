@@ -41,6 +41,7 @@ type Group struct {
 	Last        LastHolding       `json:"last"`
 	Control     Control           `json:"control"`
 	Maintenance Maintenance       `json:"maintenance"`
+	Handover    HandoverRecord    `json:"handover"`
 	Nodes       map[string]string `json:"nodes"` // address → its report, JSON as it stands
 	Problems    []string          `json:"problems"`
 }
@@ -86,6 +87,7 @@ func (s *Store) Read(ctx context.Context, group string) (Group, error) {
 	note(fill(&g.Last, k.keys.last, snap.last, nil))
 	note(fill(&g.Control, k.keys.control, snap.control, nil))
 	note(fill(&g.Maintenance, k.keys.maintenance, snap.maintenance, nil))
+	note(fill(&g.Handover, k.keys.handover, snap.handover, nil))
 	for _, kv := range resp.Responses[0].GetResponseRange().GetKvs() {
 		g.Nodes[strings.TrimPrefix(string(kv.Key), k.keys.nodes)] = string(kv.Value)
 	}

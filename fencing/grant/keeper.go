@@ -154,15 +154,17 @@ type Keeper struct {
 	holding   decoded[Holding]
 	last      decoded[LastHolding]
 
-	member     atomic.Bool // as fact.Membership says, for the goroutines beside
-	identities *newest[Identity]
-	reports    *newest[[]byte]
-	surveys    *newest[[]byte]
-	lastAsk    atomic.Value  // string: the request told last
-	ofGroup    atomic.Value  // string: the group's id
-	hurry      chan struct{} // holds one: Flush waits
-	history    *historian
-	faults     faultBoard
+	member      atomic.Bool // as fact.Membership says, for the goroutines beside
+	identities  *newest[Identity]
+	reports     *newest[[]byte]
+	surveys     *newest[[]byte]
+	lastAsk     atomic.Value  // string: the request told last
+	ofGroup     atomic.Value  // string: the group's id
+	hurry       chan struct{} // holds one: Flush waits
+	answers     *newest[HandoverAnswer]
+	answerUnder atomic.Int64 // the lease of the handover that stands; zero: none does
+	history     *historian
+	faults      faultBoard
 }
 
 // Keeper makes the keeper of one local Redis. It does nothing before Run.
@@ -199,6 +201,7 @@ func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
 		reports:    newNewest[[]byte](),
 		surveys:    newNewest[[]byte](),
 		hurry:      make(chan struct{}, 1),
+		answers:    newNewest[HandoverAnswer](),
 		history:    newHistorian(),
 	}
 	k.identities.set(k.id)
@@ -244,6 +247,7 @@ func (k *Keeper) Run(ctx context.Context, report func(watchdog.Coordinator)) err
 	beside.Go(func() { k.publishSurveys(ctx) })
 	beside.Go(func() { k.writeHistory(ctx) })
 	beside.Go(func() { k.watch(ctx) })
+	beside.Go(func() { k.answerHandovers(ctx) })
 
 	preferred := k.store.preferred.Load()
 	for wait := time.Duration(0); ; {

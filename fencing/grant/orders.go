@@ -18,6 +18,9 @@ type orderCache struct {
 	modified int64            // of the control record it was read from
 	lease    clientv3.LeaseID // of the maintenance
 	until    watchdog.Instant // its end
+
+	handover      watchdog.Handover
+	handoverLease clientv3.LeaseID // its
 }
 
 // self is our address, or what it was when last known: a node fenced by hand
@@ -53,6 +56,7 @@ func (k *Keeper) ordersIn(ctx context.Context, s snapshot, w Want, limit time.Du
 		Unfence:     known && s.unfence.exists(),
 		Released:    known && released,
 		Maintenance: k.maintenance(ctx, s, limit),
+		Handover:    k.handover(ctx, s, limit),
 	}
 }
 

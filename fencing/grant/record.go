@@ -21,8 +21,8 @@ const mostNodes = 64
 
 // keys are the keys of one group.
 type keys struct {
-	group, master, grant, last, control, maintenance, confirm, asks string
-	unfence, nodes, history, reports                                string // these end in a slash
+	group, master, grant, last, control, maintenance, handover, confirm, asks string
+	unfence, nodes, history, reports, answers                                 string // these end in a slash
 }
 
 func keysOf(prefix, group string) keys {
@@ -36,6 +36,8 @@ func keysOf(prefix, group string) keys {
 		unfence:     prefix + "unfence/" + group + "/",
 		nodes:       prefix + "nodes/" + group + "/",
 		history:     prefix + "history/" + group + "/",
+		handover:    prefix + "handover/" + group,
+		answers:     prefix + "handover-answers/" + group + "/",
 		confirm:     prefix + "confirm/" + group,
 		asks:        prefix + "asks/" + group,
 		reports:     prefix + "reports/" + group + "/",

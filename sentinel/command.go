@@ -1,0 +1,49 @@
+package sentinel
+
+// One command to one Sentinel, for an operator.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// ErrNotSent is a command that the Sentinel cannot have heard.
+var ErrNotSent = errors.New("not sent")
+
+// RefusedError is a Sentinel's own word against a command: nothing was done.
+type RefusedError struct{ Text string }
+
+func (e *RefusedError) Error() string { return e.Text }
+
+// Command has one Sentinel do something, on a connection of its own. Errors:
+// ErrNotSent, a *RefusedError, or another, after which it may have been done or
+// not. It takes at most two seconds.
+func (w *Watcher) Command(ctx context.Context, address string, words ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	conn, err := w.cfg.Dial(ctx, "tcp", address)
+	if err == nil && w.cfg.TLS != nil {
+		conn, err = secure(ctx, conn, w.cfg.TLS, address)
+	}
+	if err != nil {
+		return fmt.Errorf("connect to sentinel %s: %w: %w", address, ErrNotSent, err)
+	}
+	defer conn.Close()
+	r := &replies{src: conn}
+	if err := authenticate(conn, r, &w.cfg); err != nil {
+		return fmt.Errorf("sentinel %s: %w: %w", address, ErrNotSent, err)
+	}
+	if err := send(conn, connectTimeout, command(nil, words...)); err != nil {
+		return fmt.Errorf("sentinel %s: %w", address, err)
+	}
+	r.reset()
+	at, err := r.next()
+	if err != nil {
+		return fmt.Errorf("sentinel %s: read answer: %w", address, err)
+	}
+	if v := r.vals[at]; v.kind == '-' {
+		return fmt.Errorf("sentinel %s: %w", address, &RefusedError{string(r.text(v))})
+	}
+	return nil
+}
