@@ -45,6 +45,7 @@ type node struct {
 	store       *grant.Store
 	announced   watchdog.Address // as configured
 	unit        string
+	lastReplica string           // the policy when every replica is vetoed
 	fencedAt    watchdog.Instant // of the last fence counted; publish's own
 	reborn      chan struct{}    // holds one: Redis has another run id
 
@@ -57,6 +58,9 @@ type node struct {
 	shut        string               // the file that keeps a killed Redis down; empty: none does
 	since       map[string]time.Time // since when each fault stands, by its id
 	left        bool                 // the farewell is said: nothing else is reported
+	verdict     vetoRecord           // the standing veto
+	polls       time.Duration        // how often the gate looks when all is calm; zero: not told yet
+	handover    watchdog.Handover    // the order that was last heard
 }
 
 func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pace *pacer, adopted map[string][]*os.File, log hclog.Logger) (*node, error) {
@@ -64,7 +68,7 @@ func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pac
 		group: g.Name, name: n.Name, log: log, watcher: w, pace: pace, store: d.etcd,
 		metrics: d.counts.Node(g.Name, n.Name), announced: watchdog.Address(n.Announced),
 		records: records{dir: d.cfg.StateDir, group: g.Name, node: n.Name},
-		unit:    n.Unit, reborn: make(chan struct{}, 1),
+		unit:    n.Unit, lastReplica: g.Preflight.LastReplica, reborn: make(chan struct{}, 1),
 		orders: &localOrders{stateDir: d.cfg.StateDir, group: g.Name, node: n.Name, log: log},
 	}
 	var err error
@@ -94,6 +98,7 @@ func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pac
 		Gate: x.gate, Grant: x, Sentinels: x,
 		Remember: x.recorder.Remember, OnStep: x.onStep, OnTurn: x.onTurn, Log: log,
 	})
+	x.loadVeto()
 	return x, nil
 }
 
@@ -129,6 +134,7 @@ func (x *node) parts(add func(string, func(context.Context) error)) {
 
 func (x *node) seeRedis(r watchdog.Redis) {
 	x.agent.Post(r)
+	x.answerHandover(r)
 }
 
 func (x *node) hearSentinels(s watchdog.Sentinels) {
@@ -155,6 +161,7 @@ func (x *node) seeCoordinator(c watchdog.Coordinator) {
 	}
 	x.countAgreement(before, c.Agreement, majority)
 	x.mergeOrders()
+	x.followHandover(c.Orders.Handover)
 	x.tellKeeper()
 }
 
@@ -207,7 +214,10 @@ func (x *node) PollNow() { x.watcher.PollNow() }
 // Pace sets how often they are asked, and our Redis beside them.
 func (x *node) Pace(poll time.Duration) {
 	x.pace.pace(x.name, poll)
-	x.gate.SetPollEvery(poll)
+	x.mu.Lock()
+	x.polls = poll
+	x.mu.Unlock()
+	x.followHandover(x.ordered())
 }
 
 // Identify tells how the Sentinels may know our Redis.

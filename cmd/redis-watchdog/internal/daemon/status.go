@@ -10,9 +10,11 @@ import (
 // status is the node's snapshot with what only the adapters know.
 func (x *node) status() agent.Status {
 	d := x.gate.Details()
-	return x.agent.Status(agent.Extras{
+	s := x.agent.Status(agent.Extras{
 		Sentinels: x.sentinels(), Faults: x.faults(), Lag: d.LagSeconds,
 	})
+	x.showVeto(&s)
+	return s
 }
 
 func (x *node) sentinels() []agent.SentinelStatus {

@@ -1,0 +1,70 @@
+package preflight
+
+// The standing verdict on one replica, from survey to survey.
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Veto is why a replica must not be promoted. The zero Veto is no veto.
+type Veto struct {
+	Reasons []Finding `json:"reasons"` // the checks that failed, as they were last seen to
+}
+
+// Stands says whether there is a reason.
+func (v Veto) Stands() bool { return len(v.Reasons) > 0 }
+
+// Checks are the ids of the reasons, sorted.
+func (v Veto) Checks() []string {
+	ids := make([]string, 0, len(v.Reasons))
+	for _, f := range v.Reasons {
+		ids = append(ids, f.Check)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// Next is the verdict after a survey whose checks found own (see Own). A check
+// that failed is a reason until it is seen to pass: what could not be found out
+// neither vetoes nor takes a veto back, and neither does a check that was not
+// made.
+func (v Veto) Next(own []Finding) Veto {
+	var next Veto
+	decided := map[string]bool{}
+	for _, f := range own {
+		if f.Severity != Blocks || f.Outcome == Unknown {
+			continue
+		}
+		decided[f.Check] = true
+		if f.Outcome == Failed {
+			next.Reasons = append(next.Reasons, f)
+		}
+	}
+	for _, f := range v.Reasons {
+		if !decided[f.Check] {
+			next.Reasons = append(next.Reasons, f)
+		}
+	}
+	slices.SortStableFunc(next.Reasons, func(a, b Finding) int { return cmp.Compare(a.Check, b.Check) })
+	return next
+}
+
+// Last says whether own is the one to leave to Sentinel when every replica of
+// the group is vetoed (last_replica: allow): the one with the fewest reasons,
+// the lowest address among equals. Reasons are the check ids of every replica
+// that could be promoted, own among them, as each publishes them before this
+// rule: all watchdogs choose the same one, and choosing changes nothing it rests
+// on.
+func Last(own string, reasons map[string][]string) bool {
+	best := ""
+	for address, checks := range reasons {
+		switch n := len(checks); {
+		case n == 0:
+			return false
+		case best == "" || n < len(reasons[best]) || n == len(reasons[best]) && address < best:
+			best = address
+		}
+	}
+	return own != "" && best == own
+}
