@@ -26,12 +26,13 @@ import (
 
 // stage is a watchdog and an etcd as the command line sees them.
 type stage struct {
-	mu     sync.Mutex
-	nodes  []agent.Status
-	group  grant.Group
-	away   error // of etcd
-	events []string
-	onSend func(*stage) // what the watchdog does about an order; mu is held
+	coordinator // nil: what no test of this file asks for
+	mu          sync.Mutex
+	nodes       []agent.Status
+	group       grant.Group
+	away        error // of etcd
+	events      []string
+	onSend      func(*stage) // what the watchdog does about an order; mu is held
 
 	history []string
 	lost    int // so many compare-and-swaps are lost first

@@ -3,11 +3,13 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/terminal"
+	"github.com/redis-watchdog/redis-watchdog/preflight"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
@@ -69,6 +71,10 @@ func (a *app) printHistory(records []string, asJSON bool) error {
 	}
 	rows := [][]terminal.Cell{heading("TIME", "NODE", "FROM", "TO", "ROW", "REASON", "GRANT", "MASTER", "TERM", "SENTINELS", "ETCD AGE")}
 	for _, record := range records {
+		if row, ok := otherRow(record); ok {
+			rows = append(rows, row)
+			continue
+		}
 		var s agent.Step
 		if err := json.Unmarshal([]byte(record), &s); err != nil {
 			rows = append(rows, []terminal.Cell{{Text: "-"}, {Text: "not understood: " + record}})
@@ -86,4 +92,46 @@ func (a *app) printHistory(records []string, asJSON bool) error {
 	}
 	p.Table("", rows)
 	return nil
+}
+
+// otherRow is the line of a record that is no step of a decision: a planned
+// failover, or a veto that changed.
+func otherRow(record string) ([]terminal.Cell, bool) {
+	var f failoverOutput
+	if json.Unmarshal([]byte(record), &f) != nil {
+		return nil, false
+	}
+	if f.Kind == "veto" {
+		return vetoRow(record)
+	}
+	if f.Kind != "failover" {
+		return nil, false
+	}
+	text := fmt.Sprintf("planned failover by %s: %s", f.By, f.Outcome)
+	if len(f.Forced) > 0 {
+		text += fmt.Sprintf(", forced %s (%s)", strings.Join(f.Forced, ","), f.Reason)
+	}
+	return []terminal.Cell{{Text: f.Time.Local().Format(time.DateTime + ".000")}, {Text: "-"}, {Text: f.From}, {Text: f.To}, {Text: "-"}, {Text: text}}, true
+}
+
+func vetoRow(record string) ([]terminal.Cell, bool) {
+	var v struct {
+		Time    time.Time           `json:"time"`
+		Self    string              `json:"address"`
+		Veto    bool                `json:"veto"`
+		Reasons []preflight.Finding `json:"reasons"`
+	}
+	if json.Unmarshal([]byte(record), &v) != nil {
+		return nil, false
+	}
+	text := "veto lifted"
+	if v.Veto {
+		text = "veto:"
+	} else if len(v.Reasons) > 0 {
+		text = "left to Sentinel all the same:"
+	}
+	for _, f := range v.Reasons {
+		text += " " + f.Check + ": " + f.Reason
+	}
+	return []terminal.Cell{{Text: v.Time.Local().Format(time.DateTime + ".000")}, {Text: v.Self}, {Text: "-"}, {Text: "-"}, {Text: "-"}, {Text: text}}, true
 }

@@ -87,7 +87,7 @@ func printGroup(p *terminal.Printer, g report.Group) {
 			rows = append(rows, []terminal.Cell{{Text: n.Address}, {Text: n.Role}, {Text: n.Phase, Colour: phaseColour(n.Phase)}, guardedCell(n),
 				{Text: seconds(n.CoordinatorAge, n.CoordinatorAge >= 0)},
 				{Text: fmt.Sprintf("%d/%d agree", n.SentinelsAgreeing, n.SentinelsKnown)},
-				{Text: fmt.Sprintf("%s (row %d)", orDash(n.Reason), n.Row)}})
+				{Text: fmt.Sprintf("%s (row %d)%s", orDash(n.Reason), n.Row, kept(n))}})
 		}
 		p.Table("  ", rows)
 	}
@@ -172,10 +172,17 @@ func since(t time.Time) string {
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
-// kept is what maintenance keeps from being done.
+// kept is what maintenance keeps from being done, and a veto from being promoted.
 func kept(n agent.Status) string {
-	if n.Would == "" {
-		return ""
+	text := ""
+	switch {
+	case n.Veto && n.VetoStanding:
+		text = ", veto stands"
+	case n.Veto && n.Role == "replica":
+		text = ", veto not shown by every Sentinel yet"
 	}
-	return ", would " + n.Would
+	if n.Would != "" {
+		text += ", would " + n.Would
+	}
+	return text
 }
