@@ -73,8 +73,8 @@ type Result struct {
 }
 
 const (
-	prepareLasts = 30 * time.Second        // of the order, while nobody is stopped
-	prepareTime  = 20 * time.Second        // for every replica to be vetoed, and every Sentinel to be calm
+	prepareLasts = 16 * time.Second        // of the order, while nobody is stopped
+	prepareTime  = 14 * time.Second        // for every replica to be vetoed, and every Sentinel to be calm
 	infoAge      = 1200 * time.Millisecond // Sentinel chooses by an INFO that is at most 1 s old and was asked a tick before
 	followTime   = 15 * time.Second        // from Sentinel's OK until the grant has moved
 	abortedAfter = 2500 * time.Millisecond // a failover that shows nothing by then has been given up

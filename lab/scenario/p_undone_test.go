@@ -1,0 +1,106 @@
+package scenario
+
+// Case p, continued: a planned failover that cannot go through, or whose command
+// is killed, undoes itself, and no acknowledged write is lost.
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
+	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/watched"
+)
+
+// ordering starts the command and waits until its order in etcd is as asked.
+func ordering(t *testing.T, w *watched.World, force []string, to *lab.Redis, stop bool) *lab.Process {
+	t.Helper()
+	d := w.Dogs[1]
+	binary, err := watched.Binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := d.Host.Run(lab.Command{Name: "failover", Path: binary, Args: []string{
+		"failover", w.Group.Name, "--to", to.Address, "--yes", "-o", "json", "--config", d.ConfigFile,
+		"--force", strings.Join(force, ","), "--reason", "a lab is no production host"}})
+	var h grant.HandoverRecord
+	for end := time.Now().Add(30 * time.Second); h.ID == "" || h.Stop != stop; {
+		if !p.Running() || time.Now().After(end) {
+			t.Fatalf("the order did not come: %+v; %s", h, p.Text())
+		}
+		w.Pause(2 * time.Millisecond)
+		h = w.Record().Handover
+	}
+	return p
+}
+
+func TestPlannedFailoverUndoesItself(t *testing.T) {
+	t.Parallel()
+	w := watched.Start(t, watched.Options{})
+	old := w.WaitServing()
+	to := w.Group.Redis[2]
+	clients := w.Crowd()
+
+	// An operator's own 0 is never touched, and said.
+	to.Do("CONFIG", "SET", "replica-priority", "0")
+	args := []string{"failover", w.Group.Name, "--to", to.Address, "--yes", "-o", "json"}
+	out, code := commanded(t, w.Dogs[1], args...)
+	force := out.Blocked
+	out, code = commanded(t, w.Dogs[1], append(args, "--force", strings.Join(force, ","), "--reason", "a lab")...)
+	if code != 1 || out.Outcome != "undone" || !strings.Contains(out.Text, "priority") {
+		t.Errorf("a candidate with the operator's priority 0: ended with %d: %+v", code, out)
+	}
+	if err := configIs(to, "replica-priority", "0"); err != nil {
+		t.Error(err)
+	}
+	to.Do("CONFIG", "SET", "replica-priority", "100")
+	w.Pause(11 * time.Second) // until every Sentinel has asked
+
+	// Killed while the candidates are chosen: nobody notices, the order ends.
+	began := w.Mark("to be killed while candidates are chosen")
+	ordering(t, w, force, to, false).Kill()
+	w.Eventually("the order has ended by itself", 40*time.Second, func() error {
+		if h := w.Record().Handover; h.ID != "" {
+			return fmt.Errorf("it stands: %+v", h)
+		}
+		return nil
+	})
+	clean(t, w)
+	if n := len(clients.Writes().Received(began, lab.Now()).Failed()); n != 0 {
+		t.Errorf("%d writes failed although nobody was stopped", n)
+	}
+	if w.WaitServing() != old {
+		t.Errorf("%s does not serve any more", old.Name)
+	}
+
+	// Killed with the writers stopped: it goes through or it does not, and ends.
+	w.Mark("to be killed with the writers stopped")
+	ordering(t, w, force, to, true).Kill()
+	clients.WaitOK(lab.Now())
+	clean(t, w)
+	serving := w.WaitServing()
+	w.Mark("%s serves", serving.Name)
+
+	// etcd is lost with the writers stopped: the same.
+	next := w.Group.Replicas(serving.Redis)[1]
+	p := ordering(t, w, force, next, true)
+	w.Mark("etcd killed with the writers stopped")
+	w.Etcd.Kill()
+	lost := lab.Now()
+	if code := p.Wait(); code != 1 && code != 2 {
+		t.Errorf("without etcd it ended with %d: %s", code, p.Text())
+	}
+	t.Logf("without etcd: %s", p.Text())
+	w.Pause(2 * time.Second)
+	w.Etcd.Restart()
+	clients.WaitOK(lost)
+	w.WaitGuarded()
+	w.Group.WaitReplicas()
+	writes, _ := clients.Stop()
+	if n := lab.Lost(writes, w.Group.Master()); len(n) != 0 {
+		t.Errorf("%d acknowledged writes lost, want 0", len(n))
+	}
+	t.Logf("writes: %s", writes)
+}
