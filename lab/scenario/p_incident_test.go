@@ -19,8 +19,8 @@ import (
 
 const incidentKeys = 31000
 
-// fill writes 30,000 keys that expire some day and 1,000 that do not: 37 MB.
-func fill(t *testing.T, w *watched.World, master *lab.Redis) {
+// populate writes 30,000 keys that expire some day and 1,000 that do not: 37 MB.
+func populate(t *testing.T, w *watched.World, master *lab.Redis) {
 	t.Helper()
 	master.Do("EVAL", "for i=1,31000 do if i<=1000 then redis.call('SET','p:'..i,string.rep('x',1000)) else redis.call('SET','t:'..i,string.rep('x',1000),'EX',36000) end end return 1", "0")
 	w.Eventually("every Redis has every key", 30*time.Second, func() error {
@@ -61,7 +61,7 @@ func restartSmall(t *testing.T, r *lab.Redis) {
 func TestIncidentWithoutUs(t *testing.T) {
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Unguarded: true})
-	fill(t, w, w.Group.Redis[0])
+	populate(t, w, w.Group.Redis[0])
 	small := w.Group.Redis[2]
 	restartSmall(t, small)
 	w.Group.WaitReplicas()
@@ -89,7 +89,7 @@ func TestIncidentIsVetoedAndMended(t *testing.T) {
 		r.Do("CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", "volatile-lru")
 		r.Do("CONFIG", "REWRITE")
 	}
-	fill(t, w, master)
+	populate(t, w, master)
 	restartSmall(t, small)
 	s := w.Dogs[2].WaitFor("stands vetoed at every Sentinel", func(s agent.Status) bool {
 		return s.Veto && s.VetoStanding && slices.Contains(s.VetoReasons, "memory_limit_running")

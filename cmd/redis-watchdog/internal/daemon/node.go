@@ -98,6 +98,7 @@ func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pac
 		Gate: x.gate, Grant: x, Sentinels: x,
 		Remember: x.recorder.Remember, OnStep: x.onStep, OnTurn: x.onTurn, Log: log,
 	})
+	x.survey.onSurvey = x.judged
 	x.loadVeto()
 	return x, nil
 }
