@@ -19,7 +19,7 @@ import (
 func ordering(t *testing.T, w *watched.World, force []string, to *lab.Redis, stop bool) *lab.Process {
 	t.Helper()
 	for range 5 {
-		if p := order(t, w, force, to, stop); p != nil {
+		if p := orderOnce(t, w, force, to, stop); p != nil {
 			return p
 		}
 		w.Pause(2 * time.Second)
@@ -28,7 +28,7 @@ func ordering(t *testing.T, w *watched.World, force []string, to *lab.Redis, sto
 	return nil
 }
 
-func order(t *testing.T, w *watched.World, force []string, to *lab.Redis, stop bool) *lab.Process {
+func orderOnce(t *testing.T, w *watched.World, force []string, to *lab.Redis, stop bool) *lab.Process {
 	t.Helper()
 	d := w.Dogs[1]
 	binary, err := watched.Binary()
