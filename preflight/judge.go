@@ -141,7 +141,7 @@ func (c check) ask(s subject) Finding {
 	if len(s.missing) > 0 {
 		m := s.missing[0]
 		f.Outcome, f.Fixes, f.Remedy = Unknown, nil, m.remedy
-		f.Reason = fmt.Sprintf("%s: could not find out: %s: %s", strings.ToLower(c.Title[:1])+c.Title[1:], m.what, m.why)
+		f.Reason = fmt.Sprintf("%s could not be found out: %s", m.what, m.why)
 	}
 	if f.Outcome == Passed {
 		f.Remedy, f.Fixes = "", nil

@@ -57,7 +57,7 @@ func TestBinaryExitCodes(t *testing.T) {
 		{"version as json", []string{"version", "-o", "json"}, 0, []string{`"version": "9.8.7"`}},
 		{"help", []string{"--help"}, 0, []string{"Exit codes"}},
 		{"nothing", nil, 64, []string{"no command given"}},
-		{"unknown command", []string{"prefight", "m1"}, 64, []string{`unknown command "preflight"`}},
+		{"unknown command", []string{"prefight", "m1"}, 64, []string{`unknown command "prefight"`}},
 		{"unknown flag", []string{"status", "--colour"}, 64, []string{"unknown flag"}},
 		{"missing group", []string{"fence"}, 64, []string{"accepts 1 arg"}},
 		{"bad output", []string{"check-config", "-o", "xml", "-c", good}, 64, []string{"neither text nor json"}},

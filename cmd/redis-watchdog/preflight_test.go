@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/terminal"
+	"github.com/redis-watchdog/redis-watchdog/preflight"
+)
+
+// fewFacts is a group of which little is known, but the limits and the data.
+func fewFacts(limit string) preflight.Facts {
+	f := preflight.Facts{Group: "m1", Master: "10.0.0.1:6379"}
+	for _, address := range []string{"10.0.0.1:6379", "10.0.0.2:6379"} {
+		n := preflight.Node{Address: address, Watchdog: &preflight.Watchdog{Version: "1", Guarded: true}, Redis: &preflight.Redis{ReadBy: preflight.ReadLive,
+			Info:   map[string]string{"used_memory": "6442450944", "mem_not_counted_for_evict": "0"},
+			Config: map[string]string{"maxmemory": "7516192768"}},
+			Host: &preflight.Host{MemoryTotal: 16 << 30, MemoryAvailable: 4 << 30}}
+		f.Nodes = append(f.Nodes, n)
+	}
+	f.Nodes[1].Redis.Config["maxmemory"] = limit
+	return f
+}
+
+// preflightStage is an app whose one replica has a limit that can be changed.
+type preflightStage struct {
+	limit string
+	err   error // of the change
+	sent  []string
+	says  bool
+	asked int
+}
+
+func (s *preflightStage) run(t *testing.T, args ...string) (int, string) {
+	t.Helper()
+	path, _, _ := writeConfig(t, validConfig)
+	var out strings.Builder
+	a := newApp()
+	a.out, a.errOut, a.env = &out, &out, func(string) string { return "" }
+	a.facts = func(context.Context, *config.Config, config.Group, bool) (preflight.Facts, error) {
+		return fewFacts(s.limit), nil
+	}
+	a.change = func(*config.Config, config.Group) changer {
+		return func(_ context.Context, address string, command ...string) (string, error) {
+			s.sent = append(s.sent, address+" "+strings.Join(command, " "))
+			switch {
+			case s.err != nil:
+				return "", s.err
+			case command[1] == "SET":
+				s.limit = command[3]
+			case command[1] == "GET":
+				return s.limit, nil
+			}
+			return "OK", nil
+		}
+	}
+	a.ask = func() (bool, error) { s.asked++; return s.says, nil }
+	code := execute(t.Context(), a, append([]string{"-c", path}, args...))
+	return code, out.String()
+}
+
+const setLimit = "10.0.0.2:6379 CONFIG SET maxmemory 7516192768"
+
+func TestPreflightNamesBothNumbersAndTheRemedy(t *testing.T) {
+	s := &preflightStage{limit: "3221225472"}
+	code, out := s.run(t, "preflight", "m1")
+	expect(t, code, exitBlocked, out, "BLOCKED  m1: 10.0.0.1:6379 to 10.0.0.2:6379", "BLOCKS   memory_limit_running at 10.0.0.2:6379",
+		"3221225472 (3.00 GiB)", "6442450944 (6.00 GiB)", "remedy: redis-cli -h 10.0.0.2 -p 6379 CONFIG SET maxmemory 7516192768")
+	if !strings.HasPrefix(out, "BLOCKED") {
+		t.Errorf("the verdict does not stand first: %s", out)
+	}
+	code, out = s.run(t, "preflight", "m1", "-o", "json")
+	var report preflight.Report
+	if err := json.Unmarshal([]byte(out), &report); err != nil || code != exitBlocked || report.Verdict != preflight.Blocked {
+		t.Errorf("got %d, %v, %s", code, err, report.Verdict)
+	}
+}
+
+func TestPreflightThatCannotFindOutEndsWithTwo(t *testing.T) {
+	s := &preflightStage{limit: "7516192768"}
+	code, out := s.run(t, "preflight", "m1")
+	expect(t, code, exitUnknown, out, "UNKNOWN")
+}
+
+func TestPreflightFixAsksChangesReadsBackAndJudgesAnew(t *testing.T) {
+	s := &preflightStage{limit: "3221225472"}
+	code, out := s.run(t, "preflight", "m1", "--fix")
+	if len(s.sent) > 0 || s.asked == 0 {
+		t.Errorf("answered no, and %v was sent; asked %d times", s.sent, s.asked)
+	}
+	expect(t, code, exitBlocked, out, "FIX      CONFIG SET maxmemory 7516192768 at 10.0.0.2:6379", "undo: CONFIG SET maxmemory 3221225472", "nothing was changed")
+
+	s.says = true
+	code, out = s.run(t, "preflight", "m1", "--fix")
+	if len(s.sent) == 0 || s.sent[0] != setLimit || s.limit != "7516192768" {
+		t.Errorf("sent %v", s.sent)
+	}
+	expect(t, code, exitUnknown, out, "done, and read back")
+}
+
+func TestPreflightFixThatFailsSaysSo(t *testing.T) {
+	s := &preflightStage{limit: "3221225472", err: errors.New("NOPERM this user has no permissions")}
+	code, out := s.run(t, "preflight", "m1", "--fix", "--yes")
+	expect(t, code, exitBlocked, out, "not done: NOPERM")
+	if s.asked != 0 {
+		t.Error("asked in spite of --yes")
+	}
+}
+
+func TestPreflightUsage(t *testing.T) {
+	s := &preflightStage{}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"preflight"}, "no group given"},
+		{[]string{"preflight", "m1", "--yes"}, "--yes is for --fix"},
+		{[]string{"preflight", "m1", "--fix", "-o", "json"}, "give --yes too"},
+		{[]string{"preflight", "--explain", "memory_limit"}, "memory_limit_running"},
+		{[]string{"preflight", "nope"}, "no group"},
+	} {
+		code, out := s.run(t, c.args...)
+		expect(t, code, exitUsage, out, c.want)
+	}
+	code, out := s.run(t, "preflight", "--explain", "memory_limit_file")
+	expect(t, code, exitFine, out, "Otherwise", "CONFIG REWRITE", "standing veto")
+	code, out = s.run(t, "preflight", "--explain", "list")
+	for _, c := range preflight.Catalogue() {
+		expect(t, code, exitFine, out, c.ID)
+	}
+}
+
+// The golden page; UPDATE=1 writes it.
+func TestPreflightTextIsGolden(t *testing.T) {
+	for _, verbose := range []bool{false, true} {
+		var out strings.Builder
+		printReport(terminal.New(&out, "1"), preflight.Judge(preflight.DefaultPolicy(), fewFacts("3221225472"), ""), verbose)
+		path := fmt.Sprintf("testdata/preflight-verbose-%t.txt", verbose)
+		if os.Getenv("UPDATE") != "" {
+			if err := os.MkdirAll("testdata", 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(out.String()), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.String() != string(want) {
+			t.Errorf("%s: got\n%s\nwant\n%s", path, out.String(), want)
+		}
+	}
+}

@@ -1,0 +1,163 @@
+package preflight
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/preflight"
+	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
+)
+
+// world is the group every case shares.
+type world struct {
+	t      *testing.T
+	lab    *lab.Lab
+	group  *lab.Group
+	policy preflight.Policy
+	hosts  map[*lab.Redis]string            // root of its host's file system
+	files  map[*lab.Redis]map[string]string // what a start from its redis.conf gave
+	edit   func(*preflight.Facts)           // of what is given; nil: nothing
+}
+
+func newWorld(t *testing.T) *world {
+	l := lab.Loopback(t)
+	w := &world{t: t, lab: l, policy: preflight.DefaultPolicy(), hosts: map[*lab.Redis]string{}, files: map[*lab.Redis]map[string]string{}}
+	w.group = l.Group(lab.GroupConfig{DownAfter: 5 * time.Second,
+		Redis: lab.RedisConfig{Lines: []string{"maxmemory 1gb", "enable-debug-command yes"}}})
+	for _, r := range w.group.Redis {
+		w.hosts[r] = w.goodHost(r)
+		w.started(r)
+	}
+	for i := range 100 {
+		w.master().Do("SET", fmt.Sprintf("key:%d", i), strings.Repeat("v", 1000))
+	}
+	w.group.WaitReplicas()
+	return w
+}
+
+func (w *world) master() *lab.Redis    { return w.group.Redis[0] }
+func (w *world) candidate() *lab.Redis { return w.group.Redis[1] }
+
+// started remembers what the file gives.
+func (w *world) started(r *lab.Redis) {
+	facts, gaps := gather.Redis(w.lab.Context(), w.asked(r))
+	if len(gaps) > 0 {
+		w.t.Fatalf("read %s: %v", r.Name, gaps)
+	}
+	w.files[r] = maps.Clone(facts.Config)
+}
+
+func (w *world) asked(r *lab.Redis) gather.RedisConfig {
+	return gather.RedisConfig{Server: gather.Server{Socket: r.Socket}, ReadBy: preflight.ReadWatchdog, Key: "k"}
+}
+
+// goodHost is a file system on which every host check passes.
+func (w *world) goodHost(r *lab.Redis) string {
+	root := filepath.Join(w.t.TempDir(), "root")
+	for path, text := range map[string]string{
+		"proc/meminfo":                               "MemTotal: 8388608 kB\nMemAvailable: 4194304 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n",
+		"proc/sys/vm/overcommit_memory":              "1\n",
+		"proc/sys/net/core/somaxconn":                "4096\n",
+		"sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never\n",
+		fmt.Sprintf("proc/%d/limits", 1):             "Max open files            1000000              1000000              files\n",
+		fmt.Sprintf("proc/%d/status", 1):             "VmSwap:\t       0 kB\n",
+		fmt.Sprintf("proc/%d/cgroup", 1):             "0::/\n",
+	} {
+		w.write(root, path, text)
+	}
+	return root
+}
+
+func (w *world) write(root, path, text string) {
+	full := filepath.Join(root, path)
+	if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(full, []byte(text), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// facts reads the group anew.
+func (w *world) facts() preflight.Facts {
+	ctx, cancel := context.WithTimeout(w.lab.Context(), 10*time.Second)
+	defer cancel()
+	f := preflight.Facts{Group: w.group.Name, Master: w.master().Address}
+	var addresses []string
+	for _, s := range w.group.Sentinels {
+		addresses = append(addresses, s.Address)
+	}
+	f.Sentinels = gather.Sentinels(ctx, gather.SentinelConfig{Group: w.group.Name, Addresses: addresses})
+	f.Coordinator = preflight.Coordinator{Agreement: f.Master, Holder: f.Master, Known: 3,
+		Members: []preflight.Member{{Endpoint: "given", Version: "3.6.9"}}}
+	for _, r := range w.group.Redis {
+		f.Nodes = append(f.Nodes, w.node(ctx, r))
+	}
+	if w.edit != nil {
+		w.edit(&f)
+	}
+	return f
+}
+
+func (w *world) node(ctx context.Context, r *lab.Redis) preflight.Node {
+	n := preflight.Node{Address: r.Address, Answers: "given", At: time.Now(),
+		Watchdog: &preflight.Watchdog{Version: "given", Phase: "follow", Guarded: true, OwnPriority: "100", OwnMinReplicas: "0"},
+		Drift:    &preflight.Drift{File: r.ConfigFile, Method: "given", FileConfig: w.files[r]}}
+	var gaps []preflight.Gap
+	n.Redis, n.Gaps = gather.Redis(ctx, w.asked(r))
+	if n.Redis != nil && n.Redis.SentinelLacks == nil {
+		n.Redis.SentinelLacks = map[string][]string{"given": {}}
+	}
+	n.Host, gaps = gather.Host(ctx, gather.HostConfig{Root: w.hosts[r], PID: 1,
+		Restart:      func(context.Context) (string, error) { return "always", nil },
+		Synchronised: func() (bool, error) { return true, nil }})
+	n.Gaps = append(n.Gaps, gaps...)
+	n.Rates = &preflight.Rates{Over: time.Minute}
+	return n
+}
+
+// finding judges, and is what one check says of one node (empty: the group).
+func (w *world) finding(id, address string) preflight.Finding {
+	r := preflight.Judge(w.policy, w.facts(), w.candidate().Address)
+	for _, f := range r.Findings {
+		if f.Check == id && f.Node == address {
+			return f
+		}
+	}
+	w.t.Fatalf("%s of %q was not judged", id, address)
+	return preflight.Finding{}
+}
+
+// shown is all that a finding shows.
+func shown(f preflight.Finding) string {
+	text := f.Reason
+	for _, e := range f.Evidence {
+		text += "\n" + e.What + " " + e.Value + " " + e.From
+	}
+	return text
+}
+
+// expect waits until a check says so. Sentinel asks INFO every 10 s; on a busy
+// machine it may be in TILT, for 30 s.
+func (w *world) expect(id, address string, want preflight.Outcome, texts ...string) {
+	w.t.Helper()
+	w.lab.Eventually(fmt.Sprintf("%s of %q is %s", id, address, want), time.Minute, func() error {
+		f := w.finding(id, address)
+		if f.Outcome != want {
+			return fmt.Errorf("it is %s: %s", f.Outcome, shown(f))
+		}
+		for _, text := range texts {
+			if !strings.Contains(shown(f), text) {
+				return fmt.Errorf("it does not show %q: %s", text, shown(f))
+			}
+		}
+		return nil
+	})
+}
