@@ -110,8 +110,11 @@ func TestWatchdogsAnswerAPreflight(t *testing.T) {
 		if n.Redis == nil || n.Redis.ReadBy != preflight.ReadLive || n.Host == nil || n.Host.FilesLimit <= 0 || n.Watchdog == nil || n.Watchdog.Node != "default" || len(n.Watchdog.Missing) > 0 {
 			t.Errorf("%s: redis %v, host %+v, watchdog %+v", n.Address, n.Redis != nil, n.Host, n.Watchdog)
 		}
+		if n.Drift == nil || n.Drift.Problem != "" || len(n.Drift.FileConfig) < 150 || len(n.Drift.Drifted) > 0 {
+			t.Errorf("%s: drift %+v", n.Address, n.Drift)
+		}
 		for _, g := range n.Gaps {
-			if g.What != "host.restarts" && g.What != "redis.conf" { // no unit runs it
+			if g.What != "host.restarts" { // no unit runs it
 				t.Errorf("%s: gap %+v", n.Address, g)
 			}
 		}
@@ -122,6 +125,15 @@ func TestWatchdogsAnswerAPreflight(t *testing.T) {
 	if after := w.Group.Redis[1].Info()["cmdstat_acl|list"]; surveys(after)-surveys(before) > 1 {
 		t.Errorf("in 8 quiet seconds ACL LIST went from %q to %q, want one survey a minute", before, after)
 	}
+
+	w.Group.Redis[1].Do("CONFIG", "SET", "maxmemory", "7gb")
+	w.Eventually("a drifted parameter is told", 20*time.Second, func() error {
+		n := nodeOf(read(t, c), w.Group.Redis[1])
+		if n.Drift == nil || len(n.Drift.Drifted) != 1 || n.Drift.Drifted[0].Name != "maxmemory" || n.Drift.Drifted[0].Running != "7516192768" {
+			return fmt.Errorf("%+v", n.Drift)
+		}
+		return nil
+	})
 
 	c.ReportTimeout = 500 * time.Millisecond
 	frozen := w.Group.Redis[2]

@@ -22,6 +22,9 @@ func read(t *testing.T, c gather.RedisConfig) (*preflight.Redis, []preflight.Gap
 	if c.ReadBy == "" {
 		c.ReadBy = preflight.ReadLive
 	}
+	if c.Timeout == 0 {
+		c.Timeout = 20 * time.Second // no test of the deadline: the machine may be busy
+	}
 	return gather.Redis(t.Context(), c)
 }
 

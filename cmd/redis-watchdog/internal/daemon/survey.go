@@ -16,6 +16,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
 	"github.com/redis-watchdog/redis-watchdog/fencing/gate"
 	"github.com/redis-watchdog/redis-watchdog/preflight"
+	"github.com/redis-watchdog/redis-watchdog/preflight/drift"
 	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
 	"github.com/redis-watchdog/redis-watchdog/systemd"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
@@ -51,7 +52,12 @@ type surveyor struct {
 	askedAt watchdog.Instant // of the last that was answered; 0: none was
 	last    surveyed
 
-	rates rates // of the one goroutine that surveys
+	ignore []string // names that may differ from redis.conf
+	shadow bool     // redis-server may be started on a copy of it
+
+	// Of the one goroutine that surveys:
+	rates    rates
+	compared comparison
 }
 
 func newSurveyor(d *Daemon, x *node, g config.Group, n config.Node) (*surveyor, error) {
@@ -61,6 +67,7 @@ func newSurveyor(d *Daemon, x *node, g config.Group, n config.Node) (*surveyor, 
 	}
 	return &surveyor{
 		x: x, version: d.version, policy: g.Preflight.Policy(), units: d.units, asked: make(chan struct{}, 1),
+		ignore: append(drift.DefaultIgnore(), g.Preflight.DriftIgnore...), shadow: g.Preflight.Shadow == config.ShadowAuto,
 		server: gather.Server{Address: n.Address, Socket: n.Socket, Username: n.Username, Password: string(n.Password), TLS: tls, Commands: n.Commands},
 	}, nil
 }
@@ -108,7 +115,7 @@ func (s *surveyor) run(ctx context.Context) error {
 		age := now.Sub(at)
 		request := s.pending()
 		if at == 0 || age >= surveyEvery || request != "" || m != seen && age >= surveyApart {
-			s.survey(ctx, st, d, request)
+			s.survey(ctx, st, d, m, request)
 			seen, at = m, now
 		}
 		if err := s.pause(ctx); err != nil {
@@ -141,10 +148,10 @@ func (s *surveyor) pending() string {
 	return s.request
 }
 
-func (s *surveyor) survey(ctx context.Context, st agent.Status, d gate.Details, request string) {
+func (s *surveyor) survey(ctx context.Context, st agent.Status, d gate.Details, m mark, request string) {
 	ctx, cancel := context.WithTimeout(ctx, surveyTimeout)
 	defer cancel()
-	own := s.read(ctx, st, d, request)
+	own := s.read(ctx, st, d, m, request)
 	if report, err := json.Marshal(own); err != nil {
 		s.x.log.Error("survey not encoded", "error", err)
 	} else {
@@ -162,7 +169,7 @@ func (s *surveyor) survey(ctx context.Context, st agent.Status, d gate.Details, 
 }
 
 // read is all of this node.
-func (s *surveyor) read(ctx context.Context, st agent.Status, d gate.Details, request string) preflight.Node {
+func (s *surveyor) read(ctx context.Context, st agent.Status, d gate.Details, m mark, request string) preflight.Node {
 	n := preflight.Node{Address: st.Address, Answers: request, At: time.Now().UTC(), Watchdog: s.watchdog(st, d)}
 	var secrets gather.Secrets
 	n.Redis, secrets, n.Gaps = gather.RedisWithSecrets(ctx, gather.RedisConfig{
@@ -172,14 +179,9 @@ func (s *surveyor) read(ctx context.Context, st agent.Status, d gate.Details, re
 	var gaps []preflight.Gap
 	n.Host, gaps = gather.Host(ctx, s.host(d, secrets.Config))
 	n.Gaps = append(n.Gaps, gaps...)
-	n.Drift, gaps = s.drift(ctx, d, secrets)
+	n.Drift, gaps = s.drift(ctx, m, d, n.Redis, secrets, request != "")
 	n.Gaps = append(n.Gaps, gaps...)
 	return n
-}
-
-// drift compares redis.conf with what runs.
-func (s *surveyor) drift(context.Context, gate.Details, gather.Secrets) (*preflight.Drift, []preflight.Gap) {
-	return nil, []preflight.Gap{{What: "redis.conf", Why: "this build does not compare it with what runs"}}
 }
 
 func (s *surveyor) host(d gate.Details, running map[string]string) gather.HostConfig {

@@ -1,0 +1,67 @@
+package daemon
+
+import (
+	"context"
+	"hash/maphash"
+	"strings"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/fencing/gate"
+	"github.com/redis-watchdog/redis-watchdog/preflight"
+	"github.com/redis-watchdog/redis-watchdog/preflight/drift"
+	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+)
+
+// driftKept is how long a comparison stands while neither what runs nor
+// redis.conf changed. A file that it includes may have: a request compares
+// anew, whatever was kept.
+const driftKept = 10 * time.Minute
+
+// comparison is the newest one, and what it was made of.
+type comparison struct {
+	at   watchdog.Instant // 0: there is none
+	sum  uint64           // of what runs
+	file mark
+	seed maphash.Seed
+	is   preflight.Drift
+}
+
+// drift compares redis.conf with what runs.
+func (s *surveyor) drift(ctx context.Context, m mark, d gate.Details, redis *preflight.Redis, secrets gather.Secrets, anew bool) (*preflight.Drift, []preflight.Gap) {
+	if redis == nil || secrets.Config == nil {
+		return nil, []preflight.Gap{{What: "redis.conf", Why: "what runs was not read"}}
+	}
+	c := &s.compared
+	if c.at == 0 {
+		c.seed = maphash.MakeSeed()
+	}
+	now, sum := agent.Boottime(), sumOf(c.seed, secrets)
+	file := mark{runID: redis.Info["run_id"], file: m.file, written: m.written, size: m.size, originals: d.Recorded}
+	if !anew && c.at != 0 && sum == c.sum && file == c.file && now.Sub(c.at) < driftKept {
+		kept := c.is
+		return &kept, nil
+	}
+	o := drift.Options{
+		Running: secrets.Config, Info: redis.Info, Users: secrets.Users, Ignore: s.ignore, Shadow: s.shadow, PID: processOf(d),
+	}
+	if v := d.Recorded; v.Known {
+		o.Originals = map[string]string{
+			"min-replicas-to-write": v.MinReplicasToWrite, "min-replicas-max-lag": v.MinReplicasMaxLag,
+			"replica-priority": v.ReplicaPriority, "replica-serve-stale-data": v.ReplicaServeStale,
+		}
+	}
+	c.is = drift.Read(ctx, o)
+	c.at, c.sum, c.file = now, sum, file
+	found := c.is
+	return &found, nil
+}
+
+// sumOf tells one set of values from another, in any order.
+func sumOf(seed maphash.Seed, secrets gather.Secrets) (sum uint64) {
+	for name, value := range secrets.Config {
+		sum += maphash.String(seed, name+"\x00"+value)
+	}
+	return sum + maphash.String(seed, strings.Join(secrets.Users, "\n"))
+}
