@@ -10,7 +10,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 # run under sudo.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$(PATH))
 GOTEST = go test -timeout=$(TIMEOUT) $(if $(ROOT),-exec='$(ROOT)')
-TIMEOUT = 20m
+TIMEOUT = 40m
 
 .PHONY: build setup check test sim soak bench demo fuzz clean
 
@@ -45,7 +45,9 @@ check: .tools/staticcheck
 test: setup build check
 	@# Compiled first: a compiler beside them would take the tests' processor.
 	go list -race -test -deps -export ./... >/dev/null
-	$(GOTEST) -race -count=1 -json ./... | go run ./tools/testguard
+	@# Likewise the root of the booted hosts.
+	$(GOTEST) -race -count=1 -run='^TestRootIsMade$$' ./lab/booted
+	go run ./tools/testguard $(GOTEST) -race -count=1 ./...
 
 SIM ?= 10m
 sim: # the simulated group, as long as you like: make sim SIM=1h

@@ -21,8 +21,9 @@ const (
 	// recipe is part of a root's name: raise it when what a root contains
 	// changes.
 	recipe = "2"
-	// buildTimeout bounds the making of a root: some 45 s with a near mirror.
-	buildTimeout = 10 * time.Minute
+	// buildTimeout bounds the making of a root: some 45 s with a near mirror, and
+	// a quarter of an hour on a machine that is starved.
+	buildTimeout = 25 * time.Minute
 )
 
 // basePackages is what every root has.
@@ -79,16 +80,37 @@ func Root(ctx context.Context, suite string, packages ...string) (string, error)
 		return root, nil
 	}
 	unfinished := root + ".unfinished"
-	if err := os.RemoveAll(unfinished); err != nil {
-		return "", fmt.Errorf("remove unfinished root: %w", err)
+	if err := removeUnfinished(unfinished); err != nil {
+		return "", err
 	}
 	if err := build(ctx, unfinished, suite, all); err != nil {
-		return "", fmt.Errorf("build %s root: %w", suite, err)
+		return "", errors.Join(fmt.Errorf("build %s root: %w", suite, err), removeUnfinished(unfinished))
 	}
 	if err := os.Rename(unfinished, root); err != nil {
 		return "", fmt.Errorf("finish root: %w", err)
 	}
 	return root, nil
+}
+
+// removeUnfinished removes what an interrupted build left. A debootstrap that
+// was killed leaves /proc mounted in there, and what is mounted is not ours to
+// remove.
+func removeUnfinished(dir string) error {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return fmt.Errorf("remove unfinished root: %w", err)
+	}
+	for _, line := range slices.Backward(strings.Split(string(mounts), "\n")) { // the newest first
+		if f := strings.Fields(line); len(f) > 4 && strings.HasPrefix(f[4], dir+"/") {
+			if err := unix.Unmount(f[4], unix.MNT_DETACH); err != nil {
+				return fmt.Errorf("remove unfinished root: unmount %s: %w", f[4], err)
+			}
+		}
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove unfinished root: %w", err)
+	}
+	return nil
 }
 
 func build(ctx context.Context, dir, suite string, packages []string) error {

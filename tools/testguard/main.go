@@ -1,122 +1,106 @@
-// Command testguard reads `go test -json` from its standard input and shows
-// what a person wants to see: a line a package, and the output of what failed.
+// Command testguard runs `go test -json` and shows what a person wants to see:
+// a line a package, and the output of what failed.
+//
+//	testguard go test -race -count=1 ./...
+//
 // It exits with 1 when anything failed or was skipped, or when a package ran
 // no test at all: a green run must mean that the tests were executed.
+//
+// Most of the tests here are about time: a watchdog that is not run for a
+// second rightly fences its Redis. So testguard watches the machine beside
+// them. A test that failed while the whole machine stood still proves nothing
+// and is run again, alone, when the machine is calm, at most twice. It is said
+// of each; one that fails without such a stall, or every time, has failed.
 package main
 
 import (
-	"bufio"
-	"encoding/json"
+	"context"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"os/signal"
+	"regexp"
+	"slices"
 	"strings"
+	"time"
 )
 
-// event is one line of `go test -json` (see `go doc cmd/test2json`).
-type event struct {
-	Action  string
-	Package string
-	Test    string
-	Elapsed float64
-	Output  string
-}
-
-type guard struct {
-	out     io.Writer
-	output  map[string]*strings.Builder // by package and test, until it has passed
-	passed  map[string]int              // top-level tests, by package
-	total   int
-	faults  []string
-	untests int // packages without test files
-}
+const (
+	attempts   = 3                // of a test that failed while the machine stood still
+	calmBudget = 15 * time.Minute // for all the waiting of one run together
+)
 
 func main() {
-	g := &guard{out: os.Stdout, output: map[string]*strings.Builder{}, passed: map[string]int{}}
-	if err := g.read(os.Stdin); err != nil {
-		fmt.Fprintln(os.Stderr, "testguard:", err)
-		os.Exit(1)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if len(os.Args) < 3 || os.Args[1] != "go" || os.Args[2] != "test" {
+		fmt.Fprintln(os.Stderr, "usage: testguard go test ARGUMENTS")
+		os.Exit(64)
 	}
-	os.Exit(g.verdict())
+	os.Exit(run(ctx, os.Stdout, os.Args[1:]))
 }
 
-func (g *guard) read(r io.Reader) error {
-	lines := bufio.NewReader(r)
-	for {
-		line, err := lines.ReadBytes('\n')
-		if len(line) > 0 {
-			var e event
-			if json.Unmarshal(line, &e) != nil {
-				g.out.Write(line) // of go itself, not of a test
-			} else {
-				g.take(e)
+// run is the whole of it; it returns the exit code.
+func run(ctx context.Context, out io.Writer, command []string) int {
+	m := newMeter()
+	done := make(chan struct{})
+	go func() { defer close(done); m.run(ctx) }()
+	defer func() { m.stop(); <-done }()
+
+	g := newGuard(out)
+	if err := execute(ctx, g, slices.Insert(slices.Clone(command), 2, "-json")); err != nil {
+		g.faults = append(g.faults, fault{what: "ERROR", text: err.Error()})
+	}
+	budget := calmBudget
+	for attempt := 2; attempt <= attempts && ctx.Err() == nil; attempt++ {
+		for _, again := range g.disturbed(m) {
+			waited := m.waitCalm(ctx, budget)
+			budget -= waited
+			fmt.Fprintf(out, "AGAIN %s: the machine stood still for %v while it ran (attempt %d of %d, waited %v for calm)\n",
+				again, m.worst(again.begun, again.ended).Round(time.Millisecond), attempt, attempts, waited.Round(time.Second))
+			g.forget(again)
+			if err := execute(ctx, g, rerun(command, again)); err != nil {
+				g.faults = append(g.faults, fault{what: "ERROR", text: err.Error()})
 			}
 		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read test output: %w", err)
-		}
 	}
+	m.report(out)
+	return g.verdict()
 }
 
-func (g *guard) take(e event) {
-	key := e.Package + " " + e.Test
-	switch e.Action {
-	case "build-output":
-		io.WriteString(g.out, e.Output)
-	case "output":
-		if g.output[key] == nil {
-			g.output[key] = new(strings.Builder)
+// rerun is the command for one test alone, with the flags of the first one.
+func rerun(command []string, f fault) []string {
+	args := []string{"go", "test", "-json"}
+	for _, a := range command[2:] {
+		if strings.HasPrefix(a, "-") { // every flag is written -name=value
+			args = append(args, a)
 		}
-		g.output[key].WriteString(e.Output)
-	case "pass":
-		if e.Test == "" {
-			g.packagePassed(e)
-		} else if !strings.Contains(e.Test, "/") {
-			g.passed[e.Package]++
-			g.total++
-		}
-		delete(g.output, key)
-	case "skip":
-		if e.Test == "" {
-			g.untests++ // no test files
-		} else {
-			g.fault("SKIP", e)
-		}
-	case "fail":
-		g.fault("FAIL", e)
 	}
+	return append(args, "-run=^"+regexp.QuoteMeta(f.test)+"$", f.pkg)
 }
 
-func (g *guard) packagePassed(e event) {
-	if g.passed[e.Package] == 0 {
-		g.fault("NO TESTS RAN", e)
-		return
+// execute runs one go test and takes its events in. What it exits with is of
+// no interest: the events say it better.
+func execute(ctx context.Context, g *guard, args []string) error {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 30 * time.Second
+	cmd.Stderr = os.Stderr
+	events, err := cmd.StdoutPipe()
+	if err != nil {
+		return fmt.Errorf("run tests: %w", err)
 	}
-	fmt.Fprintf(g.out, "ok    %4d tests %7.1fs  %s\n", g.passed[e.Package], e.Elapsed, e.Package)
-}
-
-func (g *guard) fault(what string, e event) {
-	name := strings.TrimSpace(what + " " + e.Package + " " + e.Test)
-	g.faults = append(g.faults, name)
-	fmt.Fprintf(g.out, "%s (%.1fs)\n", name, e.Elapsed)
-	if text := g.output[e.Package+" "+e.Test]; text != nil {
-		io.WriteString(g.out, text.String())
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("run tests: %w", err)
 	}
-}
-
-func (g *guard) verdict() int {
-	fmt.Fprintf(g.out, "\n%d tests passed in %d packages (%d have none)\n", g.total, len(g.passed), g.untests)
-	if g.total == 0 {
-		g.faults = append(g.faults, "NO TESTS RAN at all")
+	read := g.read(events)
+	err = cmd.Wait()
+	if read != nil {
+		return read
 	}
-	for _, fault := range g.faults {
-		fmt.Fprintln(g.out, fault)
+	if err != nil && len(g.faults) == 0 {
+		return fmt.Errorf("run tests: %w, and no test says why", err)
 	}
-	if len(g.faults) > 0 {
-		return 1
-	}
-	return 0
+	return nil
 }
