@@ -184,9 +184,12 @@ func surveys(line string) (calls int) {
 }
 
 // BenchmarkGather is all that a preflight reads of a group of three: reports
-// asked for anew, Sentinels, etcd, every Redis.
+// asked for anew, Sentinels, etcd, every Redis. Without the shadow run, which
+// starts three more servers.
 func BenchmarkGather(b *testing.B) {
-	w := watched.StartIn(lab.Loopback(b), b, watched.Options{})
+	w := watched.StartIn(lab.Loopback(b), b, watched.Options{Config: func(c *watched.Config) {
+		c.Groups[0]["preflight"] = map[string]any{"shadow": "off"}
+	}})
 	c := gathered(w)
 	w.Eventually("all watchdogs answer", 20*time.Second, func() error { return answered(w, read(b, c)) })
 	late := 0
