@@ -62,9 +62,9 @@ func TestPlannedFailoverUndoesItself(t *testing.T) {
 	// An operator's own 0 is never touched, and said.
 	to.Do("CONFIG", "SET", "replica-priority", "0")
 	args := []string{"failover", w.Group.Name, "--to", to.Address, "--yes", "-o", "json"}
-	out, code := commanded(t, w.Dogs[1], args...)
+	out, _ := commanded(t, w.Dogs[1], args...)
 	force := out.Blocked
-	out, code = commanded(t, w.Dogs[1], append(args, "--force", strings.Join(force, ","), "--reason", "a lab")...)
+	out, code := commanded(t, w.Dogs[1], append(args, "--force", strings.Join(force, ","), "--reason", "a lab")...)
 	if code != 1 || out.Outcome != "undone" || !strings.Contains(out.Text, "priority") {
 		t.Errorf("a candidate with the operator's priority 0: ended with %d: %+v", code, out)
 	}

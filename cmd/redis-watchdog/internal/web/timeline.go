@@ -32,7 +32,6 @@ type stepView struct {
 // lane is what one node's watchdog wanted over the episode.
 type lane struct {
 	Node     string
-	Y        int
 	Segments []segment
 }
 
@@ -49,7 +48,6 @@ const (
 	episodesShown = 6
 	stepsShown    = 16 // of one episode
 	laneWidth     = 600.0
-	laneHeight    = 22
 )
 
 // episodes cuts the history, oldest first, into episodes, newest first.
@@ -158,7 +156,6 @@ func (e *episode) draw(from, to time.Time, before, after string) {
 	slices.SortFunc(e.Lanes, func(a, b lane) int { return cmp.Compare(a.Node, b.Node) })
 	for i := range e.Lanes {
 		l := &e.Lanes[i]
-		l.Y = i * laneHeight
 		l.Segments[len(l.Segments)-1].Width = laneWidth - l.Segments[len(l.Segments)-1].X
 	}
 }
