@@ -22,6 +22,9 @@ type Rules struct {
 	// Originals are the operator's values of what the watchdog may hold: see
 	// Held. A name that is missing is compared as any other.
 	Originals map[string]string
+	// Unwritten says that the file may hold values of the watchdog that it has
+	// let go of since, and is about to write out of it.
+	Unwritten bool
 	// Ignore are patterns (path.Match) of names that may differ.
 	Ignore []string
 	// FilesLimit is RLIMIT_NOFILE of the process, soft; 0: not known.
@@ -71,6 +74,20 @@ func Compare(d *preflight.Drift, build *redisconf.Build, running map[string]stri
 	}
 }
 
+// heldAs is the value the watchdog gives a parameter of Held (fencing/gate);
+// empty: it has more than one.
+func heldAs(name string) string {
+	switch name {
+	case "replica-priority":
+		return "0"
+	case "min-replicas-to-write":
+		return "1000000"
+	case "replica-serve-stale-data":
+		return "no"
+	}
+	return ""
+}
+
 // aliases are all names of a parameter, the newest first.
 func aliases(build *redisconf.Build, name string) []string {
 	if p := build.Parameter(name); p != nil {
@@ -89,6 +106,10 @@ func judge(d *preflight.Drift, p preflight.Parameter, running, file string, all 
 			return
 		case running != original && file == running:
 			p.Why = "the watchdog's value stands in the file, by a CONFIG REWRITE; the operator's is " + original
+			d.Ours = append(d.Ours, p)
+			return
+		case rules.Unwritten && running == original && file == heldAs(p.Name):
+			p.Why = "the watchdog's value is left in the file, by a CONFIG REWRITE while it stood; it is about to be written out"
 			d.Ours = append(d.Ours, p)
 			return
 		}

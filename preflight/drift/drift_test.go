@@ -270,6 +270,19 @@ func TestWhatTheWatchdogHoldsIsOurs(t *testing.T) {
 	if d := withoutUsers(Read(t.Context(), o)); len(d.Drifted) != 0 || len(d.Ours) != 0 && d.Ours[0].Why == "" {
 		t.Errorf("after Sentinel's rewrite: got drifted %v, ours %v", d.Drifted, d.Ours)
 	}
+
+	// Let go of, and still in the file: ours until it is written out.
+	r.set("replica-priority", "90")
+	r.set("min-replicas-to-write", "1")
+	o = r.options(false)
+	o.Originals = originals
+	if d := withoutUsers(Read(t.Context(), o)); len(d.Drifted) != 2 {
+		t.Errorf("left in the file for good: got drifted %v", d.Drifted)
+	}
+	o.Unwritten = true
+	if d := withoutUsers(Read(t.Context(), o)); len(d.Drifted) != 0 || len(d.Ours) != 2 {
+		t.Errorf("left in the file, to be written out: got drifted %v, ours %v", d.Drifted, d.Ours)
+	}
 }
 
 func TestSecretsAreComparedAndNeverPrinted(t *testing.T) {

@@ -24,6 +24,7 @@ type Options struct {
 	Users   []string          // ACL LIST; nil: users are not compared
 	// Originals are the operator's values of what the watchdog may hold (Held).
 	Originals map[string]string
+	Unwritten bool     // see Rules
 	Ignore    []string // patterns of names that may differ; nil: DefaultIgnore
 	Shadow    bool     // a shadow run is allowed
 	// CommandLine is what Redis is started with, without the program, where the
@@ -94,7 +95,7 @@ func (r *reader) compare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	Compare(&r.d, r.build, r.Running, expected, Rules{Originals: r.Originals, Ignore: r.Ignore, FilesLimit: r.process.files})
+	Compare(&r.d, r.build, r.Running, expected, Rules{Originals: r.Originals, Unwritten: r.Unwritten, Ignore: r.Ignore, FilesLimit: r.process.files})
 	r.unseen(config)
 	r.compareUsers(config, users)
 	r.explain()

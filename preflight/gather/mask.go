@@ -56,6 +56,9 @@ func user(line, key string) (u preflight.User, ok bool) {
 	var hashes, rules []string
 	at := -1
 	for _, word := range words[2:] {
+		if word == "sanitize-payload" {
+			continue // the default; Redis tells it only of a user that came from its file
+		}
 		hash, isHash := strings.CutPrefix(word, "#")
 		if plain, isPlain := strings.CutPrefix(word, ">"); isPlain { // no Redis lists one; none shall pass if one does
 			hash, isHash = plain, true

@@ -47,6 +47,7 @@ func (s *surveyor) drift(ctx context.Context, m mark, d gate.Details, redis *pre
 		Running: secrets.Config, Info: redis.Info, Users: secrets.Users, Ignore: s.ignore, Shadow: s.shadow, PID: processOf(d),
 	}
 	if v := d.Recorded; v.Known {
+		o.Unwritten = v.Dirty || v.Shut
 		o.Originals = map[string]string{
 			"min-replicas-to-write": v.MinReplicasToWrite, "min-replicas-max-lag": v.MinReplicasMaxLag,
 			"replica-priority": v.ReplicaPriority, "replica-serve-stale-data": v.ReplicaServeStale,
