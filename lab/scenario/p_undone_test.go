@@ -52,6 +52,17 @@ func orderOnce(t *testing.T, w *watched.World, force []string, to *lab.Redis, st
 	return p
 }
 
+// orderEnds waits until the lease of a killed command's order has ended.
+func orderEnds(w *watched.World) {
+	w.T.Helper()
+	w.Eventually("the order has ended by itself", 40*time.Second, func() error {
+		if h := w.Record().Handover; h.ID != "" {
+			return fmt.Errorf("it stands: %+v", h)
+		}
+		return nil
+	})
+}
+
 func TestPlannedFailoverUndoesItself(t *testing.T) {
 	t.Parallel()
 	w := watched.Start(t, watched.Options{})
@@ -77,12 +88,7 @@ func TestPlannedFailoverUndoesItself(t *testing.T) {
 	// Killed while the candidates are chosen: nobody notices, the order ends.
 	began := w.Mark("to be killed while candidates are chosen")
 	ordering(t, w, force, to, false).Kill()
-	w.Eventually("the order has ended by itself", 40*time.Second, func() error {
-		if h := w.Record().Handover; h.ID != "" {
-			return fmt.Errorf("it stands: %+v", h)
-		}
-		return nil
-	})
+	orderEnds(w)
 	clean(t, w)
 	if n := len(clients.Writes().Received(began, lab.Now()).Failed()); n != 0 {
 		t.Errorf("%d writes failed although nobody was stopped", n)
@@ -94,6 +100,7 @@ func TestPlannedFailoverUndoesItself(t *testing.T) {
 	// Killed with the writers stopped: it goes through or it does not, and ends.
 	w.Mark("to be killed with the writers stopped")
 	ordering(t, w, force, to, true).Kill()
+	orderEnds(w)
 	clients.WaitOK(lab.Now())
 	clean(t, w)
 	serving := w.WaitServing()

@@ -28,7 +28,8 @@ import (
 
 const (
 	attempts   = 3                // of a test that failed while the machine stood still
-	calmBudget = 15 * time.Minute // for all the waiting of one run together
+	calmBudget = 10 * time.Minute // for all the waiting of one run together
+	moreTime   = 30 * time.Minute // for all that is run again; what has not had its turn by then has failed
 )
 
 func main() {
@@ -52,9 +53,12 @@ func run(ctx context.Context, out io.Writer, command []string) int {
 	if err := execute(ctx, g, slices.Insert(slices.Clone(command), 2, "-json")); err != nil {
 		g.faults = append(g.faults, fault{what: "ERROR", text: err.Error()})
 	}
-	budget := calmBudget
+	budget, end := calmBudget, time.Now().Add(moreTime)
 	for attempt := 2; attempt <= attempts && ctx.Err() == nil; attempt++ {
 		for _, again := range g.disturbed(m) {
+			if time.Now().After(end) {
+				break
+			}
 			waited := m.waitCalm(ctx, budget)
 			budget -= waited
 			fmt.Fprintf(out, "AGAIN %s: the machine stood still for %v while it ran (attempt %d of %d, waited %v for calm)\n",
