@@ -26,23 +26,27 @@ func (v Veto) Checks() []string {
 }
 
 // Next is the verdict after a survey whose checks found own (see Own). A check
-// that failed is a reason until it is seen to pass: what could not be found out
-// neither vetoes nor takes a veto back, and neither does a check that was not
-// made.
+// that failed is a reason until it is seen to pass, or blocks no more: the
+// operator has made a warning of it, or an upgrade has dropped it. What could
+// not be found out neither vetoes nor takes a veto back, and a survey that came
+// to nothing changes nothing.
 func (v Veto) Next(own []Finding) Veto {
+	if len(own) == 0 {
+		return v
+	}
 	var next Veto
-	decided := map[string]bool{}
+	unknown := map[string]bool{}
 	for _, f := range own {
-		if f.Severity != Blocks || f.Outcome == Unknown {
-			continue
-		}
-		decided[f.Check] = true
-		if f.Outcome == Failed {
+		switch {
+		case f.Severity != Blocks:
+		case f.Outcome == Unknown:
+			unknown[f.Check] = true
+		case f.Outcome == Failed:
 			next.Reasons = append(next.Reasons, f)
 		}
 	}
 	for _, f := range v.Reasons {
-		if !decided[f.Check] {
+		if unknown[f.Check] {
 			next.Reasons = append(next.Reasons, f)
 		}
 	}

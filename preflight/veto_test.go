@@ -23,6 +23,9 @@ func TestVetoStandsUntilItsReasonIsSeenGone(t *testing.T) {
 		{"a survey that came to nothing keeps it", [][]Finding{{found("memory", Failed)}, nil}, []string{"memory"}},
 		{"passed lifts it", [][]Finding{{found("memory", Failed)}, {found("memory", Unknown)}, {found("memory", Passed)}}, nil},
 		{"each by itself", [][]Finding{{found("memory", Failed), found("drift", Failed)}, {found("memory", Passed), found("drift", Unknown)}}, []string{"drift"}},
+		{"a check that only warns by now lifts it", [][]Finding{{found("drift", Failed)}, {{Check: "drift", Severity: Warns, Outcome: Failed}}}, nil},
+		{"and though it is unknown", [][]Finding{{found("drift", Failed)}, {{Check: "drift", Severity: Warns, Outcome: Unknown}}}, nil},
+		{"a check that is no more lifts it", [][]Finding{{found("gone", Failed)}, {found("memory", Passed)}}, nil},
 		{"another reason", [][]Finding{{found("memory", Failed)}, {found("memory", Passed), found("drift", Failed)}}, []string{"drift"}},
 	} {
 		var v Veto
