@@ -10,7 +10,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 # run under sudo.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$(PATH))
 GOTEST = go test -timeout=$(TIMEOUT) $(if $(ROOT),-exec='$(ROOT)')
-TIMEOUT = 40m
+TIMEOUT = 65m
 
 .PHONY: build setup check test sim soak bench demo fuzz clean
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 )
 
 // T is what a Lab needs of a test. *testing.T and *testing.B are T, and so is
@@ -148,6 +150,7 @@ func (l *Lab) writeHosts() error {
 // the test when that has not happened within limit, with done's last error.
 func (l *Lab) Eventually(what string, limit time.Duration, done func() error) {
 	l.t.Helper()
+	limit = pace.Of(limit)
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 )
 
 // Monitor is one group as a Sentinel is told to watch it.
@@ -21,7 +23,7 @@ type Monitor struct {
 	Master          *Redis        // or
 	MasterAddress   string        // "host:port"
 	Quorum          int           // 0: 2
-	DownAfter       time.Duration // 0: 2 s
+	DownAfter       time.Duration // 0: 2 s, see package pace
 	FailoverTimeout time.Duration // 0: 10 s
 	ParallelSyncs   int           // 0: 1
 	User, Password  string        // auth-user and auth-pass; empty: the Master's own password
@@ -166,7 +168,7 @@ func (m Monitor) withDefaults() Monitor {
 		m.Quorum = 2
 	}
 	if m.DownAfter == 0 {
-		m.DownAfter = 2 * time.Second
+		m.DownAfter = pace.Of(2 * time.Second)
 	}
 	if m.FailoverTimeout == 0 {
 		m.FailoverTimeout = 10 * time.Second

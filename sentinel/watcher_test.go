@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
@@ -115,7 +116,8 @@ func addresses(sentinels ...*lab.Sentinel) []string {
 func TestFailoverIsHeardInOrder(t *testing.T) {
 	t.Parallel()
 	l := lab.Loopback(t)
-	g := l.Group(lab.GroupConfig{DownAfter: time.Second})
+	down := pace.Of(time.Second)
+	g := l.Group(lab.GroupConfig{DownAfter: down})
 	old := g.Redis[0]
 	// One Sentinel is configured, the others are learnt from it.
 	o := watch(t, Config{Sentinels: addresses(g.Sentinels[0])}, old)
@@ -125,7 +127,7 @@ func TestFailoverIsHeardInOrder(t *testing.T) {
 	}
 	before := o.until(l, "all is well for the master", healthy)
 	n.until(l, "all is well for a replica", healthy)
-	if before.E <= before.SentAt || before.Quorum != 2 || before.DownAfter != time.Second {
+	if before.E <= before.SentAt || before.Quorum != 2 || before.DownAfter != down {
 		t.Errorf("before: %+v", before)
 	}
 	if got := n.Addresses(); len(got) != 3 {

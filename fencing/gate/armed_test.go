@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
@@ -98,7 +99,7 @@ func TestArmedFenceFiresWithoutTheGate(t *testing.T) {
 			t.Fatalf("before its time: got %s", got)
 		}
 		eventually(t, "the fence fires by itself", func() bool { return strings.HasPrefix(s.role(), "slave of 127.0.0.1:0") })
-		if now := bootTime(); now < due.Add(-1600*time.Millisecond) {
+		if now := bootTime(); now < due.Add(-pace.Of(1600*time.Millisecond)) {
 			t.Errorf("fired %v early", due.Sub(now))
 		}
 		if got := s.do("GET", "k"); !got.errorIs("MASTERDOWN") {
@@ -406,7 +407,7 @@ func TestArmingIsTriedAgainHoweverLongItFailed(t *testing.T) {
 	eventually(t, "the fault is there", func() bool { return l.fault("armed_off") != nil })
 	eventually(t, "it has been off for long", func() bool {
 		f := l.fault("armed_off")
-		return f != nil && bootTime().Sub(f.Since) > 3*time.Second
+		return f != nil && bootTime().Sub(f.Since) > pace.Of(3*time.Second)
 	})
 	maxclients("1000")
 	l.sees("an armed fence again", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })

@@ -66,6 +66,8 @@ type Config struct {
 
 	// Failpoint is called at every named step; for crash tests. nil: none.
 	Failpoint func(name string)
+
+	pauseFor time.Duration // of one CLIENT PAUSE; zero: pauseFor. Tests set it
 }
 
 const (
@@ -141,6 +143,9 @@ func New(conf Config) (*Gate, error) {
 	}
 	if conf.PollEvery <= 0 {
 		conf.PollEvery = defaultPoll
+	}
+	if conf.pauseFor <= 0 {
+		conf.pauseFor = pauseFor
 	}
 	if conf.Log == nil {
 		conf.Log = hclog.NewNullLogger()

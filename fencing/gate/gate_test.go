@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
@@ -81,7 +82,7 @@ func TestHoldMakesWritersWait(t *testing.T) {
 		select {
 		case r := <-answered:
 			t.Fatalf("SET was answered while held: %+v", r)
-		case <-time.After(2 * pauseFor / 20):
+		case <-time.After(2 * pace.Of(pauseFor) / 20):
 		}
 	}
 	l.Want(watchdog.Gate{Access: watchdog.Serve})

@@ -65,7 +65,7 @@ func (g *Gate) compose(h *conn, want watchdog.Gate, now watchdog.Instant) *look 
 	seen := w.seen
 	calm := !fresh && seen.Answer == watchdog.Up && seen.Role == watchdog.Master && want.Access != watchdog.Refuse
 	if g.pausing(want) {
-		put(func(r reply) { l.paused = r.ok() }, "CLIENT", "PAUSE", strconv.FormatInt(pauseFor.Milliseconds(), 10), "WRITE")
+		put(func(r reply) { l.paused = r.ok() }, "CLIENT", "PAUSE", strconv.FormatInt(g.conf.pauseFor.Milliseconds(), 10), "WRITE")
 	}
 	l.viaInfo = w.noRole
 	if !w.noRole {
@@ -242,7 +242,7 @@ func (g *Gate) fold(l *look, seen *watchdog.Redis) {
 	if l.paused {
 		w.heldAt = l.call.sentAt
 	}
-	seen.Held = w.heldAt != 0 && g.conf.Now().Sub(w.heldAt) < pauseFor
+	seen.Held = w.heldAt != 0 && g.conf.Now().Sub(w.heldAt) < g.conf.pauseFor
 	if offset, err := strconv.ParseInt(l.replies["master_repl_offset"], 10, 64); err == nil {
 		seen.Offset = offset
 	}

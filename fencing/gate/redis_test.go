@@ -21,10 +21,11 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
 
+	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
-const patience = 15 * time.Second
+var patience = pace.Of(15 * time.Second)
 
 func bootTime() watchdog.Instant {
 	var ts unix.Timespec
@@ -233,6 +234,8 @@ func startGate(t testing.TB, s *server, change ...func(*Config)) *lab {
 		Address: s.address(), Socket: s.socket, Now: bootTime,
 		Log:    hclog.New(&hclog.LoggerOptions{Output: &lockedWriter{l: l}, Level: hclog.Debug}),
 		Record: func(o Originals) error { l.mu.Lock(); l.record = o; l.mu.Unlock(); return nil },
+
+		pauseFor: pace.Of(pauseFor),
 	}
 	for _, c := range change {
 		c(&conf)
@@ -314,8 +317,9 @@ func (l *lab) fault(id string) *Fault {
 }
 
 // serve wants a serving master with a fence that is put off every little while
-// until the test ends or stop is called.
+// until the test ends or stop is called. ahead is stretched (package pace).
 func (l *lab) serve(ahead time.Duration) (stop func()) {
+	ahead = pace.Of(ahead)
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)

@@ -201,7 +201,7 @@ func (g *Gate) unhold(ctx context.Context, want watchdog.Gate) (bool, error) {
 	if w.heldAt == 0 || want.Access == watchdog.Hold {
 		return false, nil
 	}
-	if g.conf.Now().Sub(w.heldAt) > pauseFor {
+	if g.conf.Now().Sub(w.heldAt) > g.conf.pauseFor {
 		w.heldAt = 0
 		return false, nil
 	}

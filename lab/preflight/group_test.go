@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/preflight"
 	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
 )
@@ -29,7 +30,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	l := lab.Loopback(t)
 	w := &world{t: t, lab: l, policy: preflight.DefaultPolicy(), hosts: map[*lab.Redis]string{}, files: map[*lab.Redis]map[string]string{}}
-	w.group = l.Group(lab.GroupConfig{DownAfter: 5 * time.Second,
+	w.group = l.Group(lab.GroupConfig{DownAfter: pace.Of(5 * time.Second),
 		Redis: lab.RedisConfig{Lines: []string{"maxmemory 1gb", "enable-debug-command yes"}}})
 	for _, r := range w.group.Redis {
 		w.hosts[r] = w.goodHost(r)

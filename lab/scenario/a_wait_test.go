@@ -23,7 +23,7 @@ func TestClientsWaitNoLongerThanWithSentinelAlone(t *testing.T) {
 const redisOfPair = 4
 
 func waitsOfPairs(t *testing.T, times int) {
-	const d = 3 * time.Second
+	d := downAfter
 	var waited, opened [2][]time.Duration // guarded, alone
 	for range times {
 		o := watched.Options{Hosts: redisOfPair, Sentinels: []string{"a", "b", "c"}, Group: lab.GroupConfig{DownAfter: d}}

@@ -22,7 +22,7 @@ func TestSentinelResetAndMonitoredAnew(t *testing.T) {
 		s.Do("SENTINEL", "RESET", w.Group.Name)
 	}
 	w.Mark("SENTINEL RESET on all")
-	w.Pause(downAfterB)
+	w.Pause(downAfter)
 	w.Group.WaitStable()
 	q.nothingWritten(t)
 	q.nobodyDeposed(t)
@@ -34,7 +34,7 @@ func TestSentinelResetAndMonitoredAnew(t *testing.T) {
 
 	monitorAnew(w, master, w.Group.Sentinels...)
 	q.waitGeneration(0)
-	w.Pause(downAfterB)
+	w.Pause(downAfter)
 	w.Group.WaitStable()
 	q.nobodyDeposed(t)
 	q.clientsNoticedNothing(t)
@@ -81,7 +81,7 @@ func TestSentinelInTilt(t *testing.T) {
 			t.Errorf("%s is not guarded: %v", d.Name, st.Faults)
 		}
 	}
-	w.Pause(downAfterB)
+	w.Pause(downAfter)
 	q.nobodyDeposed(t)
 	q.nothingWritten(t)
 	if rows := q.decidedSince(); len(rows) != 0 {

@@ -50,7 +50,7 @@ func TestSentinelThatLies(t *testing.T) {
 		t.Errorf("writers were held %d times for %d lies: %v, want once", n, lies, rows[8])
 	}
 	at, wait := q.writer.Trace().LongestWait()
-	t.Logf("the longest wait was %v (%.2f D), %v after the start", wait, float64(wait)/float64(downAfterB), w.Since(at))
+	t.Logf("the longest wait was %v (%.2f D), %v after the start", wait, float64(wait)/float64(downAfter), w.Since(at))
 	q.clientsNoticedNothing(t)
 	if master != w.Group.Master() {
 		t.Errorf("the master changed")

@@ -40,7 +40,7 @@ func TestTwoOfFiveSentinelsReachable(t *testing.T) {
 			return n == 2
 		})
 	}
-	w.Pause(downAfterB)
+	w.Pause(downAfter)
 	q.nothingWritten(t)
 	for row, why := range q.decidedSince() {
 		// Whatever the noise of the machine makes of it: nobody is deposed,
@@ -91,7 +91,7 @@ func TestEqualEpochWithAnotherAddress(t *testing.T) {
 	reads := w.Hosts[2].Reader(lab.LoadConfig{Name: "reads", To: master})
 
 	monitorAnew(w, other, w.Group.Sentinels[2])
-	w.Pause(downAfterB)
+	w.Pause(downAfter)
 	q.nobodyDeposed(t)
 	q.nothingWritten(t)
 	if failed := q.writer.Trace().Failed(); len(failed) != 0 {

@@ -14,8 +14,6 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
-const downAfterB = 3 * time.Second
-
 // quiet is what a group that nothing should happen to is held against.
 type quiet struct {
 	w              *watched.World
@@ -80,7 +78,7 @@ func (q *quiet) clientsNoticedNothing(t *testing.T) {
 		if failed := trace.Failed(); len(failed) != 0 {
 			t.Errorf("%s: %v", load.Name, failed.Count())
 		}
-		if at, wait := trace.LongestWait(); wait > downAfterB/2 {
+		if at, wait := trace.LongestWait(); wait > downAfter/2 {
 			t.Errorf("%s: nothing acknowledged for %v from %v on", load.Name, wait, q.w.Since(at))
 		}
 	}
@@ -130,7 +128,7 @@ func monitorAnew(w *watched.World, r *lab.Redis, sentinels ...*lab.Sentinel) {
 	}
 	for _, s := range sentinels {
 		s.Do("SENTINEL", "MONITOR", w.Group.Name, ip, port, "2")
-		s.Do("SENTINEL", "SET", w.Group.Name, "down-after-milliseconds", fmt.Sprint(downAfterB.Milliseconds()))
+		s.Do("SENTINEL", "SET", w.Group.Name, "down-after-milliseconds", fmt.Sprint(downAfter.Milliseconds()))
 		s.Do("SENTINEL", "SET", w.Group.Name, "failover-timeout", "10000")
 		w.Mark("%s is told to monitor %s anew", s.Name, r.Name)
 	}
@@ -204,4 +202,4 @@ func hasFault(s agent.Status, id string) bool {
 	return slices.ContainsFunc(s.Faults, func(f agent.Fault) bool { return f.ID == id })
 }
 
-func groupB() lab.GroupConfig { return lab.GroupConfig{DownAfter: downAfterB} }
+func groupB() lab.GroupConfig { return lab.GroupConfig{DownAfter: downAfter} }

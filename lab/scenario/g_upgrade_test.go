@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -23,7 +24,7 @@ import (
 // another binary, killed: no client fails, and Sentinel sees nothing of it.
 func TestWatchdogStoppedStartedUpgraded(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Systemd: true, Group: lab.GroupConfig{DownAfter: 5 * time.Second, FailTimeout: 10 * time.Second}})
+	w := watched.Start(t, watched.Options{Systemd: true, Group: lab.GroupConfig{DownAfter: pace.Of(5 * time.Second), FailTimeout: 10 * time.Second}})
 	master := w.WaitServing()
 	clients, quiet := w.Crowd(), w.Churn()
 	agreed := w.Record().Agreement.Agreement()
@@ -214,7 +215,7 @@ func installedWrongly(t *testing.T, o watched.Options, fault string, spoil func(
 	for _, d := range w.Dogs {
 		loud(t, w, d, fault)
 	}
-	w.Pause(2 * 3 * time.Second) // longer than D and than any lease
+	w.Pause(2 * downAfter) // longer than D and than any lease
 	clients.WaitOK(lab.Now())
 	writes, reads := clients.Writes(), clients.Reads()
 	if n := len(writes.Failed()) + len(reads.Failed()); n != 0 {

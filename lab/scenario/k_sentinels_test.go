@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -39,7 +40,7 @@ func restartAll(w *watched.World, by syscall.Signal) {
 // and a whole down-after has passed: until then nothing changes for clients.
 func TestSentinelsRestartedAtOnce(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: 5 * time.Second}})
+	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: pace.Of(5 * time.Second)}})
 	clients := w.Crowd()
 	quiet := w.Churn()
 	for _, by := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
@@ -73,7 +74,8 @@ func setDownAfter(w *watched.World, d time.Duration, sentinels ...*lab.Sentinel)
 // when the master is cut off afterwards it refuses by the new times.
 func TestDownAfterChanged(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: 5 * time.Second, FailTimeout: 10 * time.Second}})
+	first, long, short := pace.Of(5*time.Second), pace.Of(8*time.Second), pace.Of(3*time.Second)
+	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: first, FailTimeout: 10 * time.Second}})
 	master := w.WaitServing()
 	clients := w.Crowd(w.Hosts[1:]...)
 	quiet := w.Churn()
@@ -81,31 +83,31 @@ func TestDownAfterChanged(t *testing.T) {
 		return func(s agent.Status) bool { return s.DownAfter == d.Seconds() }
 	}
 
-	setDownAfter(w, 8*time.Second, w.Group.Sentinels...)
+	setDownAfter(w, long, w.Group.Sentinels...)
 	for _, d := range w.Dogs {
-		d.WaitFor("shows 8 s", seconds(8*time.Second))
+		d.WaitFor("shows it", seconds(long))
 	}
-	s := master.WaitFor("has its deadline, E and L further ahead than a down-after of 5 s allows", func(s agent.Status) bool {
-		return s.EarliestPromotion > 5 && s.GrantRemaining > 5 && s.Deadline > 5
+	s := master.WaitFor("has its deadline, E and L further ahead than the first down-after allows", func(s agent.Status) bool {
+		return min(s.EarliestPromotion, s.GrantRemaining, s.Deadline) > first.Seconds()
 	})
-	t.Logf("D 8 s: E in %.1f s, L in %.1f s, deadline in %.1f s", s.EarliestPromotion, s.GrantRemaining, s.Deadline)
+	t.Logf("D %v: E in %.1f s, L in %.1f s, deadline in %.1f s", long, s.EarliestPromotion, s.GrantRemaining, s.Deadline)
 
-	setDownAfter(w, 3*time.Second, w.Group.Sentinels[1])
+	setDownAfter(w, short, w.Group.Sentinels[1])
 	for _, d := range w.Dogs {
-		d.WaitFor("shows 3 s, the smallest", seconds(3*time.Second))
+		d.WaitFor("shows the smallest", seconds(short))
 	}
 	s = master.WaitFor("has its deadline and L as near as D demands", func(s agent.Status) bool {
-		return s.GrantRemaining > 0 && s.GrantRemaining < 3 && s.Deadline > 0 && s.Deadline < 3
+		return min(s.GrantRemaining, s.Deadline) > 0 && max(s.GrantRemaining, s.Deadline) < short.Seconds()
 	})
-	t.Logf("D 3 s on one: E in %.1f s, L in %.1f s, deadline in %.1f s", s.EarliestPromotion, s.GrantRemaining, s.Deadline)
-	// One Sentinel alone cannot promote: the second, with its 8 s, must agree.
-	if s.EarliestPromotion <= 3 {
-		t.Errorf("E is in %.1f s; want the quorum's, beyond 3 s", s.EarliestPromotion)
+	t.Logf("D %v on one: E in %.1f s, L in %.1f s, deadline in %.1f s", short, s.EarliestPromotion, s.GrantRemaining, s.Deadline)
+	// One Sentinel alone cannot promote: the second, with its longer one, must agree.
+	if s.EarliestPromotion <= short.Seconds() {
+		t.Errorf("E is in %.1f s; want the quorum's, beyond %v", s.EarliestPromotion, short)
 	}
 
-	setDownAfter(w, 3*time.Second, w.Group.Sentinels...)
+	setDownAfter(w, short, w.Group.Sentinels...)
 	master.WaitFor("has E as near as all demand", func(s agent.Status) bool {
-		return s.DownAfter == 3 && s.EarliestPromotion > 0 && s.EarliestPromotion <= 3
+		return s.DownAfter == short.Seconds() && s.EarliestPromotion > 0 && s.EarliestPromotion <= short.Seconds()
 	})
 	w.WaitGuarded()
 	clients.WaitOK(lab.Now())

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -18,7 +19,7 @@ import (
 // is recommended.
 func TestContractHoldsAtDownAfter5s(t *testing.T) {
 	t.Parallel()
-	const d = 5 * time.Second
+	d := pace.Of(5 * time.Second)
 	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: d, FailTimeout: 2 * d}})
 	noTimingFault(t, w.Dogs[0], d)
 	contractOfCutOff(t, cutMasterOff(t, w, d), d)

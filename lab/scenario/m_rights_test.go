@@ -67,7 +67,7 @@ func TestRightsOfREADMEAreEnough(t *testing.T) {
 	w.Pause(2 * time.Second)
 	change := c.Heal()
 	w.WaitGuarded()
-	t.Logf("cut: %s", change.Sum(3*time.Second))
+	t.Logf("cut: %s", change.Sum(downAfter))
 	contractOfFence(t, change)
 	noDenials(t, w)
 

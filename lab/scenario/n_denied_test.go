@@ -101,7 +101,7 @@ func TestRenamedCommands(t *testing.T) {
 	noFaults(t, w)
 	told := cutMaster(w).Heal()
 	w.WaitGuarded()
-	t.Logf("told: %s", told.Sum(3*time.Second))
+	t.Logf("told: %s", told.Sum(downAfter))
 	contractOfFence(t, told)
 
 	d := w.WaitServing()
@@ -163,7 +163,7 @@ func TestDeniedRights(t *testing.T) {
 		t.Errorf("%d fences stand armed", n)
 	}
 	unarmed := cutMaster(w).Heal()
-	t.Logf("without CLIENT KILL and XREAD: %s", unarmed.Sum(3*time.Second))
+	t.Logf("without CLIENT KILL and XREAD: %s", unarmed.Sum(downAfter))
 	contractOfFence(t, unarmed)
 	d.Redis.Do("ACL", "SETUSER", "redis-watchdog", "+client|kill", "+xread")
 	d.Term()

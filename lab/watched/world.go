@@ -11,11 +11,12 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 )
 
 // Options of a World. The zero value is three hosts a, b and c, each with a
 // Redis (a's is the master), a Sentinel, an etcd member and a watchdog;
-// down-after 3 s, quorum 2.
+// down-after 3 s (see package pace), quorum 2.
 type Options struct {
 	Hosts     int               // with a Redis and a watchdog each; zero: 3
 	Names     []string          // of the hosts; empty: a, b, c, d and e
@@ -73,7 +74,7 @@ func StartIn(l *lab.Lab, t lab.T, o Options) *World {
 	g := o.Group
 	g.Hosts, g.SentinelHosts = w.Hosts, l.Hosts(o.Sentinels...)
 	if g.DownAfter == 0 {
-		g.DownAfter = 3 * time.Second
+		g.DownAfter = pace.Of(3 * time.Second)
 	}
 	w.Group = l.Group(g)
 	if o.Unguarded {

@@ -79,3 +79,16 @@ func TestVerdictIsThatOfTheLastAttempt(t *testing.T) {
 		}
 	}
 }
+
+func TestTimesAreStretchedByTheLongestStandstill(t *testing.T) {
+	for _, tt := range []struct {
+		worst time.Duration
+		want  float64
+	}{
+		{0, 1}, {fair, 1}, {fair + time.Millisecond, 1.5}, {660 * time.Millisecond, 3.5}, {time.Minute, maxPace},
+	} {
+		if got := stretch(tt.worst); got != tt.want {
+			t.Errorf("stood still for %v: stretched by %g, want %g", tt.worst, got, tt.want)
+		}
+	}
+}

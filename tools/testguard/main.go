@@ -7,8 +7,10 @@
 // no test at all: a green run must mean that the tests were executed.
 //
 // Most of the tests here are about time: a watchdog that is not run for a
-// second rightly fences its Redis. So testguard watches the machine beside
-// them. A test that failed while the whole machine stood still proves nothing
+// second rightly fences its Redis. So testguard first measures how long the
+// machine stands still under load, and stretches the tests' times accordingly
+// (package pace; LAB_PACE in the environment overrules it), and it watches the
+// machine beside them. A test that failed while the whole machine stood still proves nothing
 // and is run again, alone, when the machine is calm, at most twice. It is said
 // of each; one that fails without such a stall, or every time, has failed.
 package main
@@ -28,8 +30,8 @@ import (
 
 const (
 	attempts   = 3                // of a test that failed while the machine stood still
-	calmBudget = 10 * time.Minute // for all the waiting of one run together
-	moreTime   = 30 * time.Minute // for all that is run again; what has not had its turn by then has failed
+	calmBudget = 5 * time.Minute  // for all the waiting of one run together
+	lastAgain  = 65 * time.Minute // after the start; what has not had its turn again by then has failed
 )
 
 func main() {
@@ -49,11 +51,16 @@ func run(ctx context.Context, out io.Writer, command []string) int {
 	go func() { defer close(done); m.run(ctx) }()
 	defer func() { m.stop(); <-done }()
 
+	end := time.Now().Add(lastAgain)
+	if err := setPace(ctx, out, m); err != nil {
+		fmt.Fprintln(out, "ERROR:", err)
+		return 1
+	}
 	g := newGuard(out)
 	if err := execute(ctx, g, slices.Insert(slices.Clone(command), 2, "-json")); err != nil {
 		g.faults = append(g.faults, fault{what: "ERROR", text: err.Error()})
 	}
-	budget, end := calmBudget, time.Now().Add(moreTime)
+	budget := calmBudget
 	for attempt := 2; attempt <= attempts && ctx.Err() == nil; attempt++ {
 		for _, again := range g.disturbed(m) {
 			if time.Now().After(end) {

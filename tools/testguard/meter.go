@@ -6,8 +6,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
+	"os"
+	"runtime"
 	"sync"
 	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 )
 
 const (
@@ -15,6 +20,10 @@ const (
 	noted      = 100 * time.Millisecond // a gap worth keeping
 	standstill = 250 * time.Millisecond // a gap that no test of a second's deadline is fair in
 	calmFor    = 10 * time.Second       // without such a gap
+
+	measureFor = 10 * time.Second       // before the tests
+	fair       = 200 * time.Millisecond // the gap that the tests' own times allow for: a fifteenth of the least down-after
+	maxPace    = 4                      // beyond it a run would take too long
 )
 
 // meter sleeps for a beat, again and again, and keeps when it was woken late:
@@ -91,6 +100,44 @@ func (m *meter) waitCalm(ctx context.Context, most time.Duration) time.Duration 
 		}
 	}
 	return time.Since(begun)
+}
+
+// setPace tells the tests, by the environment, how much longer their times must
+// be on this machine.
+func setPace(ctx context.Context, out io.Writer, m *meter) error {
+	if set := os.Getenv(pace.Variable); set != "" {
+		fmt.Fprintf(out, "%s=%s as given\n", pace.Variable, set)
+		return nil
+	}
+	from := time.Now()
+	load(ctx, measureFor)
+	worst := m.worst(from, time.Now())
+	f := stretch(worst)
+	fmt.Fprintf(out, "the machine stood still for at most %v in %v under load: the tests' times are stretched by %g\n",
+		worst.Round(time.Millisecond), measureFor, f)
+	return os.Setenv(pace.Variable, fmt.Sprint(f))
+}
+
+// stretch is by how much: in halves, 1 where the gaps are fair.
+func stretch(worst time.Duration) float64 {
+	return min(max(1, math.Ceil(2*float64(worst)/float64(fair))/2), maxPace)
+}
+
+// load keeps all processors but a little of each busy, as the tests will.
+func load(ctx context.Context, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	var busy sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		busy.Go(func() {
+			for ctx.Err() == nil {
+				for begun := time.Now(); time.Since(begun) < 4*beat/5; {
+				}
+				time.Sleep(beat / 5)
+			}
+		})
+	}
+	busy.Wait()
 }
 
 func (m *meter) report(out io.Writer) {

@@ -1,0 +1,38 @@
+// Package pace stretches the times of the tests where the machine stands still.
+//
+// A watchdog that is not run for a second rightly fences its Redis. A machine
+// that shares its processors may stop for that long, and often: there, tests
+// with a down-after-milliseconds of 3 s would test the machine. What the tests
+// assert is shares of down-after and the order of events, so it holds at any
+// length of it. testguard measures how long the machine stands still and says
+// so in the environment; without that nothing is stretched.
+package pace
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+)
+
+// Variable is the factor's name in the environment; unset: 1.
+const Variable = "LAB_PACE"
+
+var factor = read(os.Getenv(Variable))
+
+func read(text string) float64 {
+	if text == "" {
+		return 1
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || f < 1 || f > 10 {
+		panic(fmt.Sprintf("%s=%s: want a number from 1 to 10", Variable, text))
+	}
+	return f
+}
+
+// Of is d, on a machine that stands still a longer one; whole milliseconds, as
+// Sentinel counts.
+func Of(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * factor).Round(time.Millisecond)
+}
