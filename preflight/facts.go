@@ -89,6 +89,8 @@ type User struct {
 	Rules string `json:"rules"` // the rest of the line; password hashes replaced by their count
 	// Passwords is a digest of the sorted hashes, keyed by the group's random
 	// id in etcd: equal digests are equal passwords, and nothing else is told.
+	// Before a colon it names its key: digests of other keys say nothing, and
+	// neither does an empty one of a user that has passwords.
 	Passwords string `json:"passwords,omitempty"`
 }
 
@@ -176,7 +178,8 @@ const Masked = "(set)"
 
 // Watchdog is what the watchdog beside a node reports of its own work.
 type Watchdog struct {
-	Node           string   `json:"node"` // its name in the configuration
+	Node           string   `json:"node"`           // its name in the configuration
+	User           string   `json:"user,omitempty"` // of Redis, as whom it logs in; empty: default
 	Version        string   `json:"version"`
 	Phase          string   `json:"phase"`
 	Reason         string   `json:"reason"`

@@ -31,6 +31,11 @@ func read(text string) float64 {
 	return f
 }
 
+// Stretched is whether Of does anything: the machine then stands still for
+// longer than the fixed times of the product, and of Redis, that are no share
+// of down-after (a CLIENT PAUSE of ours, a look's timeout).
+func Stretched() bool { return factor > 1 }
+
 // Of is d, on a machine that stands still a longer one; whole milliseconds, as
 // Sentinel counts.
 func Of(d time.Duration) time.Duration {

@@ -18,6 +18,8 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/pace"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
@@ -105,6 +107,9 @@ func (w *World) config(d *Dog, o Options) Config {
 		sentinels = append(sentinels, s.Address)
 	}
 	policy := map[string]any{}
+	if suspect := suspectAfter(o.Group.DownAfter); suspect > 0 {
+		policy["suspect_after"] = suspect.String()
+	}
 	for k, v := range o.Policy {
 		policy[k] = v
 	}
@@ -123,6 +128,16 @@ func (w *World) config(d *Dog, o Options) Config {
 		o.Config(&c)
 	}
 	return c
+}
+
+// suspectAfter keeps the share of down-after that suspicion has at 3 s, which
+// the product's own bounds would make smaller on a stretched one. Zero: not set.
+func suspectAfter(d time.Duration) time.Duration {
+	suspect := (d * 2 / 15).Truncate(time.Millisecond)
+	if !pace.Stretched() || suspect <= (watchdog.Policy{}).Timing(d).SuspectAfter {
+		return 0
+	}
+	return suspect
 }
 
 // Write replaces the configuration; a running watchdog goes on with the old.

@@ -71,11 +71,11 @@ func StartIn(l *lab.Lab, t lab.T, o Options) *World {
 	if !o.Unguarded && w.Etcd == nil {
 		w.Etcd = l.Etcd(o.Cluster, l.Hosts(o.Etcd...)...)
 	}
+	if o.Group.DownAfter == 0 {
+		o.Group.DownAfter = pace.Of(3 * time.Second)
+	}
 	g := o.Group
 	g.Hosts, g.SentinelHosts = w.Hosts, l.Hosts(o.Sentinels...)
-	if g.DownAfter == 0 {
-		g.DownAfter = pace.Of(3 * time.Second)
-	}
 	w.Group = l.Group(g)
 	if o.Unguarded {
 		return w

@@ -79,9 +79,13 @@ func user(line, key string) (u preflight.User, ok bool) {
 	u.Rules = strings.Join(rules, " ")
 	if len(hashes) > 0 && key != "" {
 		slices.Sort(hashes)
-		mac := hmac.New(sha256.New, []byte(key))
-		fmt.Fprint(mac, strings.Join(hashes, " "))
-		u.Passwords = hex.EncodeToString(mac.Sum(nil)[:16])
+		u.Passwords = digest(key, "key", 4) + ":" + digest(key, strings.Join(hashes, " "), 16)
 	}
 	return u, true
+}
+
+func digest(key, text string, size int) string {
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte(text))
+	return hex.EncodeToString(mac.Sum(nil)[:size])
 }

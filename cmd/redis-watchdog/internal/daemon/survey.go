@@ -214,7 +214,7 @@ func processOf(d gate.Details) int {
 
 func (s *surveyor) watchdog(st agent.Status, d gate.Details) *preflight.Watchdog {
 	w := &preflight.Watchdog{
-		Node: st.Node, Version: s.version, Phase: st.Phase, Reason: st.Reason, Guarded: st.Guarded, GrantOurs: st.GrantOurs,
+		Node: st.Node, User: s.server.Username, Version: s.version, Phase: st.Phase, Reason: st.Reason, Guarded: st.Guarded, GrantOurs: st.GrantOurs,
 		Veto: st.Veto, VetoReasons: []string{}, Faults: []string{}, Missing: append([]string{}, d.Missing...), Maintenance: st.Maintenance > 0,
 	}
 	if o := d.Recorded; o.Known {
