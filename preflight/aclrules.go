@@ -1,20 +1,21 @@
 package preflight
 
-// When two lists of ACL rules are the same rights. Redis appends what ACL
-// SETUSER says to what there was, so that a right taken away and given back
-// moves to the end of ACL LIST: as text the rules differ, as rights they do not.
+// When two lists of ACL rules are the same rights. Up to 7.0 every process lists
+// the commands of a user in an order of its own (its hash tables are seeded),
+// and since then a right taken away and given back moves to the end: as text
+// the rules differ, as rights they do not.
 
 import (
 	"slices"
 	"strings"
 )
 
-// sameRights is whether two rules, as ACL LIST has them, are told to be the
+// SameRights is whether two rules, as ACL LIST has them, are told to be the
 // same rights: what may change places without changing them is sorted, and of
 // what a later rule undoes only the later is kept. It never calls different
 // rights the same; rights that are the same by what the categories hold (as
 // -@all +@read beside every command of @read) it calls different.
-func sameRights(a, b string) bool { return a == b || canonicalRules(a) == canonicalRules(b) }
+func SameRights(a, b string) bool { return a == b || canonicalRules(a) == canonicalRules(b) }
 
 func canonicalRules(rules string) string {
 	var root, selector, selectors []string

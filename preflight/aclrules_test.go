@@ -30,7 +30,7 @@ func TestSameRights(t *testing.T) {
 		{"on -@all (~a +get)", "on -@all ~a +get", false},
 		{"on ~x(y) -@all", "on ~x -@all (y)", false},
 	} {
-		if got := sameRights(tt.a, tt.b); got != tt.same {
+		if got := SameRights(tt.a, tt.b); got != tt.same {
 			t.Errorf("%q and %q: same %v, want %v", tt.a, tt.b, got, tt.same)
 		}
 	}
@@ -70,7 +70,7 @@ func TestRightsCalledTheSameAreTheSame(t *testing.T) {
 		pick.Shuffle(len(other), func(i, j int) { other[i], other[j] = other[j], other[i] })
 		listed, may := rights("one", rules)
 		listedOther, mayOther := rights("two", other)
-		if !sameRights(listed, listedOther) {
+		if !SameRights(listed, listedOther) {
 			continue
 		}
 		same++

@@ -76,7 +76,7 @@ func watchdogOf(n *Node, user string) bool {
 // sameUser is whether two users of one name have the same rights and
 // passwords. It is not known where the digests were not made with one key.
 func sameUser(a, b User) (same, known bool) {
-	if !sameRights(a.Rules, b.Rules) {
+	if !SameRights(a.Rules, b.Rules) {
 		return false, true
 	}
 	keyA, digestA, _ := strings.Cut(a.Passwords, ":")

@@ -1,6 +1,8 @@
 package scenario
 
 import (
+	"context"
+	"crypto/rand"
 	"fmt"
 	"os"
 	"slices"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
@@ -206,18 +209,36 @@ func missed(t *testing.T, w *watched.World, d *watched.Dog, do func(...any) any,
 		}
 		return ""
 	}
-	without(w, do, right, func() error {
+	without(w, do, right, surveyed(w, func() error {
 		if has() == "" {
 			return fmt.Errorf("faults %+v", d.Status().Faults)
 		}
 		return nil
-	})
-	w.Eventually("all is well again with "+right, 20*time.Second, func() error {
+	}))
+	w.Eventually("all is well again with "+right, 20*time.Second, surveyed(w, func() error {
 		if f := has(); f != "" {
 			return fmt.Errorf("fault %s is there", f)
 		}
 		return nil
-	})
+	}))
+}
+
+// surveyed asks for surveys meanwhile, as a preflight does: by themselves they
+// come once a minute.
+func surveyed(w *watched.World, done func() error) func() error {
+	var asked watchdog.Instant
+	return func() error {
+		err := done()
+		if now := lab.Now(); err != nil && now.Sub(asked) > 2*time.Second {
+			asked = now
+			ctx, cancel := context.WithTimeout(w.Context(), time.Second)
+			defer cancel()
+			if ask := w.Store(w.Hosts[0]).Ask(ctx, w.Group.Name, rand.Text()); ask != nil {
+				return ask
+			}
+		}
+		return err
+	}
 }
 
 // without runs with a right taken away until it is noticed.

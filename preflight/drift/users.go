@@ -27,8 +27,8 @@ func (r *reader) compareUsers(config *redisconf.Config, shadow []string) {
 			Why: "only a shadow run can tell what rules of users come to"})
 		return
 	}
-	for name, line := range running {
-		if other, ok := expected[name]; !ok || other != line {
+	for name, rules := range running {
+		if other, ok := expected[name]; !ok || !preflight.SameRights(other, rules) {
 			r.d.Drifted = append(r.d.Drifted, userParameter(name, true, ok))
 		}
 	}
@@ -56,15 +56,15 @@ func userParameter(name string, runs, filed bool) preflight.Parameter {
 	return p
 }
 
-// byUser takes lines of ACL LIST apart. A "sanitize-payload" is left out: Redis
+// byUser is the rules of every user in lines of ACL LIST. A "sanitize-payload" is left out: Redis
 // prints it of a user that was read from a file and not of the same one that was
 // not, and it is what holds anyway.
 func byUser(lines []string) map[string]string {
 	users := map[string]string{}
 	for _, line := range lines {
 		line = strings.ReplaceAll(line, " sanitize-payload ", " ")
-		if words := strings.Fields(line); len(words) > 1 && words[0] == "user" {
-			users[words[1]] = line
+		if words := strings.SplitN(line, " ", 3); len(words) == 3 && words[0] == "user" {
+			users[words[1]] = words[2]
 		}
 	}
 	return users

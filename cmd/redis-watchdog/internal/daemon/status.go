@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
@@ -54,6 +55,10 @@ func (x *node) faults() []agent.Fault {
 			severity = agent.SeverityError
 		}
 		add(f.ID, string(severity), f.Text, f.Remedy)
+	}
+	if denied := x.survey.denied(); denied != "" {
+		add("rights_survey", string(agent.SeverityWarning), "preflight and veto cannot read all they compare: "+denied,
+			"redis-cli ACL SETUSER <user> "+gather.ReadRights+"   # the user of nodes[].username")
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()

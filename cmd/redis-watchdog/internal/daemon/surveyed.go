@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/metrics"
@@ -20,6 +21,7 @@ type surveyed struct {
 	vetoes  []string
 	drifted int // parameters; -1: not compared
 	limit   float64
+	denied  string // what Redis refuses to tell; empty: nothing
 }
 
 func (s *surveyor) keep(own preflight.Node, findings []preflight.Finding, request string) {
@@ -30,6 +32,11 @@ func (s *surveyor) keep(own preflight.Node, findings []preflight.Finding, reques
 	if own.Drift != nil && own.Drift.Problem == "" {
 		one.drifted = len(own.Drift.Drifted)
 	}
+	for _, g := range own.Gaps {
+		if strings.HasPrefix(g.Why, "NOPERM") {
+			one.denied = g.Why
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if request == "" {
@@ -38,6 +45,13 @@ func (s *surveyor) keep(own preflight.Node, findings []preflight.Finding, reques
 		s.askedAt = one.at
 	}
 	s.last = one
+}
+
+// denied is what Redis refused to tell the newest survey; empty: nothing.
+func (s *surveyor) denied() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last.denied
 }
 
 // metrics is the newest survey as the metrics show it.
