@@ -182,12 +182,12 @@ func (m Monitor) withDefaults() Monitor {
 // Try sends one command from the Sentinel's own host, so that no cut is in
 // between. The reply is a string, int64, nil or []any.
 func (s *Sentinel) Try(args ...any) (any, error) {
-	w, err := dialWire(s.Host.lab.ctx, s.dial, "tcp", s.Address, login{"", s.config.Password}, 3*time.Second)
+	w, err := dialWire(s.Host.lab.ctx, s.dial, "tcp", s.Address, login{"", s.config.Password}, pace.Of(3*time.Second))
 	if err != nil {
 		return nil, err
 	}
 	defer w.close()
-	return w.do(2*time.Second, words(args)...)
+	return w.do(pace.Of(2*time.Second), words(args)...)
 }
 
 // Do is Try, and an error ends the test.

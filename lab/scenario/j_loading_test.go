@@ -19,7 +19,8 @@ import (
 // few that take long it is as good as hung, and Sentinel's PINGs find it down.
 const loadKeys = 10000
 
-// slowToLoad keeps its data, and takes long to load it again.
+// slowToLoad keeps its data, and takes long to load it again, unless loadFast
+// ends it; longer than length where the machine stands still between two keys.
 func slowToLoad(length time.Duration) watched.Options {
 	o := shortFailover(watched.Options{})
 	o.Group.Redis.Lines = []string{
@@ -52,6 +53,9 @@ func crash(w *watched.World, r *lab.Redis) {
 	})
 }
 
+// loadFast has it load the rest, and all that it will ever load, at once.
+func loadFast(r *lab.Redis) { r.Do("CONFIG", "SET", "key-load-delay", "0") }
+
 func isLoading(err error) bool {
 	return err != nil && len(err.Error()) > 7 && err.Error()[:7] == "LOADING"
 }
@@ -62,7 +66,7 @@ func isLoading(err error) bool {
 // serves when it has loaded.
 func TestMasterLoadsForLong(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, slowToLoad(4*downAfter))
+	w := watched.Start(t, slowToLoad(15*time.Second))
 	master := w.WaitServing()
 	fill(master.Redis)
 	clients := w.Crowd()
@@ -71,6 +75,8 @@ func TestMasterLoadsForLong(t *testing.T) {
 	pid := master.Redis.PID()
 	loading := w.Mark("it loads")
 	master.WaitFor("sees it load", func(s agent.Status) bool { return s.Answer == "loading" })
+	w.Pause(3 * downAfter)
+	loadFast(master.Redis)
 	clients.WaitOK(loading)
 	took := lab.Now().Sub(loading)
 	w.WaitGuarded()
@@ -91,7 +97,7 @@ func TestMasterLoadsForLong(t *testing.T) {
 // what has loaded at last must answer nobody.
 func TestMasterLoadsWhileCutOff(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, slowToLoad(3*downAfter))
+	w := watched.Start(t, slowToLoad(15*time.Second))
 	old := w.WaitServing()
 	fill(old.Redis)
 	c := w.BeforeCut()
@@ -103,6 +109,7 @@ func TestMasterLoadsWhileCutOff(t *testing.T) {
 	if _, err := old.Redis.Try("GET", "k"); !isLoading(err) {
 		t.Fatalf("GET: %v: it has loaded before another was promoted", err)
 	}
+	loadFast(old.Redis)
 	old.WaitPhase("refuse")
 	w.Pause(shortOutage)
 	change := c.Heal()

@@ -44,11 +44,14 @@ func noDenials(t *testing.T, w *watched.World) {
 
 func noFaults(t *testing.T, w *watched.World) {
 	t.Helper()
-	for _, d := range w.Dogs {
-		if s := d.Status(); len(s.Faults) > 0 {
-			t.Errorf("%s: %+v", d.Name, s.Faults)
+	w.Eventually("no watchdog has a fault", 20*time.Second, func() error {
+		for _, d := range w.Dogs {
+			if s := d.Status(); len(s.Faults) > 0 {
+				return fmt.Errorf("%s: %+v", d.Name, s.Faults)
+			}
 		}
-	}
+		return nil
+	})
 }
 
 // TestRightsOfREADMEAreEnough is case m, all right: users of exactly the rights

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
+	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -157,7 +158,7 @@ func mistakes(t *testing.T, w *watched.World, d *watched.Dog, ca *lab.CA) (atRed
 // needed, and then has no place in README.md.
 func TestEachMissingRightIsNoticed(t *testing.T) {
 	t.Parallel()
-	w, _ := secured(t, watched.Options{Hosts: 2})
+	w, ca := secured(t, watched.Options{Hosts: 2})
 	d := w.Dogs[1]
 	redis, sentinel := readmeUsers(t)
 	for _, right := range rightsOf(redis) {
@@ -171,6 +172,17 @@ func TestEachMissingRightIsNoticed(t *testing.T) {
 		case "+ping": // asked on a subscription that was quiet for long
 		case "+client|setname": // its loss takes nothing but a name in CLIENT LIST
 			without(w, s.Do, right, func() error { return triedInVain(s.Try, right) })
+		case "+sentinel|ckquorum": // asked by preflight only
+			without(w, s.Do, right, func() error {
+				asked := gather.Sentinels(w.Context(), gather.SentinelConfig{
+					Group: w.Group.Name, Addresses: []string{s.Address}, Username: "redis-watchdog", Password: sentinelSecret,
+					TLS: ca.ClientConfig(), Timeout: 2 * time.Second, Dial: w.Hosts[0].Dial,
+				})
+				if got := asked[0]; got.Address != s.Address || !strings.Contains(got.CKQuorum, "NOPERM") {
+					return fmt.Errorf("%s: CKQUORUM %q, error %q", got.Address, got.CKQuorum, got.Error)
+				}
+				return nil
+			})
 		case "+subscribe":
 			missed(t, w, d, s.Do, right, "sentinel_deaf", s.Address)
 		default:

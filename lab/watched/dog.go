@@ -93,7 +93,7 @@ func (w *World) newDog(h *lab.Host, r *lab.Redis, o Options) *Dog {
 		d.Systemd = newManager(w.T, d.Dir)
 	}
 	d.HTTP = net.JoinHostPort("127.0.0.1", fmt.Sprint(h.Port(26380)))
-	d.client = &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DialContext: h.Dial, DisableKeepAlives: true}}
+	d.client = &http.Client{Timeout: pace.Of(2 * time.Second), Transport: &http.Transport{DialContext: h.Dial, DisableKeepAlives: true}}
 	d.ConfigFile = filepath.Join(d.Dir, "config.yaml")
 	d.Config = func() Config { return w.config(d, o) }
 	d.Write(d.Config())
@@ -170,7 +170,7 @@ func (d *Dog) TryStatus() (agent.Status, error) {
 }
 
 func (d *Dog) get(path string, into any) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), pace.Of(2*time.Second))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.HTTP+path, nil)
 	if err != nil {
@@ -192,7 +192,7 @@ func (d *Dog) JSON(path string, into any) error { return d.get(path, into) }
 
 // Page is what a browser gets at "/"; empty: no answer.
 func (d *Dog) Page() string {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), pace.Of(5*time.Second))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.HTTP+"/", nil)
 	if err != nil {
@@ -212,7 +212,7 @@ func (d *Dog) Page() string {
 
 // Get is the status code a page answers with; 0: none.
 func (d *Dog) Get(path string) int {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), pace.Of(2*time.Second))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.HTTP+path, nil)
 	if err != nil {

@@ -161,6 +161,11 @@ func (s *surveyor) survey(ctx context.Context, st agent.Status, d gate.Details, 
 	if st.Role == watchdog.Replica.String() && st.Master != "" && st.Master != st.Address {
 		master := s.master(ctx, st.Master)
 		findings = preflight.Own(s.policy, master, own)
+		for _, f := range findings {
+			if f.Outcome != preflight.Passed {
+				s.x.log.Debug("survey", "check", f.Check, "outcome", f.Outcome, "reason", f.Reason)
+			}
+		}
 		if s.onSurvey != nil {
 			s.onSurvey(own, master, findings)
 		}
