@@ -114,7 +114,7 @@ func TestArmedFenceFiresWithoutTheGate(t *testing.T) {
 func TestArmedFenceIsGoneWithTheGateWhenNobodyKeepsIt(t *testing.T) {
 	s := startRedis(t)
 	l := startGate(t, s)
-	stop := l.serve(time.Second)
+	stop := l.serve(2 * time.Second)
 	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
 	stop()
 	l.stop()
@@ -125,7 +125,7 @@ func TestPutOffUnderLoadIsNotNoticed(t *testing.T) {
 	both(t, func(t *testing.T, tcp func(*Config)) {
 		s, kept := startRedis(t), newShelf(t)
 		l := startGate(t, s, tcp, func(c *Config) { c.Store = kept })
-		stop := l.serve(time.Second)
+		stop := l.serve(2 * time.Second)
 		l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
 		c := s.client()
 		writes := 0
@@ -371,7 +371,7 @@ func TestBusyRedisIsFencedWhenItsScriptEnds(t *testing.T) {
 func TestMaxclientsReachedArmsAndFences(t *testing.T) {
 	s := startRedis(t, "maxclients 30")
 	l := startGate(t, s)
-	stop := l.serve(time.Second)
+	stop := l.serve(2 * time.Second)
 	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
 	eventually(t, "spares are there", func() bool { l.Gate.mu.Lock(); defer l.Gate.mu.Unlock(); return len(l.spares) >= wantedSpares })
 	var last *client
@@ -394,7 +394,7 @@ func TestMaxclientsReachedArmsAndFences(t *testing.T) {
 func TestArmingIsTriedAgainHoweverLongItFailed(t *testing.T) {
 	s := startRedis(t)
 	l := startGate(t, s)
-	l.serve(time.Second)
+	l.serve(2 * time.Second)
 	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
 	admin := s.client()
 	maxclients := func(n string) {
@@ -441,7 +441,7 @@ func TestRenamedCommandsAreFoundUnderTheirNames(t *testing.T) {
 func TestLostRightsTakeTheArmedFenceDown(t *testing.T) {
 	s := startRedis(t, "user w on >p "+ACLRule)
 	l := startGate(t, s, func(c *Config) { c.Username, c.Password = "w", "p" })
-	l.serve(time.Second)
+	l.serve(2 * time.Second)
 	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
 	s.do("ACL", "SETUSER", "w", "-xread")
 	l.sees("no armed fence", func(r watchdog.Redis) bool { return r.ArmedFor == 0 })

@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
@@ -82,7 +81,7 @@ func TestHoldMakesWritersWait(t *testing.T) {
 		select {
 		case r := <-answered:
 			t.Fatalf("SET was answered while held: %+v", r)
-		case <-time.After(2 * pace.Of(pauseFor) / 20):
+		case <-time.After(2 * onePause / 20):
 		}
 	}
 	l.Want(watchdog.Gate{Access: watchdog.Serve})
@@ -209,7 +208,8 @@ func TestRejoinAnswersNothingUntilInSync(t *testing.T) {
 	eventually(t, "the fence is out of redis.conf", func() bool {
 		return s.inFile("replicaof") == "127.0.0.1 "+master.port && s.inFile(keyPrio) != "0" && s.inFile(keyStale) != "no"
 	})
-	// Promoted as Sentinel does it: born locked.
+	// Promoted as Sentinel does it: born locked. Nobody leads it back.
+	l.Want(watchdog.Gate{Access: watchdog.Follow})
 	c := s.client()
 	c.do("MULTI")
 	c.do("SLAVEOF", "NO", "ONE")

@@ -27,6 +27,15 @@ import (
 
 var patience = pace.Of(15 * time.Second)
 
+// onePause is one CLIENT PAUSE of the gates under test: it must outlast what the
+// machine stands still for at worst.
+var onePause = func() time.Duration {
+	if pace.Stretched() {
+		return 4 * time.Second
+	}
+	return pauseFor
+}()
+
 func bootTime() watchdog.Instant {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
@@ -235,7 +244,7 @@ func startGate(t testing.TB, s *server, change ...func(*Config)) *lab {
 		Log:    hclog.New(&hclog.LoggerOptions{Output: &lockedWriter{l: l}, Level: hclog.Debug}),
 		Record: func(o Originals) error { l.mu.Lock(); l.record = o; l.mu.Unlock(); return nil },
 
-		pauseFor: pace.Of(pauseFor),
+		pauseFor: onePause,
 	}
 	for _, c := range change {
 		c(&conf)
