@@ -103,11 +103,11 @@ func (m *meter) waitCalm(ctx context.Context, most time.Duration) time.Duration 
 }
 
 // setPace tells the tests, by the environment, how much longer their times must
-// be on this machine.
-func setPace(ctx context.Context, out io.Writer, m *meter) error {
+// be on this machine, and whether they must be longer.
+func setPace(ctx context.Context, out io.Writer, m *meter) (stretched bool, err error) {
 	if set := os.Getenv(pace.Variable); set != "" {
 		fmt.Fprintf(out, "%s=%s as given\n", pace.Variable, set)
-		return nil
+		return set != "1", nil
 	}
 	from := time.Now()
 	load(ctx, measureFor)
@@ -115,7 +115,7 @@ func setPace(ctx context.Context, out io.Writer, m *meter) error {
 	f := stretch(worst)
 	fmt.Fprintf(out, "the machine stood still for at most %v in %v under load: the tests' times are stretched by %g\n",
 		worst.Round(time.Millisecond), measureFor, f)
-	return os.Setenv(pace.Variable, fmt.Sprint(f))
+	return f > 1, os.Setenv(pace.Variable, fmt.Sprint(f))
 }
 
 // stretch is by how much: in halves, 1 where the gaps are fair.
