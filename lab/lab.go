@@ -146,11 +146,15 @@ func (l *Lab) writeHosts() error {
 	return nil
 }
 
+// slack is the most that a wait is stretched by: what is waited for has a minute
+// or so for itself already.
+const slack = 45 * time.Second
+
 // Eventually asks done every few milliseconds until it returns nil. It ends
 // the test when that has not happened within limit, with done's last error.
 func (l *Lab) Eventually(what string, limit time.Duration, done func() error) {
 	l.t.Helper()
-	limit = pace.Of(limit)
+	limit = min(pace.Of(limit), limit+slack)
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)

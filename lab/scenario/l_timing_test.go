@@ -80,6 +80,11 @@ func TestTimingIsNotPromisedAtDownAfter2s(t *testing.T) {
 		return fmt.Errorf("it does not")
 	})
 
+	if pace.Stretched() {
+		// There Sentinels hold each other and everybody for down all the time.
+		t.Logf("the machine stands still for too long for a cut at %v", d)
+		return
+	}
 	change := cutMasterOff(t, w, d)
 	if n := len(change.OverlappingWrites); n > 0 {
 		t.Errorf("%d writes overlap: at most one writes at any D", n)

@@ -184,12 +184,14 @@ func (w *World) Store(h *lab.Host) *grant.Store {
 // Record is everything etcd holds of the group, read by the second host.
 func (w *World) Record() grant.Group {
 	w.T.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	g, err := w.Store(w.Hosts[min(1, len(w.Hosts)-1)]).Read(ctx, w.Group.Name)
-	if err != nil {
-		w.T.Fatalf("read group from etcd: %v", err)
-	}
+	store := w.Store(w.Hosts[min(1, len(w.Hosts)-1)])
+	var g grant.Group
+	w.Eventually("the group is read from etcd", 10*time.Second, func() (err error) {
+		ctx, cancel := context.WithTimeout(w.Context(), 10*time.Second)
+		defer cancel()
+		g, err = store.Read(ctx, w.Group.Name)
+		return err
+	})
 	return g
 }
 
