@@ -22,6 +22,10 @@ type Gap struct {
 	Why  string `json:"why"`
 }
 
+// NobodyReports is why a report is missing where that is certain: etcd was read
+// and has none, so no live watchdog stands beside that Redis.
+const NobodyReports = "no watchdog reports for this node"
+
 // Node is one Redis of the group.
 type Node struct {
 	Address  string    `json:"address"` // as the Sentinels call it

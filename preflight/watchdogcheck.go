@@ -163,7 +163,7 @@ func watchdogCovers(s *subject) answer {
 	d := s.dog(s.node)
 	if d == nil {
 		why := gapWhy(s.node, "report", "watchdog")
-		if why != "it was not read" {
+		if why != "it was not read" && why != NobodyReports {
 			return answer{}
 		}
 		s.missing = nil // it is certain: nobody reports

@@ -237,7 +237,7 @@ func (g *gathering) node(address string) preflight.Node {
 	case err != nil:
 		n.Gaps = append(n.Gaps, preflight.Gap{What: "report", Why: "the report of its watchdog cannot be understood: " + err.Error()})
 	case !reported && g.askErr == nil && g.reportsErr == nil:
-		n.Gaps = append(n.Gaps, preflight.Gap{What: "report", Why: "no watchdog reports for this node"})
+		n.Gaps = append(n.Gaps, preflight.Gap{What: "report", Why: preflight.NobodyReports})
 	case !reported:
 		n.Gaps = append(n.Gaps, preflight.Gap{What: "report", Why: "no report could be read from etcd"})
 	case n.Answers != g.request:
