@@ -11,11 +11,12 @@ import (
 
 // failure is a check that is made to fail, and then to pass again.
 type failure struct {
-	check string
-	of    func(*world) string // whose finding; nil: the candidate's
-	spoil func(*world)
-	shows []string // what its finding shows then: both values
-	mend  func(*world)
+	check  string
+	of     func(*world) string // whose finding; nil: the candidate's
+	unsure bool                // it could not find out then, instead of failing
+	spoil  func(*world)
+	shows  []string // what its finding shows then: both values
+	mend   func(*world)
 }
 
 func group(*world) string           { return "" }
@@ -126,28 +127,41 @@ func (w *world) writeToReplica(command string) {
 func TestEachCheckFailsAndPassesOnRealServers(t *testing.T) {
 	w := newWorld(t)
 	for _, f := range failures() {
-		of := w.candidate().Address
-		if f.of != nil {
-			of = f.of(w)
-		}
-		good := w.policy
-		switch f.check {
-		case "persistence_size": // the threshold comes to the data
-			w.policy.LargeInstance = 1024
-		case "host_thp": // this build switches them off for itself
-			w.edit = func(f *preflight.Facts) {
-				for _, n := range f.Nodes {
-					n.Redis.Config["disable-thp"] = "no"
-				}
+		w.check(f)
+	}
+}
+
+// check makes it fail, and pass again.
+func (w *world) check(f failure) {
+	w.t.Helper()
+	of := w.candidate().Address
+	if f.of != nil {
+		of = f.of(w)
+	}
+	good := w.policy
+	switch f.check {
+	case "persistence_size": // the threshold comes to the data
+		w.policy.LargeInstance = 1024
+	case "persistence_fork_time":
+		w.policy.Fork = 1
+	case "host_thp": // this build switches them off for itself
+		w.edit = func(f *preflight.Facts) {
+			for _, n := range f.Nodes {
+				n.Redis.Config["disable-thp"] = "no"
 			}
 		}
-		f.spoil(w)
-		w.expect(f.check, of, preflight.Failed, f.shows...)
-		w.policy = good
-		f.mend(w)
-		w.expect(f.check, of, preflight.Passed)
-		w.edit = nil
 	}
+	w.lab.Mark("%s is made to fail", f.check)
+	f.spoil(w)
+	bad := preflight.Failed
+	if f.unsure {
+		bad = preflight.Unknown
+	}
+	w.expect(f.check, of, bad, f.shows...)
+	w.policy = good
+	f.mend(w)
+	w.expect(f.check, of, preflight.Passed)
+	w.edit = nil
 }
 
 // A replica was restarted with the limit of its file, because the larger one

@@ -13,6 +13,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/lab"
 	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/preflight"
+	"github.com/redis-watchdog/redis-watchdog/preflight/drift"
 	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
 )
 
@@ -25,13 +26,20 @@ type world struct {
 	hosts  map[*lab.Redis]string            // root of its host's file system
 	files  map[*lab.Redis]map[string]string // what a start from its redis.conf gave
 	edit   func(*preflight.Facts)           // of what is given; nil: nothing
+
+	drift          bool     // redis.conf is compared; else it is given
+	ignore         []string // what may differ from it
+	side           bool     // Redis is asked as sideUser
+	unsynchronised bool     // the clock of the candidate's host
+	log            string   // of the candidate, beneath its root; empty: none
 }
 
-func newWorld(t *testing.T) *world {
+// newWorld starts a group with these lines in every redis.conf.
+func newWorld(t *testing.T, lines ...string) *world {
 	l := lab.Loopback(t)
 	w := &world{t: t, lab: l, policy: preflight.DefaultPolicy(), hosts: map[*lab.Redis]string{}, files: map[*lab.Redis]map[string]string{}}
 	w.group = l.Group(lab.GroupConfig{DownAfter: pace.Of(5 * time.Second),
-		Redis: lab.RedisConfig{Lines: []string{"maxmemory 1gb", "enable-debug-command yes"}}})
+		Redis: lab.RedisConfig{Lines: append([]string{"maxmemory 1gb", "enable-debug-command yes"}, lines...)}})
 	for _, r := range w.group.Redis {
 		w.hosts[r] = w.goodHost(r)
 		w.started(r)
@@ -56,7 +64,11 @@ func (w *world) started(r *lab.Redis) {
 }
 
 func (w *world) asked(r *lab.Redis) gather.RedisConfig {
-	return gather.RedisConfig{Server: gather.Server{Socket: r.Socket}, ReadBy: preflight.ReadWatchdog, Key: "k"}
+	server := gather.Server{Socket: r.Socket}
+	if w.side {
+		server.Username, server.Password = sideUser, sidePassword
+	}
+	return gather.RedisConfig{Server: server, ReadBy: preflight.ReadWatchdog, Key: "k", Clients: true}
 }
 
 // goodHost is a file system on which every host check passes.
@@ -112,13 +124,19 @@ func (w *world) node(ctx context.Context, r *lab.Redis) preflight.Node {
 		Watchdog: &preflight.Watchdog{Version: "given", Phase: "follow", Guarded: true, OwnPriority: "100", OwnMinReplicas: "0"},
 		Drift:    &preflight.Drift{File: r.ConfigFile, Method: "given", FileConfig: w.files[r]}}
 	var gaps []preflight.Gap
-	n.Redis, n.Gaps = gather.Redis(ctx, w.asked(r))
-	if n.Redis != nil && n.Redis.SentinelLacks == nil {
-		n.Redis.SentinelLacks = map[string][]string{"given": {}}
+	var secrets gather.Secrets
+	n.Redis, secrets, n.Gaps = gather.RedisWithSecrets(ctx, w.asked(r))
+	if w.drift && n.Redis != nil {
+		compared := drift.Read(ctx, drift.Options{Running: secrets.Config, Info: n.Redis.Info, Ignore: w.ignore, PID: r.PID()})
+		n.Drift = &compared
 	}
-	n.Host, gaps = gather.Host(ctx, gather.HostConfig{Root: w.hosts[r], PID: 1,
+	host := gather.HostConfig{Root: w.hosts[r], PID: 1,
 		Restart:      func(context.Context) (string, error) { return "always", nil },
-		Synchronised: func() (bool, error) { return true, nil }})
+		Synchronised: func() (bool, error) { return r != w.candidate() || !w.unsynchronised, nil }}
+	if r == w.candidate() {
+		host.LogFile = w.log
+	}
+	n.Host, gaps = gather.Host(ctx, host)
 	n.Gaps = append(n.Gaps, gaps...)
 	n.Rates = &preflight.Rates{Over: time.Minute}
 	return n
