@@ -109,7 +109,7 @@ func (a *app) command() *cobra.Command {
 		path = config.DefaultPath
 	}
 	root.PersistentFlags().StringVarP(&a.configPath, "config", "c", path, "configuration file; $REDIS_WATCHDOG_CONFIG")
-	root.AddCommand(a.runCommand(), a.checkConfigCommand(), a.statusCommand(), a.preflightCommand(), a.fenceCommand(), a.unfenceCommand(),
+	root.AddCommand(a.initCommand(), a.runCommand(), a.checkConfigCommand(), a.statusCommand(), a.preflightCommand(), a.fenceCommand(), a.unfenceCommand(),
 		a.releaseCommand(), a.maintenanceCommand(), a.adoptCommand(), a.failoverCommand(), a.historyCommand(), a.versionCommand())
 	return root
 }

@@ -27,6 +27,13 @@ func Load(path string, env func(string) string) (*Config, error) {
 	return parse(path, source, env, true)
 }
 
+// CheckText is Load's check of a text that is not written yet, without the files
+// it names.
+func CheckText(path string, source []byte, env func(string) string) error {
+	_, err := parse(path, source, env, false)
+	return err
+}
+
 // parse checks the files the configuration names only when files is set: the
 // shipped reference names some that are nowhere.
 func parse(path string, source []byte, env func(string) string, files bool) (*Config, error) {
