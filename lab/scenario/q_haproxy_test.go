@@ -1,0 +1,101 @@
+package scenario
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/watched"
+)
+
+// Case q: what stands in front.
+
+// haproxy runs a real one with the backends of docs/http.md, on a host of its
+// own, and is where it takes writers.
+func haproxy(t *testing.T, w *watched.World, on *lab.Host) (address string) {
+	t.Helper()
+	doc, err := os.ReadFile("../../docs/http.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(doc), "```haproxy\n")
+	backends, _, found := strings.Cut(after, "```")
+	if !found {
+		t.Fatal("docs/http.md has no HAProxy configuration")
+	}
+	for i, h := range w.Hosts {
+		backends = strings.ReplaceAll(backends, fmt.Sprintf("10.0.0.1%d", i+1), h.IP)
+	}
+	if strings.Contains(backends, "10.0.0.") {
+		t.Fatalf("an address of docs/http.md was not replaced:\n%s", backends)
+	}
+	binary, err := exec.LookPath("haproxy")
+	if err != nil {
+		binary = "/usr/sbin/haproxy"
+	}
+	address = "127.0.0.1:6380"
+	text := "defaults\n    timeout connect 2s\n    timeout client 1m\n    timeout server 1m\n\nfrontend writers\n    mode tcp\n    bind " + address +
+		"\n    default_backend redis_master\n\n" + backends
+	file := filepath.Join(t.TempDir(), "haproxy.cfg")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	on.Run(lab.Command{Name: "haproxy", Path: binary, Args: []string{"-db", "-f", file}})
+	return address
+}
+
+// TestHAProxyFollowsTheGrant writes through HAProxy while the master is killed,
+// and while the next is cut off from all but HAProxy: its connections are moved
+// both times, those of the fenced master are cut, and nothing that was
+// acknowledged after the promotion is lost.
+func TestHAProxyFollowsTheGrant(t *testing.T) {
+	t.Parallel()
+	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{FailTimeout: 10 * time.Second},
+		Config: func(c *watched.Config) { c.HTTP["listen"] = "0.0.0.0:26380" }})
+	front := w.Lab.Host("front")
+	writer := front.Writer(lab.LoadConfig{Address: haproxy(t, w, front), Timeout: 20 * time.Second})
+	writer.WaitOK(lab.Now(), 20*time.Second)
+
+	first := w.WaitServing()
+	killed := first.Redis.Kill()
+	w.Mark("the master is killed")
+	next := w.Group.WaitMaster(w.Group.Replicas(first.Redis)...)
+	writer.WaitOK(w.Mark("another is promoted"), time.Minute)
+	first.Redis.Restart()
+	w.WaitGuarded()
+	w.Group.WaitReplicas()
+
+	second := dogOf(w, next)
+	watches := w.Group.WatchRoles()
+	cut := w.Mark("the master is cut off from all but HAProxy")
+	w.Isolate(second.Host, front)
+	last := w.Group.WaitMaster(w.Group.Replicas(next)...)
+	promoted := watches[indexOf(w, last)].BecameMaster(cut)
+	writer.WaitOK(w.Mark("another is promoted"), time.Minute)
+	w.Pause(shortOutage)
+	if code := second.Get("/master"); code != 503 {
+		t.Errorf("/master of the fenced one answers %d, want 503", code)
+	}
+	w.Mark("heal")
+	w.Heal()
+	w.WaitGuarded()
+	w.Group.WaitReplicas()
+	writes := writer.Stop()
+	lost := lab.Lost(writes, last)
+	_, longest := writes.LongestWait()
+	t.Logf("%s; %d lost, the longest wait was %v", writes, len(lost), longest)
+	if n := lost.Sent(promoted.After, lab.Now()); len(n) != 0 {
+		t.Errorf("%d writes are lost that were sent after the promotion", len(n))
+	}
+	if n := lost.Received(killed.Add(downAfter), cut); len(n) != 0 {
+		t.Errorf("%d writes are lost that the second master acknowledged before it was cut off", len(n))
+	}
+	if len(writes.Received(cut, promoted.After).Failed()) == 0 {
+		t.Error("no connection to the fenced master was cut")
+	}
+}
