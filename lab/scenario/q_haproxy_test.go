@@ -49,6 +49,31 @@ func haproxy(t *testing.T, w *watched.World, on *lab.Host) (address string) {
 	return address
 }
 
+// masterByShell is what the line of docs/clients.md prints.
+func masterByShell(t *testing.T, w *watched.World) string {
+	t.Helper()
+	doc, err := os.ReadFile("../../docs/clients.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	etcdctl, err := lab.EtcdctlBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var line string
+	for l := range strings.Lines(string(doc)) {
+		if l = strings.TrimSpace(l); strings.HasPrefix(l, "etcdctl get ") {
+			line = l
+		}
+	}
+	p := w.Hosts[1].Run(lab.Command{Name: "shell", Path: "/bin/sh", Args: []string{"-c", line},
+		Env: []string{"PATH=" + filepath.Dir(etcdctl) + ":/usr/bin:/bin", "ETCDCTL_ENDPOINTS=" + strings.Join(w.Etcd.Endpoints(), ",")}})
+	if code := p.Wait(); code != 0 {
+		t.Fatalf("%s ended with %d: %s", line, code, p.Text())
+	}
+	return strings.TrimSpace(p.Text())
+}
+
 // TestHAProxyFollowsTheGrant writes through HAProxy while the master is killed,
 // and while the next is cut off from all but HAProxy: its connections are moved
 // both times, those of the fenced master are cut, and nothing that was
@@ -69,6 +94,10 @@ func TestHAProxyFollowsTheGrant(t *testing.T) {
 	first.Redis.Restart()
 	w.WaitGuarded()
 	w.Group.WaitReplicas()
+
+	if got := masterByShell(t, w); got != next.Address {
+		t.Errorf("the line of docs/clients.md says the master is %q, want %s", got, next.Address)
+	}
 
 	second := dogOf(w, next)
 	watches := w.Group.WatchRoles()
