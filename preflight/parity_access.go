@@ -35,7 +35,7 @@ func parityACL(s *subject) answer {
 		return answer{}
 	}
 	own := byName(ours)
-	var absent, differ []string
+	var absent, differ, unsure []string
 	for _, u := range theirs {
 		mine, ok := own[u.Name]
 		same, known := sameUser(mine, u)
@@ -45,9 +45,8 @@ func parityACL(s *subject) answer {
 		case !ok:
 			absent = append(absent, u.Name)
 		case !known:
-			s.lack("the password of "+u.Name+" of "+s.node.Address+" beside the master's",
-				"their digests were not made with the same key: one watchdog had not joined the group in etcd yet", "run it again in a minute")
-			return answer{}
+			unsure = append(unsure, u.Name)
+			continue
 		case !same:
 			differ = append(differ, u.Name)
 		default:
@@ -64,11 +63,17 @@ func parityACL(s *subject) answer {
 	case len(differ) > 0:
 		return failed(fmt.Sprintf("the rights or passwords of %s at %s are not the master's: its clients may be refused", strings.Join(differ, ", "), s.node.Address), aclRemedy(s.node))
 	}
+	if len(unsure) > 0 { // what is certain comes first
+		s.lack("the passwords of "+strings.Join(unsure, ", ")+" at "+s.node.Address+" beside the master's",
+			"their digests were not made with the same key: one watchdog had not joined the group in etcd yet", "run it again in a minute")
+		return answer{}
+	}
 	return passed(fmt.Sprintf("the %d users of the master are the candidate's", len(theirs)))
 }
 
-// watchdogOf is whether that is the user of the node's watchdog, and of nobody
-// else.
+// watchdogOf is whether that is the user of the node's watchdog. default is not
+// left out for it: clients are that too. One that is shared with them otherwise
+// is not compared.
 func watchdogOf(n *Node, user string) bool {
 	return user != "default" && n.Watchdog != nil && n.Watchdog.User == user
 }

@@ -19,6 +19,7 @@ func TestUsersOfCandidateAndMaster(t *testing.T) {
 		{"another password", []User{app}, []User{with(func(u *User) { u.Passwords = "k1:p2" })}, Failed},
 		{"no such user", []User{app}, []User{}, Failed},
 		{"digests of two keys", []User{app}, []User{with(func(u *User) { u.Passwords = "k2:p2" })}, Unknown},
+		{"digests of two keys, and a user that is absent", []User{app, {Name: "zoe", Rules: "on nopass"}}, []User{with(func(u *User) { u.Passwords = "k2:p2" })}, Failed},
 		{"no digest yet", []User{app}, []User{with(func(u *User) { u.Passwords = "" })}, Unknown},
 		{"no digest on either side", []User{with(func(u *User) { u.Passwords = "" })}, []User{with(func(u *User) { u.Passwords = "" })}, Unknown},
 		{"the watchdog's own, with fewer rights", []User{{Name: "watchdog", Rules: "on nopass +@all"}}, []User{{Name: "watchdog", Rules: "on nopass -@all"}}, Passed},
