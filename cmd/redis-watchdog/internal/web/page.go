@@ -6,7 +6,6 @@ import (
 	"embed"
 	"encoding/hex"
 	"fmt"
-	"html/template"
 	"net/http"
 	"strings"
 	"sync"
@@ -29,8 +28,7 @@ const renderEvery = 500 * time.Millisecond
 // page renders what is shown at "/". Without a script it is complete and is
 // loaded again every few seconds; with one it is brought up to date in place.
 type page struct {
-	template *template.Template
-	tag      string // of the script and the style: a new version is loaded anew
+	tag string // of the script and the style: a new version is loaded anew
 
 	mu   sync.Mutex
 	at   time.Time
@@ -38,17 +36,15 @@ type page struct {
 }
 
 func newPage() *page {
-	p := &page{template: template.Must(template.ParseFS(pageFiles, "page/page.html"))}
 	sum := sha256.New()
-	for _, name := range []string{"page/page.html", "page/page.css", "page/page.js"} {
+	for _, name := range []string{"page/page.css", "page/page.js"} {
 		b, err := pageFiles.ReadFile(name)
 		if err != nil {
 			panic("embedded file is missing: " + name)
 		}
 		sum.Write(b)
 	}
-	p.tag = hex.EncodeToString(sum.Sum(nil))[:12]
-	return p
+	return &page{tag: hex.EncodeToString(sum.Sum(nil))[:12]}
 }
 
 func (s *Server) index(w http.ResponseWriter, r *http.Request) {
@@ -73,11 +69,7 @@ func (p *page) render(s *Server, r *http.Request) ([]byte, error) {
 	v := look(nodes, records, time.Now())
 	v.Version, v.Host, v.Stuck = s.options.Version, s.options.Host, !s.source.Alive()
 	var out bytes.Buffer
-	err := p.template.Execute(&out, struct {
-		view
-		Tag string
-	}{v, p.tag})
-	if err != nil {
+	if err := v.document(p.tag).Render(&out); err != nil {
 		return nil, fmt.Errorf("render page: %w", err)
 	}
 	p.body, p.at = bytes.Map(visible, out.Bytes()), time.Now()

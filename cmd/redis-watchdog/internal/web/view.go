@@ -1,6 +1,6 @@
 package web
 
-// What the status page shows, put into words and numbers; the template only
+// What the status page shows, put into words and numbers; layout.go only
 // lays it out.
 
 import (
