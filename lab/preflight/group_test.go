@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -26,6 +27,8 @@ type world struct {
 	hosts  map[*lab.Redis]string            // root of its host's file system
 	files  map[*lab.Redis]map[string]string // what a start from its redis.conf gave
 	edit   func(*preflight.Facts)           // of what is given; nil: nothing
+	named  *lab.Redis                       // the master; nil: the first
+	to     string                           // the candidate asked for; empty: the candidate's
 
 	drift          bool     // redis.conf is compared; else it is given
 	ignore         []string // what may differ from it
@@ -36,10 +39,14 @@ type world struct {
 
 // newWorld starts a group with these lines in every redis.conf.
 func newWorld(t *testing.T, lines ...string) *world {
+	return worldOf(t, lab.GroupConfig{Redis: lab.RedisConfig{Lines: append([]string{"enable-debug-command yes"}, lines...)}})
+}
+
+func worldOf(t *testing.T, c lab.GroupConfig) *world {
 	l := lab.Loopback(t)
 	w := &world{t: t, lab: l, policy: preflight.DefaultPolicy(), hosts: map[*lab.Redis]string{}, files: map[*lab.Redis]map[string]string{}}
-	w.group = l.Group(lab.GroupConfig{DownAfter: pace.Of(5 * time.Second),
-		Redis: lab.RedisConfig{Lines: append([]string{"maxmemory 1gb", "enable-debug-command yes"}, lines...)}})
+	c.DownAfter, c.Redis.Lines = pace.Of(5*time.Second), append([]string{"maxmemory 1gb"}, c.Redis.Lines...)
+	w.group = l.Group(c)
 	for _, r := range w.group.Redis {
 		w.hosts[r] = w.goodHost(r)
 		w.started(r)
@@ -51,7 +58,7 @@ func newWorld(t *testing.T, lines ...string) *world {
 	return w
 }
 
-func (w *world) master() *lab.Redis    { return w.group.Redis[0] }
+func (w *world) master() *lab.Redis    { return cmp.Or(w.named, w.group.Redis[0]) }
 func (w *world) candidate() *lab.Redis { return w.group.Redis[1] }
 
 // started remembers what the file gives.
@@ -103,11 +110,7 @@ func (w *world) facts() preflight.Facts {
 	ctx, cancel := context.WithTimeout(w.lab.Context(), 10*time.Second)
 	defer cancel()
 	f := preflight.Facts{Group: w.group.Name, Master: w.master().Address}
-	var addresses []string
-	for _, s := range w.group.Sentinels {
-		addresses = append(addresses, s.Address)
-	}
-	f.Sentinels = gather.Sentinels(ctx, gather.SentinelConfig{Group: w.group.Name, Addresses: addresses})
+	f.Sentinels = w.sentinels(ctx)
 	f.Coordinator = preflight.Coordinator{Agreement: f.Master, Holder: f.Master, Known: 3,
 		Members: []preflight.Member{{Endpoint: "given", Version: "3.6.9"}}}
 	for _, r := range w.group.Redis {
@@ -119,6 +122,14 @@ func (w *world) facts() preflight.Facts {
 	return f
 }
 
+func (w *world) sentinels(ctx context.Context) []preflight.Sentinel {
+	var addresses []string
+	for _, s := range w.group.Sentinels {
+		addresses = append(addresses, s.Address)
+	}
+	return gather.Sentinels(ctx, gather.SentinelConfig{Group: w.group.Name, Addresses: addresses})
+}
+
 func (w *world) node(ctx context.Context, r *lab.Redis) preflight.Node {
 	n := preflight.Node{Address: r.Address, Answers: "given", At: time.Now(),
 		Watchdog: &preflight.Watchdog{Version: "given", Phase: "follow", Guarded: true, OwnPriority: "100", OwnMinReplicas: "0"},
@@ -127,7 +138,7 @@ func (w *world) node(ctx context.Context, r *lab.Redis) preflight.Node {
 	var secrets gather.Secrets
 	n.Redis, secrets, n.Gaps = gather.RedisWithSecrets(ctx, w.asked(r))
 	if w.drift && n.Redis != nil {
-		compared := drift.Read(ctx, drift.Options{Running: secrets.Config, Info: n.Redis.Info, Ignore: w.ignore, PID: r.PID()})
+		compared := drift.Read(ctx, drift.Options{Running: secrets.Config, Info: n.Redis.Info, Ignore: w.ignore})
 		n.Drift = &compared
 	}
 	host := gather.HostConfig{Root: w.hosts[r], PID: 1,
@@ -143,12 +154,17 @@ func (w *world) node(ctx context.Context, r *lab.Redis) preflight.Node {
 }
 
 // finding judges, and is what one check says of one node (empty: the group).
+// What a blocking check does not pass never may go.
 func (w *world) finding(id, address string) preflight.Finding {
-	r := preflight.Judge(w.policy, w.facts(), w.candidate().Address)
+	r := preflight.Judge(w.policy, w.facts(), cmp.Or(w.to, w.candidate().Address))
 	for _, f := range r.Findings {
-		if f.Check == id && f.Node == address {
-			return f
+		if f.Check != id || f.Node != address {
+			continue
 		}
+		if f.Severity == preflight.Blocks && f.Outcome != preflight.Passed && r.Verdict == preflight.MayGo {
+			w.t.Errorf("%s is %s, and the verdict is %s", id, f.Outcome, r.Verdict)
+		}
+		return f
 	}
 	w.t.Fatalf("%s of %q was not judged", id, address)
 	return preflight.Finding{}
@@ -168,15 +184,19 @@ func shown(f preflight.Finding) string {
 func (w *world) expect(id, address string, want preflight.Outcome, texts ...string) {
 	w.t.Helper()
 	w.lab.Eventually(fmt.Sprintf("%s of %q is %s", id, address, want), time.Minute, func() error {
-		f := w.finding(id, address)
-		if f.Outcome != want {
-			return fmt.Errorf("it is %s: %s", f.Outcome, shown(f))
-		}
-		for _, text := range texts {
-			if !strings.Contains(shown(f), text) {
-				return fmt.Errorf("it does not show %q: %s", text, shown(f))
-			}
-		}
-		return nil
+		return is(w.finding(id, address), want, texts)
 	})
+}
+
+// is says in what a finding is another than wanted; nil: in nothing.
+func is(f preflight.Finding, want preflight.Outcome, texts []string) error {
+	if f.Outcome != want {
+		return fmt.Errorf("it is %s: %s", f.Outcome, shown(f))
+	}
+	for _, text := range texts {
+		if !strings.Contains(shown(f), text) {
+			return fmt.Errorf("it does not show %q: %s", text, shown(f))
+		}
+	}
+	return nil
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
 	"github.com/redis-watchdog/redis-watchdog/preflight"
-	"github.com/redis-watchdog/redis-watchdog/preflight/drift"
 	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
 )
 
@@ -33,14 +32,20 @@ int RedisModule_OnLoad(void **ctx, void **argv, int argc) {
 // buildModule compiles it. The C compiler is there: the race detector needs it.
 func buildModule(t *testing.T, version int) string {
 	t.Helper()
+	return compile(t, module, fmt.Sprintf("-DVERSION=%d", version))
+}
+
+// compile makes a shared library.
+func compile(t *testing.T, text string, flags ...string) string {
+	t.Helper()
 	dir := t.TempDir()
-	source, to := filepath.Join(dir, "module.c"), filepath.Join(dir, "module.so")
-	if err := os.WriteFile(source, []byte(module), 0o600); err != nil {
+	source, to := filepath.Join(dir, "lab.c"), filepath.Join(dir, "lab.so")
+	if err := os.WriteFile(source, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "gcc", "-shared", "-fPIC", "-w", fmt.Sprintf("-DVERSION=%d", version), "-o", to, source)
+	cmd := exec.CommandContext(t.Context(), "gcc", append(flags, "-shared", "-fPIC", "-w", "-o", to, source)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("compile a module: %v: %s", err, out)
+		t.Fatalf("compile a library: %v: %s", err, out)
 	}
 	return to
 }
@@ -224,6 +229,22 @@ func states(t *testing.T) []failure {
 					s.Do("SENTINEL", "MONITOR", w.group.Name, w.master().Host.IP, w.master().Port, "2")
 				}
 			}},
+		{check: "sentinel_silent", of: group,
+			spoil: func(w *world) { w.group.Sentinels[2].Do("SENTINEL", "REMOVE", w.group.Name) }, shows: []string{"No such master"},
+			mend: func(w *world) {
+				w.group.Sentinels[2].Do("SENTINEL", "MONITOR", w.group.Name, w.master().Host.IP, w.master().Port, "2")
+			}},
+		// RESET empties a list until the next INFO: a moment, so that it is done
+		// before every look.
+		{check: "sentinel_replicas", of: group,
+			spoil: func(w *world) {
+				w.edit = func(f *preflight.Facts) {
+					w.group.Sentinels[2].Do("SENTINEL", "RESET", w.group.Name)
+					f.Sentinels = w.sentinels(w.lab.Context())
+				}
+			}, shows: []string{"is listed by 2 of 3"},
+			mend: func(w *world) { w.edit = nil }},
+		slowDisk(),
 	}
 }
 
@@ -264,7 +285,8 @@ func (w *world) save() {
 }
 
 func TestStatesFailAndPassOnRealServers(t *testing.T) {
-	w := newWorld(t, "loadmodule "+buildModule(t, 1), "repl-backlog-size 64mb", "maxclients 1000", "enable-protected-configs yes")
+	w := worldOf(t, lab.GroupConfig{Redis: lab.RedisConfig{Binary: onSlowDisk(t), Lines: []string{"enable-debug-command yes",
+		"loadmodule " + buildModule(t, 1), "repl-backlog-size 64mb", "maxclients 1000", "enable-protected-configs yes"}}})
 	w.drift, w.side = true, true
 	for _, r := range w.group.Redis {
 		w.allowSide(r)
@@ -289,19 +311,5 @@ func (w *world) sideDo(r *lab.Redis, args ...string) {
 	c := gather.Server{Socket: r.Socket, Username: sideUser, Password: sidePassword}
 	if _, err := c.Do(w.lab.Context(), args...); err != nil {
 		w.t.Fatalf("%s: %v: %v", r.Name, args, err)
-	}
-}
-
-// TestDriftFailsAndPassesOnRealServers compares with the file as a watchdog does.
-func TestDriftFailsAndPassesOnRealServers(t *testing.T) {
-	w := newWorld(t)
-	w.drift = true
-	w.ignore = append(drift.DefaultIgnore(), "hz")
-	for _, f := range []failure{
-		set("drift_running", candidate, "timeout", "77", "0", "timeout 77", "timeout 0"),
-		set("drift_allowed", candidate, "hz", "50", "10", "hz 50", "hz 10"),
-		set("drift_running", master, "maxmemory", "2gb", "1gb", "2147483648", "1073741824").judgedAt(ofMaster),
-	} {
-		w.check(f)
 	}
 }
