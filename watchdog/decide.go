@@ -256,26 +256,36 @@ func (v view) certifiedServes(p Policy, now Instant) bool {
 // promoted E is never, but that may change while we are frozen: then it counts
 // from the answers that said so.
 func (v view) certifiedUntil(p Policy) Instant {
-	until := v.act
-	if until == Never {
-		until = v.heard.Add(v.DownAfter - v.Act)
-	}
 	if p.CoordinatorLost == CoordinatorLostServe {
-		return until
+		return v.evidenceUntil()
 	}
-	return until.Min(v.lapse)
+	return v.evidenceUntil().Min(v.lapse)
+}
+
+func (v view) evidenceUntil() Instant {
+	if v.act == Never {
+		return v.heard.Add(v.DownAfter - v.Act)
+	}
+	return v.act
 }
 
 // isolated is row 12. A hold is short: it delays Sentinel's own commands too,
 // and must be over before the heal.
+//
+// At L - A a hold that has just begun gets the time of one round of polls: a
+// watchdog that was not run for a moment has not asked the Sentinels, and what
+// it refuses now only etcd can open again. The bound of that is E - A, as in
+// row 11, which serves past L: whoever is granted after L was named by a
+// majority for the longest down-after, or the Sentinels held us down, and E has
+// passed either way. So a hold that nobody renews lets no second writer be.
 func (s State) isolated(p Policy, v view, now Instant, verdict verdictFunc) Verdict {
-	held := s.HoldSince
-	if held == 0 {
-		held = now
-	}
+	held := s.HoldSince.orNow(now)
 	last := v.act
-	if now < s.Coordinator.Grant.Until || p.CoordinatorLost == CoordinatorLostRefuse {
+	switch {
+	case p.CoordinatorLost == CoordinatorLostRefuse:
 		last = last.Min(v.lapse)
+	case held < s.Coordinator.Grant.Until:
+		last = last.Min(v.lapse.Max(held.Add(v.HintHold).Min(v.evidenceUntil())))
 	}
 	until := last.Min(held.Add(v.DownAfter / 2))
 	// Refused is refused: that L has passed meanwhile is no reason to hold again.

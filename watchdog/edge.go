@@ -20,6 +20,8 @@ func NextEdge(p Policy, s State, now Instant) Instant {
 		after(s.Redis.SentAt, v.DownAfter/2),
 		after(s.HoldSince, v.DownAfter/2),
 		after(s.ClaimSince, v.HintHold),
+		after(s.HoldSince, v.HintHold),
+		after(s.Sentinels.EFrom, v.DownAfter-v.Act),
 		after(s.StopSince, v.DownAfter/2),
 		s.Coordinator.Orders.Handover.Until, s.Memory.StopUntil,
 		after(s.AgreedSince, unbrokenToBreak),

@@ -189,8 +189,10 @@ func arm(p Policy, s State, f facts, now Instant) string {
 		return fmt.Sprintf("I2: armed %v after L - A", g.Arm.Sub(f.lapse))
 	case row == RowIsolated && g.Arm > s.HoldSince.Add(f.DownAfter/2):
 		return "row 12 is armed later than D/2 after its hold began"
-	case row == RowIsolated && f.inForce && now < f.lapse && g.Arm > f.lapse:
-		return "row 12 is armed after L - A"
+	case row == RowIsolated && p.CoordinatorLost == CoordinatorLostRefuse && g.Arm > f.lapse:
+		return "row 12 is armed after L - A, against the policy"
+	case row == RowIsolated && s.HoldSince < f.grant.Until && g.Arm > f.lapse.Max(s.HoldSince.Add(f.HintHold)):
+		return "row 12 is armed after L - A for longer than a round of polls"
 	}
 	return ""
 }

@@ -256,8 +256,9 @@ func TestUnfenceRuleClauseByClause(t *testing.T) {
 	}
 }
 
-// TestAnIsolatedMasterHoldsNoLongerThanEachBound: D/2, E - A, and L - A while
-// L has not passed; open at the bound less a nanosecond, shut at it.
+// TestAnIsolatedMasterHoldsNoLongerThanEachBound: D/2, E - A, and, for a hold
+// that began before L, L - A or one round of polls; open at the bound less a
+// nanosecond, shut at it.
 func TestAnIsolatedMasterHoldsNoLongerThanEachBound(t *testing.T) {
 	const ms = time.Millisecond
 	for _, c := range []struct {
@@ -269,6 +270,11 @@ func TestAnIsolatedMasterHoldsNoLongerThanEachBound(t *testing.T) {
 		{"D/2 after the hold began", func(s *State) { s.Coordinator.Grant.Until = ruleNow }, 2500 * ms, 9750 * ms},
 		{"E - A", func(s *State) { s.Coordinator.Grant.Until, s.Sentinels.E = ruleNow, ruleNow.Add(1250*ms) }, 1000 * ms, 1250 * ms},
 		{"L - A", func(s *State) { s.Coordinator.Grant.Until = ruleNow.Add(2000 * ms) }, 1750 * ms, 2000 * ms},
+		{"L - A passed before the hold began: a round of polls", func(s *State) { s.Coordinator.Grant.Until = ruleNow.Add(100 * ms) }, 500 * ms, 750 * ms},
+		{"L - A is nearer than a round of polls", func(s *State) { s.Coordinator.Grant.Until = ruleNow.Add(300 * ms) }, 500 * ms, 750 * ms},
+		{"a round of polls, but E - A is nearer", func(s *State) {
+			s.Coordinator.Grant.Until, s.Sentinels.E = ruleNow.Add(100*ms), ruleNow.Add(500*ms)
+		}, 250 * ms, 500 * ms},
 		{"E is never: D/2", func(s *State) { s.Coordinator.Grant.Until, s.Sentinels.E = ruleNow, Never }, 2500 * ms, 0},
 	} {
 		s := serving()
