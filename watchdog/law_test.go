@@ -6,6 +6,7 @@ package watchdog
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -55,7 +56,7 @@ func (l *law) hold(t *testing.T, p Policy, was State, now Instant, e Event, s St
 	for _, broken := range []string{
 		l.promoted(s, now), l.stretch(s, f, now), outlived(p, was.Memory.Granted, s, f, now),
 		access(p, s), arm(p, s, f, now), refusal(s, f, now), quiet(s, now),
-		opened(s, f), followed(s), grant(s, f, now), proposal(s), planned(p, was, now, e, s),
+		opened(s, f), followed(s), grant(s, f, now), proposal(s), planned(p, was, now, e, s), reasoned(s),
 	} {
 		if broken != "" {
 			t.Fatalf("after %T: %s\nverdict %s\nstate %+v", e, broken, show(s.Verdict, now), s)
@@ -341,6 +342,15 @@ func planned(p Policy, was State, now Instant, e Event, s State) string {
 		return "I7: another than the one chosen could be promoted"
 	case !h.stands(now) && v.Want.Gate.Veto != s.Vetoed, h.stands(now) && s.Memory.Self != "" && s.Memory.Self == h.To && v.Want.Gate.Veto != (s.Vetoed && !h.Forced):
 		return "I7: the veto is not the preflight's"
+	}
+	return ""
+}
+
+// reasoned: a fence is wanted, or found, for one of the reasons that are counted.
+func reasoned(s State) string {
+	v := s.Verdict
+	if (v.Want.Gate.Access == Refuse || v.Row == RowFenced) && !slices.Contains(FenceReasons(), v.Reason) {
+		return fmt.Sprintf("row %d refuses for %q, which is not among FenceReasons", v.Row, v.Reason)
 	}
 	return ""
 }

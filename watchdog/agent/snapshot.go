@@ -36,7 +36,7 @@ func (n *Node) Status(x Extras) Status {
 		Deadline: secondsUntil(now, s.Redis.ArmedFor), EarliestPromotion: secondsUntil(now, s.Sentinels.E),
 		CoordinatorAge: secondsSince(now, c.RoundAt),
 		SentinelsKnown: s.Sentinels.Known, SentinelsAnswering: s.Sentinels.Answering, SentinelsAgreeing: s.Sentinels.Votes,
-		Quorum: s.Sentinels.Quorum, DownAfter: s.Sentinels.DownAfter.Seconds(),
+		PromotableReplicas: s.Sentinels.Replicas, Quorum: s.Sentinels.Quorum, DownAfter: s.Sentinels.DownAfter.Seconds(),
 		FencedByHand: c.Orders.Fence, Enrolled: s.Memory.Enrolled, Veto: s.Vetoed,
 		Sentinels: x.Sentinels, Redis: s.Redis, Coordinator: c, Want: v.Want,
 	}

@@ -66,6 +66,7 @@ type Status struct {
 	SentinelsKnown     int     `json:"sentinels_known"`
 	SentinelsAnswering int     `json:"sentinels_answering"`
 	SentinelsAgreeing  int     `json:"sentinels_agreeing"`
+	PromotableReplicas int     `json:"promotable_replicas"` // priority not 0 at a Sentinel; while none answers: 0
 	Quorum             int     `json:"quorum"`
 	DownAfter          float64 `json:"down_after_seconds"`
 	Maintenance        float64 `json:"maintenance_remaining_seconds"`

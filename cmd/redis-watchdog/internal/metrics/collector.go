@@ -21,6 +21,7 @@ type Collector struct {
 	survey surveyCollector
 	gauges []gauge
 	phase  *prometheus.Desc
+	able   *prometheus.Desc
 	fault  *prometheus.Desc
 	master *prometheus.Desc
 }
@@ -33,6 +34,7 @@ func NewCollector(status func() []agent.Status, surveys func() []Survey) *Collec
 		survey: newSurveyCollector(surveys),
 		gauges: gauges(),
 		phase:  nodeDesc(Phase, "1 for the phase the node is in, 0 for the others.", "phase"),
+		able:   nodeDesc(Promotable, "Replicas that a Sentinel could promote (priority not 0); no series while no Sentinel is heard."),
 		fault:  nodeDesc(Faults, "1 for every fault there is now; severity error means that a promise is not kept.", "id", "severity"),
 		master: nodeDesc(MasterInfo, "1, with the address of the master that agreement and majority name; no series when there is none.", "master"),
 	}
@@ -63,6 +65,7 @@ func gauges() []gauge {
 		{nodeDesc(Guarded, "1 while protection is in force."), func(s status) float64 { return truth(s.Guarded) }},
 		{nodeDesc(Enrolled, "1 once this host has held the grant of the group or carries a fence of ours."), func(s status) float64 { return truth(s.Enrolled) }},
 		{nodeDesc(Veto, "1 while the preflight keeps this replica from being promoted."), func(s status) float64 { return truth(s.Veto) }},
+		{nodeDesc(VetoStanding, "1 while every Sentinel that answers shows that veto."), func(s status) float64 { return truth(s.VetoStanding) }},
 		{nodeDesc(FencedByHand, "1 while an operator's fence stands."), func(s status) float64 { return truth(s.FencedByHand) }},
 		{nodeDesc(Maintenance, "Until maintenance ends; 0 when there is none."), func(s status) float64 { return s.Maintenance }},
 		{nodeDesc(GrantOurs, "1 while the grant is this node's."), func(s status) float64 { return truth(s.GrantOurs) }},
@@ -86,6 +89,7 @@ func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 		out <- g.desc
 	}
 	out <- c.phase
+	out <- c.able
 	out <- c.fault
 	out <- c.master
 	c.survey.describe(out)
@@ -108,6 +112,9 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 				value = 1
 			}
 			send(c.phase, value, phase)
+		}
+		if s.SentinelsAnswering > 0 {
+			send(c.able, float64(s.PromotableReplicas))
 		}
 		// Two faults may share an id (one a Sentinel): a series is sent once.
 		seen := map[string]bool{}

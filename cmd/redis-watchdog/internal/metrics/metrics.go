@@ -2,10 +2,13 @@ package metrics
 
 import (
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
 // Metrics counts what happens.
@@ -77,6 +80,9 @@ func (m *Metrics) Node(group, node string) *Node {
 	for _, result := range []string{ArmedUp, ArmedFailed} {
 		m.armed.WithLabelValues(group, node, result)
 	}
+	for _, reason := range append(watchdog.FenceReasons(), FencedOtherwise) {
+		m.fences.WithLabelValues(group, node, reason)
+	}
 	for _, source := range []string{SourceSentinel, SourceRedis, SourceEtcd} {
 		m.badAnswers.WithLabelValues(group, node, source)
 	}
@@ -91,6 +97,10 @@ const (
 	ArmedUp     = "armed"
 	ArmedFailed = "failed"
 )
+
+// FencedOtherwise is the reason of a fence that no row wanted: somebody else's
+// hand, or one that was found at the start.
+const FencedOtherwise = "other"
 
 // Who gave a bad answer.
 const (
@@ -114,6 +124,9 @@ func (n *Node) Transition(from, to, reason string) {
 	n.all.transitions.WithLabelValues(n.group, n.node, from, to).Inc()
 	switch to {
 	case "refuse":
+		if !slices.Contains(watchdog.FenceReasons(), reason) {
+			reason = FencedOtherwise
+		}
 		n.all.fences.WithLabelValues(n.group, n.node, reason).Inc()
 	case "hold":
 		n.all.holds.WithLabelValues(n.group, n.node, reason).Inc()

@@ -1,12 +1,14 @@
 package metrics
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"math"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
@@ -23,8 +26,9 @@ func sample() []agent.Status {
 		Group: "m1", Node: "a", Phase: "serve", Row: 9, Guarded: true, GrantOurs: true, GrantRemaining: 3.5, Deadline: 2.25,
 		EarliestPromotion: -1, CoordinatorAge: 0.125, SentinelsKnown: 3, SentinelsAnswering: 3, SentinelsAgreeing: 2, Quorum: 2, DownAfter: 5,
 		Generation: 1, Epoch: 4, Master: "10.0.0.1:6379", Enrolled: true,
-		Faults: []agent.Fault{{ID: "timing", Severity: "warning"}, {ID: "timing", Severity: "warning"}},
-	}, {Group: "m1", Node: "b", Phase: "strange", Deadline: -1, CoordinatorAge: -1}}
+		PromotableReplicas: 2,
+		Faults:             []agent.Fault{{ID: "timing", Severity: "warning"}, {ID: "timing", Severity: "warning"}},
+	}, {Group: "m1", Node: "b", Phase: "strange", Veto: true, VetoStanding: true, Deadline: -1, CoordinatorAge: -1}}
 }
 
 func surveys() []Survey {
@@ -101,9 +105,16 @@ redis_watchdog_phase{master_name="m1",node="b",phase="lock"} 0
 redis_watchdog_phase{master_name="m1",node="b",phase="refuse"} 0
 redis_watchdog_phase{master_name="m1",node="b",phase="serve"} 0
 redis_watchdog_phase{master_name="m1",node="b",phase="unknown"} 1
+# HELP redis_watchdog_promotable_replicas Replicas that a Sentinel could promote (priority not 0); no series while no Sentinel is heard.
+# TYPE redis_watchdog_promotable_replicas gauge
+redis_watchdog_promotable_replicas{master_name="m1",node="a"} 2
+# HELP redis_watchdog_veto_standing 1 while every Sentinel that answers shows that veto.
+# TYPE redis_watchdog_veto_standing gauge
+redis_watchdog_veto_standing{master_name="m1",node="a"} 0
+redis_watchdog_veto_standing{master_name="m1",node="b"} 1
 `
 	err := testutil.CollectAndCompare(collector, strings.NewReader(want),
-		Phase, Guarded, Faults, FenceDeadline, EarliestPromotion, CoordinatorAge, MasterInfo)
+		VetoStanding, Promotable, Phase, Guarded, Faults, FenceDeadline, EarliestPromotion, CoordinatorAge, MasterInfo)
 	if err != nil {
 		t.Error(err)
 	}
@@ -113,12 +124,29 @@ redis_watchdog_phase{master_name="m1",node="b",phase="unknown"} 1
 	}
 }
 
+// fenceSeries is the exposition of fences_total: every reason from zero, one
+// fence for "isolated" and one for none of them.
+func fenceSeries() string {
+	reasons := append(watchdog.FenceReasons(), FencedOtherwise)
+	slices.Sort(reasons)
+	text := "# HELP redis_watchdog_fences_total Times this Redis was fenced, by the reason.\n# TYPE redis_watchdog_fences_total counter\n"
+	for _, reason := range reasons {
+		n := 0
+		if reason == "isolated" || reason == FencedOtherwise {
+			n = 1
+		}
+		text += fmt.Sprintf("redis_watchdog_fences_total{master_name=\"m1\",node=\"a\",reason=%q} %d\n", reason, n)
+	}
+	return text
+}
+
 func TestMetricsCountFromZero(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	node := New(registry, NewCollector(sample, surveys), "1.2.3").Node("m1", "a")
 	node.Step(time.Millisecond)
 	node.Transition("serve", "hold", "isolated")
 	node.Transition("hold", "refuse", "isolated")
+	node.Transition("serve", "refuse", "granted") // by somebody else's hand
 	node.Refused(3 * time.Millisecond)
 	node.Agreed(3 * time.Millisecond)
 	node.Switched()
@@ -131,10 +159,7 @@ func TestMetricsCountFromZero(t *testing.T) {
 # TYPE redis_watchdog_armed_fences_total counter
 redis_watchdog_armed_fences_total{master_name="m1",node="a",result="armed"} 5
 redis_watchdog_armed_fences_total{master_name="m1",node="a",result="failed"} 1
-# HELP redis_watchdog_fences_total Times this Redis was fenced, by the reason.
-# TYPE redis_watchdog_fences_total counter
-redis_watchdog_fences_total{master_name="m1",node="a",reason="isolated"} 1
-# HELP redis_watchdog_holds_total Times writers were made to wait, by the reason.
+` + fenceSeries() + `# HELP redis_watchdog_holds_total Times writers were made to wait, by the reason.
 # TYPE redis_watchdog_holds_total counter
 redis_watchdog_holds_total{master_name="m1",node="a",reason="isolated"} 1
 # HELP redis_watchdog_renewals_total Renewals of the grant, good or failed.

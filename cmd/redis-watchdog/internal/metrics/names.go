@@ -12,6 +12,8 @@ const (
 	Faults             = "redis_watchdog_fault"
 	Enrolled           = "redis_watchdog_enrolled"
 	Veto               = "redis_watchdog_veto"
+	VetoStanding       = "redis_watchdog_veto_standing"
+	Promotable         = "redis_watchdog_promotable_replicas"
 	FencedByHand       = "redis_watchdog_fenced_by_hand"
 	Maintenance        = "redis_watchdog_maintenance_remaining_seconds"
 	GrantOurs          = "redis_watchdog_grant_ours"
