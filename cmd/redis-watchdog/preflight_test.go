@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -102,6 +103,45 @@ func TestPreflightFixAsksChangesReadsBackAndJudgesAnew(t *testing.T) {
 		t.Errorf("sent %v", s.sent)
 	}
 	expect(t, code, exitUnknown, out, "done, and read back")
+}
+
+func TestPreflightFixForMachinesSaysWhatItDid(t *testing.T) {
+	s := &preflightStage{limit: "3221225472"}
+	code, out := s.run(t, "preflight", "m1", "--fix", "--yes", "-o", "json")
+	var got preflightOutput
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitUnknown {
+		t.Fatalf("got %d, %v: %s", code, err, out)
+	}
+	if len(got.Fixed) == 0 || !got.Fixed[0].Done || got.Fixed[0].Check != "memory_limit_running" || got.Fixed[0].Was != "3221225472" || got.Fixed[0].Value != "7516192768" {
+		t.Errorf("fixed: %+v", got.Fixed)
+	}
+	if got.Verdict != preflight.Unsure {
+		t.Errorf("judged anew it is %s", got.Verdict)
+	}
+	s = &preflightStage{limit: "3221225472", err: errors.New("NOPERM this user has no permissions")}
+	code, out = s.run(t, "preflight", "m1", "--fix", "--yes", "-o", "json")
+	got = preflightOutput{}
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitBlocked || len(got.Fixed) == 0 || got.Fixed[0].Done || !strings.HasPrefix(got.Fixed[0].Error, "NOPERM") {
+		t.Errorf("got %d, %v: %+v", code, err, got.Fixed)
+	}
+}
+
+func TestExplainForMachines(t *testing.T) {
+	s := &preflightStage{}
+	var all []preflight.Check
+	code, out := s.run(t, "preflight", "--explain", "list", "-o", "json")
+	if err := json.Unmarshal([]byte(out), &all); err != nil || code != exitFine || !reflect.DeepEqual(all, preflight.Catalogue()) {
+		t.Errorf("list ended with %d, %v: %d checks", code, err, len(all))
+	}
+	for _, want := range preflight.Catalogue() { // every id, for machines and for people
+		var got preflight.Check
+		code, out := s.run(t, "preflight", "--explain", want.ID, "-o", "json")
+		if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitFine || got != want {
+			t.Errorf("%s ended with %d, %v: %s", want.ID, code, err, out)
+		}
+		code, out = s.run(t, "preflight", "--explain", want.ID)
+		expect(t, code, exitFine, out, want.ID, want.Title)
+	}
 }
 
 func TestPreflightFixThatFailsSaysSo(t *testing.T) {
