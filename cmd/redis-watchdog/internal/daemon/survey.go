@@ -28,6 +28,8 @@ const (
 	surveyLook    = time.Second     // how often it is looked whether something changed
 	surveyApart   = 5 * time.Second // changes bring no more surveys than this; requests do
 	surveyTimeout = 5 * time.Second
+	nodeTimeout   = 4 * time.Second // of all that is read of this node; what is left is for the master's report
+	filesTimeout  = 2 * time.Second // of that, for what no shadow run is in
 	hostTimeout   = time.Second
 	reportTimeout = time.Second
 )
@@ -58,6 +60,8 @@ type surveyor struct {
 	// Of the one goroutine that surveys:
 	rates    rates
 	compared comparison
+	files    *reading
+	silent   bool // a file of this host does not answer
 }
 
 func newSurveyor(d *Daemon, x *node, g config.Group, n config.Node) (*surveyor, error) {
@@ -66,7 +70,7 @@ func newSurveyor(d *Daemon, x *node, g config.Group, n config.Node) (*surveyor, 
 		return nil, fmt.Errorf("tls: %w", err)
 	}
 	return &surveyor{
-		x: x, version: d.version, policy: g.Preflight.Policy(), units: d.units, asked: make(chan struct{}, 1),
+		x: x, version: d.version, policy: g.Preflight.Policy(), units: d.units, asked: make(chan struct{}, 1), files: newReading(),
 		ignore: append(drift.DefaultIgnore(), g.Preflight.DriftIgnore...), shadow: g.Preflight.Shadow == config.ShadowAuto,
 		server: gather.Server{Address: n.Address, Socket: n.Socket, Username: n.Username, Password: string(n.Password), TLS: tls, Commands: n.Commands},
 	}, nil
@@ -93,15 +97,43 @@ type mark struct {
 	originals                                  gate.Originals
 }
 
-func (s *surveyor) mark(st agent.Status, d gate.Details) mark {
+// mark is of now. A redis.conf that does not answer counts as unchanged.
+func (s *surveyor) mark(ctx context.Context, st agent.Status, d gate.Details, last mark) mark {
 	m := mark{
 		runID: st.RunID, role: st.Role, following: st.Following, phase: st.Phase, group: s.x.keeper.GroupID(),
 		file: d.ConfigFile, maxMemory: d.MaxMemory, missing: len(d.Missing), faults: len(st.Faults), originals: d.Recorded,
 	}
-	if info, err := os.Stat(d.ConfigFile); d.ConfigFile != "" && err == nil {
+	if d.ConfigFile == "" {
+		return m
+	}
+	ctx, cancel := context.WithTimeout(ctx, filesTimeout)
+	defer cancel()
+	info, err := read(ctx, s.files, d.ConfigFile, func() os.FileInfo {
+		info, err := os.Stat(d.ConfigFile)
+		if err != nil {
+			return nil // one that is not there is a mark like any other
+		}
+		return info
+	})
+	switch {
+	case s.told(err) != nil:
+		m.written, m.size = last.written, last.size
+	case info != nil:
 		m.written, m.size = info.ModTime(), info.Size()
 	}
 	return m
+}
+
+// told passes an error of reading on, and logs the first and the last of them.
+func (s *surveyor) told(err error) error {
+	switch {
+	case err != nil && !s.silent:
+		s.x.log.Warn("files of this host not read: checks that need them are unknown", "error", err)
+	case err == nil && s.silent:
+		s.x.log.Info("files of this host are read again")
+	}
+	s.silent = err != nil
+	return err
 }
 
 // run surveys at the start, every minute, when something changed, and when
@@ -111,7 +143,8 @@ func (s *surveyor) run(ctx context.Context) error {
 	var at watchdog.Instant
 	for {
 		st, d := s.x.status(), s.x.gate.Details()
-		now, m := agent.Boottime(), s.mark(st, d)
+		m := s.mark(ctx, st, d, seen)
+		now := agent.Boottime()
 		age := now.Sub(at)
 		request := s.pending()
 		if at == 0 || age >= surveyEvery || request != "" || m != seen && age >= surveyApart {
@@ -151,7 +184,7 @@ func (s *surveyor) pending() string {
 func (s *surveyor) survey(ctx context.Context, st agent.Status, d gate.Details, m mark, request string) {
 	ctx, cancel := context.WithTimeout(ctx, surveyTimeout)
 	defer cancel()
-	own := s.read(ctx, st, d, m, request)
+	own := s.node(ctx, st, d, m, request)
 	if report, err := json.Marshal(own); err != nil {
 		s.x.log.Error("survey not encoded", "error", err)
 	} else {
@@ -173,8 +206,10 @@ func (s *surveyor) survey(ctx context.Context, st agent.Status, d gate.Details, 
 	s.keep(own, findings, request)
 }
 
-// read is all of this node.
-func (s *surveyor) read(ctx context.Context, st agent.Status, d gate.Details, m mark, request string) preflight.Node {
+// node is all of this node.
+func (s *surveyor) node(ctx context.Context, st agent.Status, d gate.Details, m mark, request string) preflight.Node {
+	ctx, cancel := context.WithTimeout(ctx, nodeTimeout)
+	defer cancel()
 	n := preflight.Node{Address: st.Address, Answers: request, At: time.Now().UTC(), Watchdog: s.watchdog(st, d)}
 	var secrets gather.Secrets
 	n.Redis, secrets, n.Gaps = gather.RedisWithSecrets(ctx, gather.RedisConfig{
@@ -182,15 +217,35 @@ func (s *surveyor) read(ctx context.Context, st agent.Status, d gate.Details, m 
 	})
 	n.Rates = s.rates.add(n.Redis, agent.Boottime())
 	var gaps []preflight.Gap
-	n.Host, gaps = gather.Host(ctx, s.host(d, secrets.Config))
+	n.Host, gaps = s.host(ctx, d, secrets.Config)
 	n.Gaps = append(n.Gaps, gaps...)
 	n.Drift, gaps = s.drift(ctx, m, d, n.Redis, secrets, request != "")
 	n.Gaps = append(n.Gaps, gaps...)
 	return n
 }
 
-func (s *surveyor) host(d gate.Details, running map[string]string) gather.HostConfig {
-	c := gather.HostConfig{PID: processOf(d), LogFile: running["logfile"]}
+// host is what this host shows.
+func (s *surveyor) host(ctx context.Context, d gate.Details, running map[string]string) (*preflight.Host, []preflight.Gap) {
+	ctx, cancel := context.WithTimeout(ctx, filesTimeout)
+	defer cancel()
+	type host struct {
+		shows *preflight.Host
+		gaps  []preflight.Gap
+	}
+	c := s.hostConfig(running)
+	got, err := read(ctx, s.files, "/proc and the log of Redis", func() (h host) {
+		c.PID = processOf(d)
+		h.shows, h.gaps = gather.Host(ctx, c)
+		return h
+	})
+	if s.told(err) != nil {
+		return nil, []preflight.Gap{{What: "host", Why: err.Error()}}
+	}
+	return got.shows, got.gaps
+}
+
+func (s *surveyor) hostConfig(running map[string]string) gather.HostConfig {
+	c := gather.HostConfig{LogFile: running["logfile"]}
 	if c.LogFile != "" && !filepath.IsAbs(c.LogFile) {
 		c.LogFile = filepath.Join(running["dir"], c.LogFile)
 	}

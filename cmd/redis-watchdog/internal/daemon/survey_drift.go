@@ -19,6 +19,9 @@ import (
 // anew, whatever was kept.
 const driftKept = 10 * time.Minute
 
+// shadowSpare is what a shadow run leaves of the time for reading.
+const shadowSpare = time.Second
+
 // comparison is the newest one, and what it was made of.
 type comparison struct {
 	at   watchdog.Instant // 0: there is none
@@ -44,7 +47,7 @@ func (s *surveyor) drift(ctx context.Context, m mark, d gate.Details, redis *pre
 		return &kept, nil
 	}
 	o := drift.Options{
-		Running: secrets.Config, Info: redis.Info, Users: secrets.Users, Ignore: s.ignore, Shadow: s.shadow, PID: processOf(d),
+		Running: secrets.Config, Info: redis.Info, Users: secrets.Users, Ignore: s.ignore, Shadow: s.shadow,
 	}
 	if v := d.Recorded; v.Known {
 		o.Unwritten = v.Dirty || v.Shut
@@ -53,9 +56,18 @@ func (s *surveyor) drift(ctx context.Context, m mark, d gate.Details, redis *pre
 			"replica-priority": v.ReplicaPriority, "replica-serve-stale-data": v.ReplicaServeStale,
 		}
 	}
-	c.is = drift.Read(ctx, o)
-	c.at, c.sum, c.file = now, sum, file
-	found := c.is
+	found, err := read(ctx, s.files, m.file+" and what it includes", func() preflight.Drift {
+		o.PID = processOf(d)
+		// A shadow run that is out of time leaves some to compare without it.
+		until, _ := ctx.Deadline()
+		ctx, cancel := context.WithDeadline(ctx, until.Add(-shadowSpare))
+		defer cancel()
+		return drift.Read(ctx, o)
+	})
+	if s.told(err) != nil {
+		return nil, []preflight.Gap{{What: "redis.conf", Why: err.Error()}}
+	}
+	c.is, c.at, c.sum, c.file = found, now, sum, file
 	return &found, nil
 }
 
