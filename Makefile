@@ -19,7 +19,7 @@ TIMEOUT = 65m
 build: # one static binary
 	CGO_ENABLED=0 go build -trimpath -tags=grpcnotrace -ldflags='-s -w -X main.version=$(VERSION)' -o bin/redis-watchdog ./cmd/redis-watchdog
 
-setup: .tools/etcd .tools/etcdctl .tools/etcdutl .tools/promtool # Redis, Sentinel, nftables by apt-get; etcd from its source. Starts no service
+setup: .tools/etcd .tools/etcdctl .tools/etcdutl .tools/promtool .tools/oldetcd # Redis, Sentinel, nftables by apt-get; etcd from its source. Starts no service
 	tools/setup
 
 # The lab builds it too where it is missing (lab.EtcdBinary), under a lock.
@@ -33,6 +33,9 @@ setup: .tools/etcd .tools/etcdctl .tools/etcdutl .tools/promtool # Redis, Sentin
 
 .tools/promtool: tools/promtool
 	tools/promtool
+
+.tools/oldetcd: tools/oldetcd
+	tools/oldetcd
 
 .tools/staticcheck: tools/staticcheck/go.mod
 	mkdir -p .tools

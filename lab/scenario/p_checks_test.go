@@ -16,10 +16,15 @@ import (
 )
 
 // foundBy is what the command finds of a check and a node (empty: the group).
+// What blocks and does not pass ends it with another code than 0.
 func foundBy(d *watched.Dog, to *lab.Redis, check, node string) (outcome, reason string, err error) {
-	text, code := d.CLI("preflight", "mymaster", "--to", to.Address, "-o", "json")
+	args := []string{"preflight", "mymaster", "--to", to.Address, "-o", "json"}
+	if check == "replication_probe" {
+		args = append(args, "--probe-key")
+	}
+	text, code := d.CLI(args...)
 	var report struct {
-		Findings []struct{ Check, Node, Outcome, Reason string }
+		Findings []struct{ Check, Node, Severity, Outcome, Reason string }
 	}
 	i := strings.Index(text, "{")
 	if i < 0 || json.NewDecoder(strings.NewReader(text[i:])).Decode(&report) != nil {
@@ -27,6 +32,9 @@ func foundBy(d *watched.Dog, to *lab.Redis, check, node string) (outcome, reason
 	}
 	for _, f := range report.Findings {
 		if f.Check == check && f.Node == node {
+			if f.Severity == string(preflight.Blocks) && f.Outcome != preflight.Passed.String() && code == 0 {
+				return f.Outcome, f.Reason, fmt.Errorf("%s is %s, and preflight ended with 0", check, f.Outcome)
+			}
 			return f.Outcome, f.Reason, nil
 		}
 	}
@@ -49,10 +57,25 @@ func otherVersion(t *testing.T) string {
 // grant and the watchdogs fail, and pass again, as the command tells it.
 func TestCoordinatorAndWatchdogChecksFailAndPass(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Config: func(c *watched.Config) {
+	w := watched.Start(t, watched.Options{Paused: true, Config: func(c *watched.Config) {
 		c.Groups[0]["preflight"] = map[string]any{"shadow": "off"}
+		// As README.md has it: its own way to Redis is not that of the clients.
+		c.Groups[0]["nodes"].([]map[string]any)[0]["address"] = "127.0.0.1:6379"
 	}})
+	// Before the first watchdog etcd knows of no master.
+	becomes(w, w.Dogs[0], w.Group.Redis[2], "coordinator_agreement", "", preflight.Failed)
+	for _, d := range w.Dogs {
+		d.Restart()
+	}
+	w.WaitGuarded()
 	master, other := w.WaitServing(), w.Dogs[2]
+	becomes(w, master, other.Redis, "coordinator_agreement", "", preflight.Passed)
+	w.Eventually("a failover may go ahead, which is exit code 0", time.Minute, func() error {
+		if text, code := master.CLI("preflight", "mymaster", "--to", other.Redis.Address); code != 0 || !strings.HasPrefix(text, "MAY GO") {
+			return fmt.Errorf("it ended with %d: %s", code, text)
+		}
+		return nil
+	})
 	to, mine := other.Redis, binaryOf(other)
 	rights := func(rule string) func() {
 		return func() {
@@ -81,7 +104,14 @@ func TestCoordinatorAndWatchdogChecksFailAndPass(t *testing.T) {
 		{"watchdog_fence", to.Address, false, rights("-replicaof"), rights("+@all")},
 		{"watchdog_faults", to.Address, false, rights("-replicaof"), rights("+@all")},
 		{"watchdog_veto", to.Address, false, func() { to.Do("CONFIG", "SET", "maxmemory", "1mb") }, func() { to.Do("CONFIG", "SET", "maxmemory", "0") }},
+		{"replication_probe", to.Address, false, func() { to.Stop() }, func() { to.Cont() }},
+		{"parity_reach", to.Address, false, set(to, "protected-mode", "yes"), set(to, "protected-mode", "no")},
+		{"parity_reach", to.Address, false, set(to, "bind", "127.0.0.1"), set(to, "bind", "127.0.0.1 "+to.Host.IP)},
+		{"memory_trend", to.Address, false, func() { grows(master.Redis, to) }, func() { master.Redis.Do("DEL", "large"); set(to, "maxmemory", "0")() }},
+		{"coordinator_stale_reads", "", false, func() { asks(master, oldEtcd(w)) }, func() { master.Write(master.Config()) }},
 		{"watchdog_versions", "", false, func() { mine(otherVersion(t)) }, func() { mine(master.Binary) }},
+		// Two of four on one host, then of five: these are not taken back.
+		{"sentinel_spread", "", false, func() { another(w, master) }, func() { another(w, other) }},
 	} {
 		bad := preflight.Failed
 		if c.unsure {
@@ -94,6 +124,42 @@ func TestCoordinatorAndWatchdogChecksFailAndPass(t *testing.T) {
 		becomes(w, master, to, c.check, c.node, preflight.Passed)
 		w.WaitGuarded()
 	}
+}
+
+func set(r *lab.Redis, name, value string) func() {
+	return func() { r.Do("CONFIG", "SET", name, value) }
+}
+
+// grows has the data grow faster than the candidate's limit is away.
+func grows(master, to *lab.Redis) {
+	to.Do("CONFIG", "SET", "maxmemory", "1gb")
+	master.Do("SETRANGE", "large", 60<<20, "x")
+}
+
+// oldEtcd is a member whose reads can be stale.
+func oldEtcd(w *watched.World) *lab.Etcd {
+	binary, err := filepath.Abs("../../.tools/oldetcd")
+	if err == nil {
+		_, err = os.Stat(binary)
+	}
+	if err != nil {
+		w.T.Fatalf("no old etcd (make setup): %v", err)
+	}
+	return w.Lab.Etcd(lab.EtcdConfig{Binary: binary, Fsync: true}, w.Host("old")) // it cannot do without
+}
+
+// asks has the commands of a host ask that etcd; its watchdog goes on as it is.
+func asks(d *watched.Dog, e *lab.Etcd) {
+	c := d.Config()
+	c.Etcd["endpoints"] = e.Endpoints()
+	d.Write(c)
+}
+
+// another Sentinel on a watchdog's host.
+func another(w *watched.World, d *watched.Dog) {
+	s := d.Host.Sentinel(lab.SentinelConfig{Port: 26479, Monitors: []lab.Monitor{{
+		Group: w.Group.Name, Master: w.WaitServing().Redis, Quorum: 2, DownAfter: downAfter}}})
+	w.Mark("%s watches too", s.Name)
 }
 
 // binaryOf restarts a watchdog with another binary.
