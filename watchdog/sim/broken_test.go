@@ -19,12 +19,16 @@ func TestSimNoticesWhatIsLeftOut(t *testing.T) {
 		{"a fence keeps its priority", breakage{noPriority: true}, "stale", "stale candidate"},
 		{"a lapsed grant is opened at once", breakage{noWait: true}, "overlap", "coup"},
 		{"a deposed master is left alone", breakage{noRow7: true}, "overlap", "failover typed"},
+		{"a handover stops no writers", breakage{noStop: true}, "lost", "planned failover"},
+		{"a handover does not wait for the data", breakage{noWaitEqual: true}, "lost", "planned failover disturbed"},
+		{"a handover's hold has no lock beneath it", breakage{noBeneath: true}, "lost", "planned failover, watchdog killed"},
+		{"an order for a handover never ends", breakage{noEnd: true}, "held", "planned failover killed"},
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			const runs = 600
 			for seed := uint64(1); seed <= runs; seed++ {
-				if isHarmless(seed) {
+				if k := kindOf(seed); k == harmlessRun || m.kind == "held" && k != plannedRun {
 					continue
 				}
 				if _, r := broken(seed, m.b, m.only, false); r.Kind != "" && (m.kind == "" || m.kind == r.Kind) {

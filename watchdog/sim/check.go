@@ -10,7 +10,7 @@ import (
 
 // violation is a promise that was seen broken.
 type violation struct {
-	kind string // overlap, late_read, stuck, needless, term, stale
+	kind string // overlap, late_read, stuck, needless, term, stale, lost, held
 	at   watchdog.Instant
 	text string
 }
@@ -21,6 +21,8 @@ type checker struct {
 	found *violation
 
 	barred    watchdog.Instant // benign runs: since when the master does not take writes
+	shutSince watchdog.Instant // planned runs: since when nobody takes writes
+	freeSince watchdog.Instant // likewise: and nothing is under way that would excuse it
 	goodSince watchdog.Instant
 }
 
@@ -62,6 +64,66 @@ func (c *checker) observe(r *redis) {
 		}
 	}
 	c.needless(r)
+	c.planned(r)
+}
+
+// planned: in a planned failover the old master answers reads for as long as
+// nobody accepts writes, and no longer.
+func (c *checker) planned(r *redis) {
+	for _, o := range c.w.redis {
+		old, next := r, o
+		if r.by != nil && r.writing {
+			old, next = o, r
+		}
+		if old != next && next.by != nil && next.writing && old.reading && old.role == master && old.promotion < next.promotion && c.watched(old) {
+			c.report("late_read", "R%d answers reads as a master although R%d, promoted by %s, accepts writes", old.id, next.id, next.by.name)
+		}
+	}
+}
+
+// commanded judges a planned failover at its end.
+func (c *checker) commanded(o *command) {
+	c.w.outcomes[o.outcome]++
+	if o.outcome != handedOver || o.promoted == nil || c.w.now < c.w.WatchFrom {
+		return
+	}
+	if from := c.w.redis[o.from]; !c.w.has(o.had, from.acked) {
+		c.report("lost", "%s is done, and R%d acknowledged up to %v what R%d does not have (%v)", o.name, o.from, from.acked, o.to, o.had.at)
+	}
+}
+
+// letGo holds, in runs with planned failovers alone, that writers are let go:
+// soon when nothing is under way, and in any case before long.
+func (c *checker) letGo() {
+	w := c.w
+	if w.kind != plannedRun || w.now < w.WatchFrom {
+		return
+	}
+	busy := w.etcd.order.stop
+	for _, r := range w.redis {
+		if r.writing {
+			c.shutSince, c.freeSince = 0, 0
+			return
+		}
+		busy = busy || r.role == master && r.by != nil && w.now.Sub(r.promotedAt) < 3*sec // named in a second, and granted
+	}
+	for _, s := range w.sents {
+		busy = busy || s.failover != none && s.failover <= waitPromotion
+	}
+	if c.shutSince == 0 {
+		c.shutSince = w.now
+	}
+	switch {
+	case busy:
+		c.freeSince = 0
+	case c.freeSince == 0:
+		c.freeSince = w.now
+	case w.now.Sub(c.freeSince) > w.LetGo:
+		c.report("held", "nobody takes writes for %v, and nothing is under way for %v", w.now.Sub(c.shutSince), w.now.Sub(c.freeSince))
+	}
+	if w.now.Sub(c.shutSince) > w.FailoverTimeout+w.DownAfter+20*sec {
+		c.report("held", "nobody takes writes for %v", w.now.Sub(c.shutSince))
+	}
 }
 
 // openedLate: the way out of the unfence rule has its price, see FINDINGS.md.
@@ -128,7 +190,7 @@ func (c *checker) stale(r *redis, how string) {
 
 // needless holds promise 6 in runs whose faults it names.
 func (c *checker) needless(r *redis) {
-	if !c.w.benign || r.id != 0 {
+	if c.w.kind != harmlessRun || r.id != 0 {
 		return
 	}
 	if r.role != master || !r.reading {

@@ -36,6 +36,7 @@ type Config struct {
 	ReadSlack  time.Duration
 	HeldAtMost time.Duration
 	StuckAfter time.Duration
+	LetGo      time.Duration
 
 	Breakage breakage
 	only     string // the one fault there is; empty: any
@@ -53,6 +54,11 @@ type breakage struct {
 	noWait     bool // a lapsed grant is opened at once
 	noHold     bool // an isolated master serves until it refuses
 	noRow7     bool // a deposed master is left as it is
+
+	noBeneath   bool // a handover's hold has no lock beneath it
+	noWaitEqual bool // a handover does not wait for the data
+	noEnd       bool // an order never ends
+	noStop      bool // a handover stops no writers
 }
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
@@ -112,6 +118,7 @@ func configFor(seed uint64) Config {
 		// polled. Writes are safe, reads are late by that much.
 		c.ReadSlack = 600 * ms
 	}
+	c.LetGo = 4 * sec
 	c.StuckAfter = 3*c.FailoverTimeout + 60*sec + 2*c.DownAfter
 	return c
 }

@@ -20,7 +20,11 @@ type coordinator struct {
 	begun     watchdog.Instant
 	again     bool
 	rev       int64
+	granted   int // mod revisions of grant and last, as read last
 	lostUntil watchdog.Instant
+
+	order      watchdog.Handover // that stands, or stood
+	orderLease int               // its; 0: its end is not known
 }
 
 func (c *coordinator) hurry() {
@@ -43,7 +47,7 @@ func (c *coordinator) round() {
 	c.under, c.begun, c.again = id, now, false
 	want := d.core.Want()
 	q := request{
-		from: d.id, want: want.Grant, lease: c.lease, agreed: c.fact.Agreement, proposal: want.Propose,
+		from: d.id, want: want.Grant, lease: c.lease, granted: c.granted, agreed: c.fact.Agreement, proposal: want.Propose,
 		opened: d.fact.Role == watchdog.Master && !d.fact.Locked && d.fact.Answer == watchdog.Up,
 	}
 	e := d.w.etcd
@@ -92,11 +96,16 @@ func (c *coordinator) transact(id int, q request, start watchdog.Instant, alive 
 			if c.under != id {
 				return // given up: its outcome is unknown
 			}
-			c.under = 0
-			c.heard(q, s, start, alive)
-			if c.again {
-				c.round()
-			}
+			c.takeOrder(s, func() {
+				if c.under != id {
+					return
+				}
+				c.under = 0
+				c.heard(q, s, start, alive)
+				if c.again {
+					c.round()
+				}
+			})
 		})
 	})
 }
@@ -115,7 +124,9 @@ func (c *coordinator) heard(q request, s shown, start watchdog.Instant, alive bo
 		return
 	}
 	f.RoundAt = start
+	c.granted = s.granted
 	f.Orders.Fence = s.fenced[d.id]
+	f.Orders.Handover = c.order
 	f.Agreement = s.agreement
 	f.Behind = s.agreement.Compare(d.core.Memory.Agreement.Term) < 0
 	f.Listed = slices.Contains(d.tally.Addresses(), s.agreement.Master)
@@ -141,4 +152,5 @@ func (c *coordinator) heard(q request, s shown, start watchdog.Instant, alive bo
 		g.Ours = s.lease == c.lease && g.Ours
 	}
 	d.feed(*f)
+	d.follow(c.order)
 }

@@ -1,7 +1,9 @@
 // Package sim lets the pure core play in a small seeded world: a Sentinel
 // group with its Redis, Sentinels, etcd, watchdogs and clients, whose links
-// are cut and whose processes are frozen, killed and restarted, and looks for
-// two writers, answers after a promotion, stuck groups and needless fences.
+// are cut and whose processes are frozen, killed and restarted, and in which
+// operators order failovers. It looks for two writers, answers after a
+// promotion, stuck groups, needless fences, writes that a planned failover
+// lost, and writers that one did not let go.
 //
 // It is a discrete-event simulation on one goroutine: the same seed gives the
 // same run, to the nanosecond. The servers are modelled after what was
@@ -10,4 +12,5 @@
 //
 //	go test ./watchdog/sim -run TestSim -sim.seed=N    replays one run with its history
 //	go test ./watchdog/sim -run TestSim -sim.time=10m  looks for as long as wanted
+//	go test ./watchdog/sim -run TestSim -sim.only=coup -sim.time=10m   nothing but that fault
 package sim

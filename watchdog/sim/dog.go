@@ -36,6 +36,13 @@ type dog struct {
 	asks   int
 	hand   hand
 	coord  coordinator
+
+	order         watchdog.Handover // that the gate looks often for
+	brisk         bool
+	priority      int // as last seen
+	answering     bool
+	answered      orderAnswer
+	answeredUnder int
 }
 
 // stateDir survives the process; run, the runtime directory, not the machine.
@@ -88,6 +95,7 @@ func (d *dog) boot() {
 	}
 	d.fact, d.told, d.reported = watchdog.Redis{}, watchdog.Sentinels{}, false
 	d.asking = 0
+	d.order, d.brisk, d.answering, d.answered, d.answeredUnder = watchdog.Handover{}, false, false, orderAnswer{}, 0
 	d.hand = hand{}
 	d.coord = coordinator{dog: d}
 	d.coord.lease, d.coord.fact.Membership = 0, watchdog.Member
@@ -153,7 +161,7 @@ func (d *dog) feed(e watchdog.Event) {
 	if want.PollNow && !d.last.PollNow {
 		d.after(0, d.pollSentinels)
 	}
-	if want.Gate.Access != d.last.Gate.Access || want.Gate.Open != d.last.Gate.Open || want.Gate.Master != d.last.Gate.Master || want.Grant != d.last.Grant {
+	if want.Gate.Access != d.last.Gate.Access || want.Gate.Beneath != d.last.Gate.Beneath || want.Gate.Veto != d.last.Gate.Veto || want.Gate.Open != d.last.Gate.Open || want.Gate.Master != d.last.Gate.Master || want.Grant != d.last.Grant {
 		if d.w.trace != nil {
 			d.w.logf(d.name, "row %d %s: %s", d.core.Verdict.Row, d.core.Verdict.Reason, d.explain(want))
 		}
@@ -271,6 +279,7 @@ func (d *dog) describe(f *watchdog.Redis, sent watchdog.Instant, a watchdog.Answ
 		d.guards = d.w.now
 	}
 	f.Locked, f.Gated, f.Offset = r.locked, r.gated, r.data.at.off
+	d.priority = r.priority
 	f.Held = d.w.now < r.paused
 	f.Refusing = a == watchdog.Loading || r.role == nowhere && r.shut
 	f.Behind = f.Refusing && d.behind()
@@ -295,6 +304,7 @@ func (d *dog) saw(change func(*watchdog.Redis)) {
 	change(&d.fact)
 	d.feed(d.fact)
 	d.apply()
+	d.answerOrder()
 }
 
 func sentinelKey(i int) string { return [...]string{"s0", "s1", "s2", "s3", "s4", "s5"}[i] }

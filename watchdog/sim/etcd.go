@@ -26,7 +26,10 @@ type store struct {
 	holder    int // by Redis; -1: nobody
 	lease     int
 	last      holding
+	granted   int     // changes of holder, lease or last: their mod revisions
 	fenced    [8]bool // by the operator's order
+	order     order
+	answers   [8]orderAnswer
 }
 
 // holding is last/<group>.
@@ -80,6 +83,11 @@ func (e *etcd) expire() {
 			e.w.logf(e.name, "grant of R%d lapses", e.holder)
 			e.holder, e.lease = -1, 0
 			e.rev++
+			e.granted++
+		}
+		if e.order.id != 0 && e.order.lease == l.id {
+			e.order, e.answers = order{}, [8]orderAnswer{}
+			e.orderChanged("ends")
 		}
 		return true
 	})
@@ -90,6 +98,7 @@ type request struct {
 	from     int
 	want     watchdog.GrantWant
 	lease    int
+	granted  int // as it was read last
 	opened   bool
 	agreed   watchdog.Agreement // as it was read last
 	proposal watchdog.Proposal
@@ -132,9 +141,10 @@ func (e *etcd) txn(q request) shown {
 		if done && q.opened && !s.last.opened {
 			s.last.opened = true
 			s.rev++
+			s.granted++
 		}
 	case watchdog.GrantClaim:
-		if s.agreement == q.agreed && (s.holder < 0 || s.holder == q.from) && q.lease != 0 {
+		if s.agreement == q.agreed && (s.holder < 0 || s.holder == q.from) && s.granted == q.granted && e.timeToLive(q.lease) > 0 {
 			done = true
 			s.holder, s.lease = q.from, q.lease
 			if s.last.holder != q.from {
@@ -143,14 +153,16 @@ func (e *etcd) txn(q request) shown {
 			}
 			s.last.givenUp = false
 			s.rev++
+			s.granted++
 			e.w.logf(e.name, "grant to R%d", q.from)
 		}
 	case watchdog.GrantGiveUp:
-		if s.holder == q.from || s.holder < 0 && s.last.holder == q.from {
+		if s.granted == q.granted && (s.holder == q.from || s.holder < 0 && s.last.holder == q.from) {
 			done = true
 			s.holder, s.lease = -1, 0
 			s.last.givenUp = true
 			s.rev++
+			s.granted++
 			e.w.logf(e.name, "grant given up by R%d", q.from)
 		}
 	}
@@ -160,9 +172,11 @@ func (e *etcd) txn(q request) shown {
 // restore puts an older snapshot back (the revision with it), or nothing at
 // all.
 func (e *etcd) restore(old store) {
+	old.granted = e.granted + 1 // no compare holds over it
 	e.store = old
 	e.leases = nil
 	e.holder, e.lease = -1, 0
+	e.order, e.answers = order{}, [8]orderAnswer{}
 }
 
 func (e *etcd) empty() {
@@ -175,4 +189,5 @@ func (e *etcd) deleteGrant() {
 	e.w.logf(e.name, "grant key of R%d deleted by hand", e.holder)
 	e.holder, e.lease = -1, 0
 	e.rev++
+	e.granted++
 }

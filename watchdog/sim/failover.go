@@ -32,7 +32,7 @@ func (s *sentinel) abort(why string) {
 		s.w.redis[s.promoted].forced = true // taken back: the old master is the master again
 	}
 	s.setState(none)
-	s.forced = false
+	s.forced, s.by = false, nil
 	for i := range s.others {
 		o := &s.others[i]
 		o.sent, o.inprog, o.done = false, false, false
@@ -184,9 +184,9 @@ func (s *sentinel) reconfigure() {
 }
 
 func (s *sentinel) sendSlaveOf(id int, to role, whom int) {
-	r, forced := s.w.redis[id], s.forced
+	r, forced, by := s.w.redis[id], s.forced, s.by
 	s.tell(&r.proc, func() {
-		r.command(s.id, false, func() { r.slaveof(to, whom, s.name, forced) })
+		r.command(s.id, false, func() { r.slaveof(to, whom, s.name, forced, by) })
 	})
 }
 
@@ -209,7 +209,7 @@ func (s *sentinel) changeAddress(to int) {
 }
 
 func (s *sentinel) reset(list []bool) {
-	s.failover, s.forced, s.startedAt, s.changedAt = none, false, 0, s.w.now
+	s.failover, s.forced, s.by, s.startedAt, s.changedAt = none, false, nil, 0, s.w.now
 	s.m = s.fresh(false)
 	for i := range s.others {
 		s.others[i] = instance{}
@@ -440,11 +440,12 @@ func (s *sentinel) monitorAnew(addr int) {
 }
 
 // failoverCommand is SENTINEL FAILOVER.
-func (s *sentinel) failoverCommand() {
+func (s *sentinel) failoverCommand() bool {
 	if s.failover != none || s.selectSlave() < 0 {
 		s.w.logf(s.name, "SENTINEL FAILOVER: INPROG or NOGOODSLAVE")
-		return
+		return false
 	}
 	s.forced = true
 	s.begin()
+	return true
 }

@@ -2,6 +2,8 @@ package sim
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
@@ -49,6 +51,11 @@ func (w *World) procsOf(host int) []*proc {
 	if host < len(w.dogs) && w.dogs[host] != nil {
 		all = append(all, &w.dogs[host].proc)
 	}
+	for _, c := range w.commands {
+		if c.host == host && c.up {
+			all = append(all, &c.proc)
+		}
+	}
 	return all
 }
 
@@ -79,6 +86,11 @@ func (w *World) crash(host int) {
 	}
 	if host < len(w.dogs) && w.dogs[host] != nil {
 		w.dogs[host].die("host", false)
+	}
+	for _, c := range w.commands {
+		if c.host == host {
+			c.end(killed, "host")
+		}
 	}
 }
 
@@ -132,6 +144,9 @@ func (w *World) heal() {
 			d.boot()
 		}
 	}
+	for _, c := range w.commands {
+		c.thaw()
+	}
 	w.calm = w.now
 	w.logf("----", "all healed")
 }
@@ -148,14 +163,12 @@ func (r *redis) dieSilently() {
 
 // draw makes the faults of a run.
 func (w *World) plan() {
+	w.disturbing = slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return strings.HasPrefix(f.name, "planned") })
 	n := pick(w.rng, 1, 1, 2, 2, 3, 3, 4)
 	at := w.between(18*sec, 30*sec)
 	var end time.Duration
 	for range n {
-		list := faults
-		if w.benign {
-			list = harmless
-		}
+		list := w.kind.faults()
 		f := new(fault)
 		*f = list[w.rng.IntN(len(list))]
 		for _, one := range list {
@@ -170,26 +183,37 @@ func (w *World) plan() {
 				f.host = w.leader()
 			}
 			f.other = w.rng.IntN(w.Hosts)
-			f.on = true
-			w.faults = append(w.faults, fmt.Sprintf("%.3f %s H%d H%d for %v", float64(w.now)/1e9, f.name, f.host, f.other, f.span.Round(ms)))
-			w.logf("----", "%s H%d H%d for %v", f.name, f.host, f.other, f.span)
-			f.begin(w, f)
+			w.strike(f, "")
 		})
-		if f.end != nil {
-			w.at(watchdog.Instant(at+f.span), func() {
-				f.on = false
-				w.logf("----", "end of %s", f.name)
-				f.end(w, f)
-			})
-		}
 		end = max(end, at+f.span)
-		if w.benign {
+		if w.kind == harmlessRun {
 			at = end + w.between(0, 15*sec)
 		} else {
 			at += pick(w.rng, w.between(0, 3*sec), w.between(0, 20*sec), f.span+w.between(0, 10*sec))
 		}
 	}
 	w.at(watchdog.Instant(max(end, at)+ms), w.heal)
+}
+
+// strike begins f, and ends it after its span.
+func (w *World) strike(f *fault, when string) {
+	if w.calm != 0 {
+		return
+	}
+	f.on = true
+	w.faults = append(w.faults, fmt.Sprintf("%.3f %s H%d H%d for %v%s", float64(w.now)/1e9, f.name, f.host, f.other, f.span.Round(ms), when))
+	w.logf("----", "%s H%d H%d for %v%s", f.name, f.host, f.other, f.span, when)
+	f.begin(w, f)
+	if f.end == nil {
+		return
+	}
+	w.after(f.span, func() {
+		if w.calm == 0 {
+			f.on = false
+			w.logf("----", "end of %s", f.name)
+			f.end(w, f)
+		}
+	})
 }
 
 // leader is the host of the newest master.

@@ -22,6 +22,14 @@ var harmless = []fault{
 	}},
 	{name: "sentinel killed", begin: func(w *World, f *fault) { w.sentinelAt(f).die("killed") }, end: func(w *World, f *fault) { w.sentinelAt(f).boot() }},
 	{name: "lie", begin: lie},
+	{name: "etcd unreachable, watchdogs not run for moments", begin: func(w *World, f *fault) {
+		etcdCut(w, f)
+		for _, d := range w.dogs {
+			if d != nil {
+				notRun(w, f, w.DownAfter/5, &d.proc)
+			}
+		}
+	}, end: etcdCut},
 }
 
 var faults = append([]fault{
@@ -92,13 +100,34 @@ var faults = append([]fault{
 		}
 	}},
 	{name: "coup", begin: coup, end: mend},
+	{name: "coup on a host that stands still", begin: slowCoup, end: mend},
+	{name: "watchdog not run for moments", begin: onDog(func(w *World, f *fault, d *dog) { notRun(w, f, w.DownAfter, &d.proc) })},
+	{name: "host stands still for moments", begin: func(w *World, f *fault) { notRun(w, f, w.DownAfter/2, w.procsOf(f.host)...) }},
+	{name: "planned failover disturbed", begin: disturbed},
+	{name: "planned failover disturbed", begin: disturbed},
+	{name: "planned failover disturbed", begin: disturbed},
+	{name: "planned failover, watchdog killed", begin: func(w *World, f *fault) {
+		commanded(w, pick(w.rng, "stop", "fail over", "follow"), func(c *command) {
+			w.after(w.between(0, 300*ms), func() { restartDog(w, f, w.dog(c.from), w.between(100*ms, 5*sec), false) })
+		})
+	}},
 	{name: "stale candidate", begin: staleCandidate, end: mend},
 	{name: "lie repeated", begin: func(w *World, f *fault) {
 		for t := range int(f.span / sec) {
 			w.after(sec*time.Duration(t), func() { lie(w, f) })
 		}
 	}},
-}, harmless...)
+}, append(planned, harmless...)...)
+
+// planned: an operator wants another master.
+var planned = []fault{
+	{name: "planned failover", begin: func(w *World, f *fault) { commanded(w, "", nil) }},
+	{name: "planned failover killed", begin: func(w *World, f *fault) {
+		commanded(w, pick(w.rng, "prepare", "stop", "fail over", "follow"), func(c *command) {
+			w.after(w.between(0, 300*ms), func() { c.end(killed, "killed") })
+		})
+	}},
+}
 
 func etcdCut(w *World, f *fault) {
 	for h := range w.Hosts {
@@ -215,6 +244,48 @@ func coup(w *World, f *fault) {
 	})
 }
 
+// notRun has processes stand still together again and again, as those of a
+// virtual machine whose processor is taken away: for at most so long, and run
+// for at most as long in between.
+func notRun(w *World, f *fault, most time.Duration, ps ...*proc) {
+	end := w.now.Add(f.span)
+	var again func()
+	again = func() {
+		if w.now >= end || w.calm != 0 {
+			return
+		}
+		for _, p := range ps {
+			p.freeze()
+		}
+		w.after(w.between(50*ms, most), func() {
+			for _, p := range ps {
+				p.thaw()
+			}
+			w.after(w.between(20*ms, 2*most), again)
+		})
+	}
+	w.after(w.between(0, 2*most), again)
+}
+
+// slowCoup is a coup on one whose watchdog, or whole host, is not run for
+// moments, and which can be cut from some Sentinels too.
+func slowCoup(w *World, f *fault) {
+	lead := w.leader()
+	f.span = max(f.span, 2*w.DownAfter)
+	w.cutBoth(lead, w.etcd.host, true)
+	if d := w.dog(lead); w.chance(0.7) {
+		notRun(w, f, w.DownAfter*3/2, &d.proc)
+	} else {
+		notRun(w, f, w.DownAfter/2, w.procsOf(lead)...)
+	}
+	if w.chance(0.3) {
+		w.cutBoth(lead, w.rng.IntN(w.Hosts), true)
+	}
+	for range 2 {
+		w.after(w.between(0, f.span), func() { typed(w, f) })
+	}
+}
+
 // staleCandidate leaves a fenced master without its watchdog, lets another
 // take over, and kills that one.
 func staleCandidate(w *World, f *fault) {
@@ -231,5 +302,38 @@ func staleCandidate(w *World, f *fault) {
 			r.die("killed")
 			w.after(w.between(2*sec, 3*w.DownAfter), func() { r.barred = false; r.boot(w.gate(r)) })
 		})
+	})
+}
+
+// commanded is redis-watchdog failover on one of the hosts. then is called when
+// it has come to step.
+func commanded(w *World, step string, then func(*command)) {
+	host, to := w.rng.IntN(w.Hosts), w.rng.IntN(w.Redis)
+	if lead := w.leader(); to == lead {
+		to = (to + 1) % w.Redis
+	}
+	if !w.hosts[host].up {
+		return
+	}
+	c := newCommand(w, host, to)
+	c.onStep = func(name string) {
+		if name == step {
+			then(c)
+		}
+	}
+	c.begin()
+}
+
+// disturbed is one in whose course something else goes wrong.
+func disturbed(w *World, f *fault) {
+	step := pick(w.rng, "prepare", "stop", "stop", "fail over", "follow", "follow")
+	commanded(w, step, func(c *command) {
+		g := new(fault)
+		*g = pick(w.rng, w.disturbing...)
+		g.span, g.host, g.other = f.span, pick(w.rng, c.from, c.from, c.to, c.host), w.rng.IntN(w.Hosts)
+		if c.at >= 0 && w.chance(0.6) {
+			g.other = pick(w.rng, c.at, c.to)
+		}
+		w.after(w.between(0, 800*ms), func() { w.strike(g, " in "+step+" of "+c.name) })
 	})
 }

@@ -39,6 +39,8 @@ func (d *dog) apply() {
 		g = watchdog.Gate{Access: watchdog.Refuse, StopBy: watchdog.Never}
 	case d.w.Breakage.noRow7 && v.Row == watchdog.RowDeposed:
 		g = watchdog.Gate{Access: watchdog.Leave}
+	case d.w.Breakage.noStop && v.Reason == "handover":
+		g.Access, g.Beneath = watchdog.Serve, false
 	case d.w.Breakage.noHold && g.Access == watchdog.Hold:
 		g.Access = watchdog.Serve
 	}
@@ -199,9 +201,14 @@ func (d *dog) nextStep(g watchdog.Gate, f watchdog.Redis) bool {
 	}
 	switch g.Access {
 	case watchdog.Hold:
-		if f.Role == watchdog.Master && !f.Locked && d.now().Sub(h.paused) >= 100*ms {
+		switch {
+		case f.Role != watchdog.Master:
+		case (!f.Locked || g.Beneath) && d.now().Sub(h.paused) >= 100*ms:
 			h.paused = d.now()
 			return d.do1("pause", func(r *redis) { r.pause(300 * ms) })
+		case g.Beneath && !f.Locked && !d.w.Breakage.noLock && !d.w.Breakage.noBeneath:
+			h.dirty = true
+			return d.do1("lock", func(r *redis) { r.locked = true })
 		}
 	case watchdog.Lock:
 		switch {
@@ -254,7 +261,7 @@ func (d *dog) nextStep(g watchdog.Gate, f watchdog.Redis) bool {
 					r.follow(replica, to)
 				}
 			})
-		case f.LinkUp && (r.shut || r.priority != prio):
+		case (f.LinkUp || !r.shut) && (r.shut || r.priority != prio):
 			h.dirty = true
 			return d.do1("restore", func(r *redis) {
 				if r.role == replica {
@@ -286,7 +293,8 @@ func (d *dog) armStep(g watchdog.Gate, f watchdog.Redis) bool {
 		return d.do1("disarm", func(r *redis) { r.disarm(0) })
 	}
 	a := h.armed
-	if a.at != 0 && a.at <= g.Arm && (g.Arm == a.at || a.at.Sub(now) >= a.left/2) {
+	short := g.Arm.Sub(a.at) > max(a.at.Sub(now), 20*ms) // armed when the evidence was nearly out
+	if a.at != 0 && a.at <= g.Arm && !short && (g.Arm == a.at || a.at.Sub(now) >= a.left/2) {
 		return false
 	}
 	arm := g.Arm.Min(now.Add(time.Hour))

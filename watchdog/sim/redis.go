@@ -52,11 +52,13 @@ type redis struct {
 	blocked  []bool // by Sentinel: its command connection waits behind a PUBLISH that a pause postpones
 
 	promotedAt watchdog.Instant
-	promotion  int  // which promotion made it master; 0: the first master, or none
-	forced     bool // that one was typed (SENTINEL FAILOVER)
-	tenure     bool // it has taken writes since it became master
-	writing    bool // it acknowledges a client's write now
-	reading    bool // it answers a client's read now
+	promotion  int      // which promotion made it master; 0: the first master, or none
+	forced     bool     // that one was typed (SENTINEL FAILOVER)
+	by         *command // whose planned failover that was; nil: nobody's
+	acked      point    // up to where it acknowledged clients' writes
+	tenure     bool     // it has taken writes since it became master
+	writing    bool     // it acknowledges a client's write now
+	reading    bool     // it answers a client's read now
 }
 
 // armed is a fence that waits inside Redis. It counts on the wall clock.
@@ -111,7 +113,7 @@ func (r *redis) boot(gate bool) {
 	if r.w.Persist {
 		r.data = r.disk
 	}
-	r.data.at = r.data.fork(r.w)
+	r.data.at, r.acked = r.data.fork(r.w), point{}
 	r.loading = r.w.now.Add(r.w.between(20*ms, r.w.LoadTime))
 	r.w.logf(r.name, "started as %s run=%d gated=%v loading %v", r.role, r.runID, r.gated, r.loading.Sub(r.w.now))
 	r.after(r.loading.Sub(r.w.now), r.seen)
@@ -181,6 +183,7 @@ func (r *redis) clients() {
 	if r.writing {
 		r.data.at.off += int64(1 + r.w.rng.IntN(5))
 		r.w.lines[r.data.at.line].acked = true
+		r.acked = r.data.at
 	}
 }
 
@@ -260,7 +263,7 @@ func (r *redis) fence() {
 func (r *redis) follow(to role, whom int) {
 	if to == master {
 		if r.role != master {
-			r.data.at = r.data.fork(r.w)
+			r.data.at, r.acked = r.data.fork(r.w), point{}
 			r.w.dropReplicas(r)
 		}
 		r.role, r.link = master, link{}
@@ -290,7 +293,7 @@ func (r *redis) rewrite() {
 }
 
 // slaveof is Sentinel's MULTI, SLAVEOF, CONFIG REWRITE, CLIENT KILL, EXEC.
-func (r *redis) slaveof(to role, whom int, by string, forced bool) {
+func (r *redis) slaveof(to role, whom int, by string, forced bool, c *command) {
 	if a := r.answers(); a != watchdog.Up {
 		return
 	}
@@ -298,7 +301,13 @@ func (r *redis) slaveof(to role, whom int, by string, forced bool) {
 	if to == master && before != master {
 		r.w.check.promoted(r)
 		r.w.promotions++
-		r.promotion, r.forced = r.w.promotions, forced
+		r.promotion, r.forced, r.by = r.w.promotions, forced, c
+		if c != nil {
+			c.promoted, c.had = r, r.data
+			if c.outcome == undone {
+				r.w.outcomes[overtaken]++
+			}
+		}
 	}
 	r.follow(to, whom)
 	r.rewrite()

@@ -13,18 +13,22 @@ type Result struct {
 	Kind    string // of the violation; empty: none
 	Text    string
 	Faults  []string
-	History string // when it was asked for
+	History string        // when it was asked for
+	Planned [outcomes]int // how many planned failovers came to what
 	Virtual float64
 }
 
 // Run plays the world of c.
-func Run(c Config, benign, traced bool) Result {
+func Run(c Config, k kind, traced bool) Result {
 	w := newWorld(c, traced)
-	w.benign = benign
+	w.kind = k
 	w.plan()
 	w.every(sec, sec, w.check.steady)
+	if k == plannedRun {
+		w.every(50*ms, 50*ms, w.check.letGo)
+	}
 	w.run(w.now.Add(30 * 60 * sec))
-	res := Result{Seed: c.Seed, Faults: w.faults, Virtual: float64(w.now) / 1e9}
+	res := Result{Seed: c.Seed, Faults: w.faults, Planned: w.outcomes, Virtual: float64(w.now) / 1e9}
 	if v := w.check.found; v != nil {
 		res.Kind, res.Text = v.kind, fmt.Sprintf("at %.3f: %s", float64(v.at)/1e9, v.text)
 	}
@@ -54,15 +58,42 @@ func Seeded(seed uint64, traced bool) (Config, Result) {
 func broken(seed uint64, b breakage, only string, traced bool) (Config, Result) {
 	c := configFor(seed)
 	c.Breakage, c.only = b, only
-	benign := isHarmless(seed)
-	if benign {
+	k := kindOf(seed)
+	if k == harmlessRun {
 		c = harmlessWorld(c)
 	}
-	return c, Run(c, benign, traced)
+	return c, Run(c, k, traced)
 }
 
-// isHarmless is whether the seed's run has only the faults of promise 6.
-func isHarmless(seed uint64) bool { return seed%6 == 0 }
+// kind is what sort of things go wrong in a run.
+type kind uint8
+
+const (
+	anyRun      kind = iota
+	harmlessRun      // only the faults of promise 6
+	plannedRun       // nothing but planned failovers
+)
+
+// faults is what may go wrong in it.
+func (k kind) faults() []fault {
+	switch k {
+	case harmlessRun:
+		return harmless
+	case plannedRun:
+		return planned
+	}
+	return faults
+}
+
+func kindOf(seed uint64) kind {
+	switch seed % 6 {
+	case 0:
+		return harmlessRun
+	case 3:
+		return plannedRun
+	}
+	return anyRun
+}
 
 // harmlessWorld is c where promise 6 can be expected to hold.
 func harmlessWorld(c Config) Config {

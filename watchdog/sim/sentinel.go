@@ -22,7 +22,8 @@ type sentinel struct {
 
 	failover  state
 	forced    bool
-	elect     uint64 // failover_epoch
+	by        *command // who forced it; nil: typed
+	elect     uint64   // failover_epoch
 	startedAt watchdog.Instant
 	changedAt watchdog.Instant
 	promoted  int
@@ -120,7 +121,7 @@ func (s *sentinel) boot() {
 		return
 	}
 	s.start()
-	s.failover, s.forced, s.tilt, s.lastRun = none, false, 0, s.w.now
+	s.failover, s.forced, s.by, s.tilt, s.lastRun = none, false, nil, 0, s.w.now
 	s.startedAt, s.changedAt = 0, 0
 	s.others = make([]instance, s.w.Redis)
 	s.sents = make([]peer, s.w.Sentinels)

@@ -3,6 +3,7 @@ package sim
 import (
 	"flag"
 	"runtime/debug"
+	"slices"
 	"testing"
 	"time"
 )
@@ -12,6 +13,7 @@ var (
 	runs    = flag.Int("sim.runs", 0, "how many runs at most; 0: as the time allows")
 	runTime = flag.Duration("sim.time", 0, "how long to look, on from the fixed set into seeds of the time; 0: the fixed set only, for some seconds")
 	from    = flag.Uint64("sim.from", 0, "the first seed; 0: the fixed set")
+	only    = flag.String("sim.only", "", "nothing but this fault, in the runs that may have it")
 	all     = flag.Bool("sim.all", false, "go on after a failure, and count")
 )
 
@@ -22,7 +24,7 @@ const (
 
 func TestSim(t *testing.T) {
 	if *oneSeed != 0 {
-		c, r := Seeded(*oneSeed, true)
+		c, r := broken(*oneSeed, breakage{}, *only, true)
 		if r.Kind != "" {
 			t.Fatal(r.Report(c))
 		}
@@ -31,18 +33,26 @@ func TestSim(t *testing.T) {
 	}
 	kinds := map[string][]uint64{}
 	begun, n, virtual := time.Now(), 0, 0.0
+	var planned [outcomes]int
 	play := func(seed uint64) bool {
-		_, r := Seeded(seed, false)
+		if *only != "" && !slices.ContainsFunc(kindOf(seed).faults(), func(f fault) bool { return f.name == *only }) {
+			return true
+		}
+		_, r := broken(seed, breakage{}, *only, false)
 		n++
 		virtual += r.Virtual
+		for o, times := range r.Planned {
+			planned[o] += times
+		}
 		if r.Kind == "" {
 			return true
 		}
 		if *all {
+			t.Logf("seed %d: %s %s %q", seed, r.Kind, r.Text, r.Faults)
 			kinds[r.Kind] = append(kinds[r.Kind], seed)
 			return true
 		}
-		c, again := Seeded(seed, true)
+		c, again := broken(seed, breakage{}, *only, true)
 		if again.Kind != r.Kind || again.Text != r.Text {
 			t.Errorf("seed %d is not the same twice: %q, then %q", seed, r.Text, again.Text)
 		}
@@ -70,12 +80,18 @@ func TestSim(t *testing.T) {
 	}
 	took := time.Since(begun)
 	t.Logf("%d runs in %v: %.0f a second, %.0f s of virtual time each", n, took.Round(time.Millisecond), float64(n)/took.Seconds(), virtual/float64(n))
+	for o, times := range planned {
+		if times > 0 {
+			t.Logf("planned failovers %s: %d", outcome(o), times)
+		}
+	}
 	for k, s := range kinds {
 		t.Errorf("%s: %d, e.g. %v", k, len(s), s[:min(len(s), 12)])
 	}
 }
 
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(800) // a run is small and soon gone
+	debug.SetGCPercent(-1) // a run is small and soon gone
+	debug.SetMemoryLimit(512 << 20)
 	m.Run()
 }

@@ -28,11 +28,15 @@ type World struct {
 	lines []timeline
 	check checker
 
+	commands   []*command // the operators' planned failovers
+	outcomes   [outcomes]int
+	disturbing []fault // what may go wrong in the course of one
+
 	promotions int  // how many SLAVEOF NO ONE of Sentinel's were executed
 	done       bool // ends the run
 	trace      *strings.Builder
 	faults     []string
-	benign     bool             // only faults that promise 6 names
+	kind       kind
 	calm       watchdog.Instant // when everything was healed
 }
 
