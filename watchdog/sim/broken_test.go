@@ -28,7 +28,7 @@ func TestSimNoticesWhatIsLeftOut(t *testing.T) {
 			t.Parallel()
 			const runs = 600
 			for seed := uint64(1); seed <= runs; seed++ {
-				if k := kindOf(seed); k == harmlessRun || m.kind == "held" && k != plannedRun {
+				if k := kindOf(seed); k == harmlessRun || (m.kind == "held") != (k == plannedRun) {
 					continue
 				}
 				if _, r := broken(seed, m.b, m.only, false); r.Kind != "" && (m.kind == "" || m.kind == r.Kind) {

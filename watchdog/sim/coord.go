@@ -124,7 +124,9 @@ func (c *coordinator) heard(q request, s shown, start watchdog.Instant, alive bo
 		return
 	}
 	f.RoundAt = start
-	c.granted = s.granted
+	if c.granted = s.granted; !s.done && s.granted != q.granted && q.want != watchdog.GrantLeave {
+		c.again = true // the real round reads before it compares
+	}
 	f.Orders.Fence = s.fenced[d.id]
 	f.Orders.Handover = c.order
 	f.Agreement = s.agreement
