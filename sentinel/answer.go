@@ -57,6 +57,9 @@ type Instance struct {
 
 	Priority int   // of a replica: slave-priority; 0 is never promoted
 	Offset   int64 // of a replica: slave-repl-offset
+	// InfoAge is how long ago that Sentinel was told Offset (info-refresh); zero:
+	// never, as far as it says.
+	InfoAge time.Duration
 }
 
 // Has says whether all flags in f are set.

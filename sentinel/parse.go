@@ -176,6 +176,8 @@ func parseInstance(r *replies, i int, names *resolver) (Instance, error) {
 			in.Priority = int(f.int(name, text))
 		case "slave-repl-offset":
 			in.Offset = f.int(name, text)
+		case "info-refresh":
+			in.InfoAge = age(text)
 		}
 	})
 	if !ok {
@@ -188,6 +190,16 @@ func parseInstance(r *replies, i int, names *resolver) (Instance, error) {
 		return in, fmt.Errorf("%w: no address: %.60q", errProtocol, ip)
 	}
 	return in, nil
+}
+
+// age is info-refresh. Redis 6 counts one that never was from 1970: that is as
+// good as never, and no garbage.
+func age(text []byte) time.Duration {
+	n, ok := number(text)
+	if !ok || n < 0 || n > 1e12 {
+		return 0
+	}
+	return time.Duration(n) * time.Millisecond
 }
 
 func parsePeer(r *replies, i int, names *resolver) (Peer, error) {

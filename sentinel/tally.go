@@ -347,6 +347,7 @@ func (a *Answer) accuses(self watchdog.Address) bool {
 // and our own promotion among them.
 func (s *State) tallyReplicas(t *watchdog.Sentinels, self watchdog.Address, now watchdog.Instant) {
 	var seen []watchdog.Address
+	told := map[watchdog.Address]watchdog.Instant{} // when each replica's offset was last told to any of them
 	for i := range s.Members {
 		m := &s.Members[i]
 		if !s.freshLists(m, now) {
@@ -363,6 +364,7 @@ func (s *State) tallyReplicas(t *watchdog.Sentinels, self watchdog.Address, now 
 			}
 			if r.Flags&(FlagSDown|FlagDisconnected) == 0 {
 				t.ReplicaOffset = max(t.ReplicaOffset, r.Offset)
+				told[r.Address] = told[r.Address].Max(r.toldAt(m.ListedAt))
 			}
 			// A Redis that is down reports nothing: what it once said may
 			// stand there for ever.
@@ -374,4 +376,18 @@ func (s *State) tallyReplicas(t *watchdog.Sentinels, self watchdog.Address, now 
 		}
 	}
 	t.Replicas = len(seen)
+	for _, at := range told {
+		if t.ReplicasToldAt == 0 || at < t.ReplicasToldAt {
+			t.ReplicasToldAt = at
+		}
+	}
+}
+
+// toldAt is when the Sentinel whose lists were asked at listedAt was told the
+// replica's offset, at the earliest; 1 (long ago) where it does not say.
+func (i Instance) toldAt(listedAt watchdog.Instant) watchdog.Instant {
+	if i.InfoAge == 0 {
+		return 1
+	}
+	return listedAt.Add(-i.InfoAge).Max(1)
 }

@@ -47,7 +47,7 @@ func (g group) says(i int, at watchdog.Instant, named watchdog.Address, epoch ui
 	}}
 	for _, r := range []watchdog.Address{us, other, third} {
 		if r != named {
-			a.Replicas = append(a.Replicas, Instance{Address: r, RunID: "run" + string(r), Reported: watchdog.Replica, Priority: 100})
+			a.Replicas = append(a.Replicas, Instance{Address: r, RunID: "run" + string(r), Reported: watchdog.Replica, Priority: 100, InfoAge: time.Second})
 		}
 	}
 	for j := range g.n {
@@ -76,13 +76,43 @@ func (g group) all(t *testing.T, at watchdog.Instant, master watchdog.Address, e
 	}
 }
 
+// The newest word on each replica counts, and of those the oldest.
+func TestReplicasToldAtIsTheOldestOfTheNewest(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		ages [2][2]int // seconds of the two replicas' INFO, at two Sentinels; 0: never
+		down bool      // the second replica, at both
+		want watchdog.Instant
+	}{
+		{"the second is older", [2][2]int{{1, 9}, {7, 4}}, false, t0 - 4*sec},
+		{"the first is older", [2][2]int{{3, 2}, {5, 4}}, false, t0 - 3*sec},
+		{"never told to anybody", [2][2]int{{1, 0}, {1, 0}}, false, 1},
+		{"one that is down tells nothing", [2][2]int{{1, 0}, {1, 9}}, true, t0 - sec},
+	} {
+		g := newGroup(2)
+		for i, ages := range c.ages {
+			a := g.says(i, t0, us, 7)
+			for j := range ages {
+				a.Replicas[j].InfoAge = time.Duration(ages[j]) * time.Second
+			}
+			if c.down {
+				a.Replicas[1].Flags |= FlagSDown
+			}
+			g.hear(t, i, a)
+		}
+		if got := g.Tally(us, t0+sec/2).ReplicasToldAt; got != c.want {
+			t.Errorf("%s: got %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
 func TestTallyOfAHealthyGroup(t *testing.T) {
 	g := newGroup(3)
 	g.all(t, t0, us, 7)
 	got := g.Tally(us, t0+sec/2)
 	want := watchdog.Sentinels{Self: us, SentAt: t0, Known: 3, Answering: 3, Quorum: 2, DownAfter: down, Longest: down,
 		Master: us, Epoch: 7, Votes: 3, NamedSince: t0, E: t0.Add(down), EFrom: t0,
-		RoleTerm: watchdog.Never, Unanimous: true, MaxEpoch: 7, Replicas: 2}
+		RoleTerm: watchdog.Never, Unanimous: true, MaxEpoch: 7, Replicas: 2, ReplicasToldAt: t0 - sec}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}

@@ -109,6 +109,9 @@ type Sentinels struct {
 
 	Replicas      int   // known replicas that could be promoted (priority not 0)
 	ReplicaOffset int64 // the largest slave-repl-offset of those that are not down; zero: none known
+	// ReplicasToldAt is since when, at the earliest, every one of those has told
+	// a Sentinel its offset: Sentinel asks every 10 s only. Zero: there are none.
+	ReplicasToldAt Instant
 }
 
 // Announcement is a Sentinel's +switch-master, or a newer epoch in an answer,

@@ -145,6 +145,7 @@ func (h *history) editSentinels() {
 		f.Former, f.DownVotes = h.address(), h.n(4)
 	case 9:
 		f.ReplicaOffset, f.BackAt = int64(h.n(3)), [...]Instant{0, h.now}[h.n(2)]
+		f.ReplicasToldAt = [...]Instant{0, h.now}[h.n(2)]
 	case 10:
 		f.E = [...]Instant{0, h.now, Never, h.now.Add(f.DownAfter)}[h.n(4)]
 	}

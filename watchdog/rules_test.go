@@ -240,6 +240,7 @@ func TestUnfenceRuleClauseByClause(t *testing.T) {
 			s.Sentinels.OtherMaster, s.Memory.FencedAt = "B", ruleNow.Add(-time.Hour)
 		}, "other_master_seen"},
 		{"another run id, as new as the replicas", func(s *State) { s.Memory.Fenced = "r0" }, ""},
+		{"another run id, a replica not heard since", func(s *State) { s.Memory.Fenced, s.Sentinels.ReplicasToldAt = "r0", s.Memory.FencedAt-1 }, "replicas_not_heard"},
 		{"another run id, behind a replica", func(s *State) { s.Memory.Fenced, s.Redis.Offset = "r0", 99 }, "data_behind"},
 		{"another run id, behind, but forced", func(s *State) {
 			s.Memory.Fenced, s.Redis.Offset, s.Coordinator.Orders.Unfence = "r0", 99, true

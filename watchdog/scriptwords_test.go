@@ -184,6 +184,8 @@ func (s *script) setSentinels(k, v string) error {
 		return setInt(&f.DownVotes, v)
 	case "replicas":
 		return setInt(&f.Replicas, v)
+	case "replicas_told":
+		f.ReplicasToldAt = s.now
 	case "replica_offset":
 		n, err := strconv.ParseInt(v, 10, 64)
 		f.ReplicaOffset = n

@@ -414,6 +414,9 @@ func (s *sentinel) answer() tally.Answer {
 		if o := &s.others[i]; o.known && i != s.conf.master {
 			in := s.instance(i, o)
 			in.Priority, in.Offset = o.priority, o.offset
+			if o.info != 0 {
+				in.InfoAge = max(now.Sub(o.info), time.Millisecond)
+			}
 			if s.failover >= sendNoOne && i == s.promoted {
 				in.Flags |= tally.FlagPromoted
 			}
