@@ -55,6 +55,15 @@ func (a *armed) close() {
 	a.adopted.Close()
 }
 
+// drop is close that leaves a copy of the socket in force.
+func (a *armed) drop() {
+	if a.c != nil {
+		a.c.drop()
+		return
+	}
+	a.adopted.Close()
+}
+
 // armedFor is when the earliest of the fences that stand fires.
 func (g *Gate) armedFor() watchdog.Instant {
 	g.mu.Lock()

@@ -207,6 +207,43 @@ func TestAdoptedFenceIsReportedBeforeItIsPutOff(t *testing.T) {
 	}
 }
 
+// A reload makes another gate of the same Redis in one process: what stands
+// armed stands on in between without any store, is known to the next one as what
+// it is, and to the one after that. Closed by whoever does not want it, it is
+// disarmed.
+func TestArmedFenceIsHandedOverWithoutAStore(t *testing.T) {
+	both(t, func(t *testing.T, tcp func(*Config)) {
+		s := startRedis(t)
+		standing := func() int { return strings.Count(s.do("CLIENT", "LIST").text, "cmd=xread") }
+		l := startGate(t, s, tcp)
+		stop := l.serve(time.Minute)
+		first := l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+		stop()
+		for life := range 2 {
+			l.HandOver()
+			l.stop()
+			left := l.Left()
+			if len(left) != 1 || standing() != 1 {
+				t.Fatalf("life %d left %d armed fences, %d stand; want 1", life, len(left), standing())
+			}
+			l = startGate(t, s, tcp, func(c *Config) { c.Adopted = left })
+			got := l.sees("the adopted fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+			if got.ArmedFor != first.ArmedFor {
+				t.Errorf("armed for: got %v, want %v", got.ArmedFor, first.ArmedFor)
+			}
+		}
+		l.HandOver()
+		l.stop()
+		for _, f := range l.Left() {
+			f.Close()
+		}
+		eventually(t, "it is disarmed", func() bool { return standing() == 0 })
+		if got := s.role(); got != "master" {
+			t.Errorf("role: got %s", got)
+		}
+	})
+}
+
 func TestFrozenRedisFencesItselfBeforeAQueuedWrite(t *testing.T) {
 	s := startRedis(t)
 	l := startGate(t, s)

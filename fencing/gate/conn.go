@@ -106,6 +106,21 @@ func (c *conn) close() {
 	c.nc.Close()
 }
 
+// drop is close without TLS' goodbye, which would have Redis end the connection
+// although a copy of the socket is kept elsewhere.
+func (c *conn) drop() {
+	c.mu.Lock()
+	if c.err == nil {
+		c.err = errClosed
+	}
+	c.mu.Unlock()
+	if secure, ok := c.nc.(*tls.Conn); ok {
+		secure.NetConn().Close()
+		return
+	}
+	c.nc.Close()
+}
+
 func (c *conn) read() {
 	r := bufio.NewReaderSize(c.nc, 16<<10)
 	for {
@@ -198,10 +213,12 @@ func (k *call) finished() bool {
 // file is a copy of the connection's descriptor, to be kept elsewhere. The
 // copy shares its flags with ours: whoever gets it may switch it to blocking
 // (os.File.Fd did), so unblock is to be called when it has been passed on.
-func (c *conn) file(name string) (*os.File, error) {
+func (c *conn) file(name string) (*os.File, error) { return duplicate(c.sock, name) }
+
+func duplicate(sock syscall.RawConn, name string) (*os.File, error) {
 	fd := -1
 	var err error
-	if e := c.sock.Control(func(s uintptr) { fd, err = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 0) }); e != nil {
+	if e := sock.Control(func(s uintptr) { fd, err = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 0) }); e != nil {
 		return nil, e
 	}
 	if err != nil {

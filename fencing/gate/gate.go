@@ -122,6 +122,8 @@ type Gate struct {
 	lastWord  watchdog.Answer  // the last that was no silence
 	refused   bool             // and it was that it refuses
 	heardAt   watchdog.Instant // when Redis said its first word after it was gone
+	handing   bool             // HandOver was called
+	left      []*os.File       // what it kept
 	stopped   bool             // the Redis of stoppedID was killed since Refuse was wanted
 	stoppedID string
 	stopAgain watchdog.Instant // not before, after a kill that failed
@@ -181,7 +183,8 @@ func New(conf Config) (*Gate, error) {
 
 // Run works the gate until ctx is done and ends with its cause. Everything it
 // started has ended by then; its connections are closed, so that an armed
-// fence stands on only where Store kept its descriptor. report must not block.
+// fence stands on only where Store kept its descriptor, or HandOver was called.
+// report must not block.
 func (g *Gate) Run(ctx context.Context, report func(watchdog.Redis)) error {
 	g.mu.Lock()
 	g.handless = g.conf.Now()
@@ -196,6 +199,7 @@ func (g *Gate) Run(ctx context.Context, report func(watchdog.Redis)) error {
 	g.work(ctx, report)
 	cancel(nil)
 	wait.Wait()
+	g.leave()
 	g.closeAll()
 	g.conns.Wait()
 	g.stops.Wait()

@@ -328,6 +328,6 @@ func (g *Gate) closeAll() {
 		c.close()
 	}
 	for _, a := range standing {
-		a.close()
+		a.drop()
 	}
 }

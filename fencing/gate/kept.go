@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
@@ -51,6 +52,66 @@ func (g *Gate) watchAdopted() {
 	}
 }
 
+// HandOver has Run, when it ends, keep the sockets of the fences that stand, for
+// another Gate of the same Redis in this process: Left. It is called before
+// Run's ctx ends.
+func (g *Gate) HandOver() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.handing = true
+}
+
+// Left hands over, once, what Run has kept: for Config.Adopted of the next Gate.
+// Whoever does not adopt one closes it, and removes its name from the Store too:
+// that disarms it.
+func (g *Gate) Left() []*os.File {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	left := g.left
+	g.left = nil
+	return left
+}
+
+// leave copies the sockets of the fences that stand, if somebody takes over.
+func (g *Gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.handing {
+		return
+	}
+	for _, a := range g.standing {
+		if !a.stands() {
+			continue
+		}
+		f, err := a.file()
+		if err != nil {
+			g.log.Error("armed fence not handed over", "error", err)
+			continue
+		}
+		g.left = append(g.left, f)
+	}
+}
+
+// file is a copy of the socket, under the name by which adopt knows it.
+func (a *armed) file() (*os.File, error) {
+	name := a.name
+	if name == "" { // no store has it
+		name = a.storedAs()
+	}
+	if a.c != nil {
+		return a.c.file(name)
+	}
+	raw, err := a.adopted.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	return duplicate(raw, name)
+}
+
+func (a *armed) storedAs() string {
+	return fmt.Sprintf("%s%d-%d", namePrefix, a.id, int64(a.deadline))
+}
+
 func (g *Gate) remove(name string) {
 	if g.conf.Store == nil || name == "" {
 		return
@@ -68,7 +129,7 @@ func (g *Gate) store(ctx context.Context, a *armed) {
 	if g.conf.Store == nil {
 		return
 	}
-	a.name = fmt.Sprintf("%s%d-%d", namePrefix, a.id, int64(a.deadline))
+	a.name = a.storedAs()
 	f, err := a.c.file(a.name)
 	if err == nil {
 		var failed error
