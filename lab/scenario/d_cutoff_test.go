@@ -1,6 +1,10 @@
 package scenario
 
 import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,16 +33,61 @@ func eachOther(w *watched.World, h *lab.Host, cut func(*lab.Host)) {
 }
 
 // TestMasterCutOff is case d: the master and the clients beside it see nobody
-// else. Sentinel alone stands the same cut at the same time.
+// else. Sentinel alone stands the same cut at the same time. Hook commands that
+// fail and hang at every change of phase change nothing of it.
 func TestMasterCutOff(t *testing.T) {
 	t.Parallel()
-	guarded, alone := cutOff(t, downAfter, silently, shortOutage)
+	told := filepath.Join(t.TempDir(), "told")
+	guarded, alone := cutOff(t, downAfter, silently, shortOutage, func(c *watched.Config) {
+		c.Hooks = []map[string]any{
+			{"command": []string{"/bin/sh", "-c", `{ cat; env | grep ^REDIS_WATCHDOG_MASTER=; } >>"$0"`, told}, "on": []string{"refuse", "serve"}},
+			{"command": []string{"/bin/false"}},
+			{"command": []string{"/bin/sleep", "600"}, "timeout": "1s"},
+		}
+	})
 	contractOfCutOff(t, guarded, downAfter)
+	hooksWereTold(t, told, guarded)
 	sentinelAloneLosesAll(t, alone)
 	// It is our watchdog that brings the old master back, not Sentinel, which
 	// waits to be sure that it is really wrong.
 	if ours, theirs := guarded.Rejoined.At.Sub(guarded.Healed), alone.Rejoined.At.Sub(alone.Healed); ours >= theirs {
 		t.Errorf("the old master rejoined %v after the heal, with Sentinel alone %v", ours, theirs)
+	}
+}
+
+// hooksWereTold: of the fence of the old master, and that the new one serves,
+// as it was.
+func hooksWereTold(t *testing.T, file string, c watched.Change) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("no hook was told anything: %v", err)
+	}
+	var refused, served int
+	for line := range strings.Lines(string(text)) {
+		var e struct {
+			Group, Node, Address, From, To, Reason, Master string
+			Row                                            int
+			Epoch                                          uint64
+		}
+		if json.Unmarshal([]byte(line), &e) != nil {
+			if !strings.HasPrefix(line, "REDIS_WATCHDOG_MASTER=") {
+				t.Errorf("a hook was told %q", line)
+			}
+			continue
+		}
+		switch {
+		case e.To == "refuse" && e.Address == c.Old.Address:
+			refused++
+			if e.Row == 0 || e.Reason == "" || e.From == e.To || e.Node != "default" {
+				t.Errorf("of the fence a hook was told %s", line)
+			}
+		case e.To == "serve" && e.Address == c.New.Address && e.Master == c.New.Address && e.Epoch > 0:
+			served++
+		}
+	}
+	if refused == 0 || served == 0 {
+		t.Errorf("hooks were told %d times of the fence, %d times that the new master serves; want both:\n%s", refused, served, text)
 	}
 }
 
@@ -67,10 +116,15 @@ const shortOutage = 4 * time.Second
 
 // cutOff cuts the masters of two groups off, one with watchdogs and one with
 // Sentinel alone, in the same way and at the same time, and heals when both
-// have had new masters for a while.
-func cutOff(t *testing.T, d time.Duration, cut isolation, outage time.Duration) (guarded, alone watched.Change) {
+// have had new masters for a while. configure has the last word on the
+// watchdogs' configuration.
+func cutOff(t *testing.T, d time.Duration, cut isolation, outage time.Duration, configure ...func(*watched.Config)) (guarded, alone watched.Change) {
 	t.Helper()
-	o := watched.Options{Group: lab.GroupConfig{DownAfter: d, FailTimeout: 10 * time.Second}}
+	o := watched.Options{Config: func(c *watched.Config) {
+		for _, change := range configure {
+			change(c)
+		}
+	}, Group: lab.GroupConfig{DownAfter: d, FailTimeout: 10 * time.Second}}
 	with := watched.Start(t, o)
 	o.Unguarded = true
 	without := watched.Start(t, o)

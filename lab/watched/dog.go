@@ -30,6 +30,7 @@ type Config struct {
 	Log        map[string]any   `yaml:"log"`
 	StateDir   string           `yaml:"state_dir"`
 	RuntimeDir string           `yaml:"runtime_dir"`
+	Hooks      []map[string]any `yaml:"hooks,omitempty"`
 	Groups     []map[string]any `yaml:"groups"`
 }
 

@@ -4,7 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
+
+// LetsIn says whether the server is reached and takes our user and password;
+// nil: it does. What it answers beyond that, such as LOADING, is not asked.
+func (s Server) LetsIn(ctx context.Context) error {
+	replies, err := s.ask(ctx, []string{"ping"})
+	if err != nil {
+		return err
+	}
+	if err := replies[0].err(); err != nil && strings.HasPrefix(err.Error(), "NOAUTH") {
+		return fmt.Errorf("%s: %w", s, err)
+	}
+	return nil
+}
 
 // Do sends one command and returns its answer as text; of the name and value
 // that CONFIG GET answers it is the value. An error answer is an error. It is

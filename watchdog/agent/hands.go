@@ -19,7 +19,7 @@ type hands struct {
 	memory watchdog.Memory
 }
 
-func (h *hands) bring(s watchdog.State) {
+func (h *hands) bring(p watchdog.Policy, s watchdog.State) {
 	w := s.Want()
 	first := !h.told
 	h.told = true
@@ -36,7 +36,7 @@ func (h *hands) bring(s watchdog.State) {
 		h.runID = s.Redis.RunID
 		h.cfg.Sentinels.Identify(s.Redis.RunID)
 	}
-	t := h.cfg.Policy.Timing(s.Sentinels.DownAfter)
+	t := p.Timing(s.Sentinels.DownAfter)
 	if t.Poll != h.pace {
 		h.pace = t.Poll
 		h.cfg.Sentinels.Pace(t.Poll)

@@ -43,8 +43,8 @@ type Sentinels interface {
 // Config is what a Node is made of. Every field is needed but those that say
 // otherwise.
 type Config struct {
-	Group, Name string // the Sentinel master name, and the node's in the configuration
-	Policy      watchdog.Policy
+	Group, Name string          // the Sentinel master name, and the node's in the configuration
+	Policy      watchdog.Policy // until SetPolicy
 	Now         func() watchdog.Instant
 	Memory      watchdog.Memory // of an earlier life; zero: none
 
@@ -70,12 +70,13 @@ type Node struct {
 	cfg  Config
 	wake chan struct{}
 
-	mu    sync.Mutex // guards what follows; never held over a call to an adapter
-	inbox inbox
-	state watchdog.State
-	turn  watchdog.Instant // when the loop last turned
-	since time.Time        // of the phase seen, for people
-	phase string
+	mu     sync.Mutex // guards what follows; never held over a call to an adapter
+	policy watchdog.Policy
+	inbox  inbox
+	state  watchdog.State
+	turn   watchdog.Instant // when the loop last turned
+	since  time.Time        // of the phase seen, for people
+	phase  string
 }
 
 // inbox holds the newest fact of each kind: an older one says nothing that
@@ -94,7 +95,7 @@ const maxAnnouncements = 16
 
 // New makes a Node. It does nothing until Run.
 func New(cfg Config) *Node {
-	n := &Node{cfg: cfg, wake: make(chan struct{}, 1), since: time.Now(), phase: "unknown"}
+	n := &Node{cfg: cfg, policy: cfg.Policy, wake: make(chan struct{}, 1), since: time.Now(), phase: "unknown"}
 	n.state = watchdog.New(cfg.Now(), cfg.Memory)
 	n.turn = n.state.StartedAt
 	return n
@@ -121,10 +122,23 @@ func (n *Node) Post(e watchdog.Event) {
 		n.inbox.veto = &e.Veto
 	}
 	n.mu.Unlock()
+	n.poke()
+}
+
+func (n *Node) poke() {
 	select {
 	case n.wake <- struct{}{}:
 	default:
 	}
+}
+
+// SetPolicy is what the operator has chosen anew; the loop decides by it at
+// once. It never blocks.
+func (n *Node) SetPolicy(p watchdog.Policy) {
+	n.mu.Lock()
+	n.policy = p
+	n.mu.Unlock()
+	n.poke()
 }
 
 // Run turns the loop until ctx ends, and returns its cause.
@@ -140,8 +154,8 @@ func (n *Node) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		now := n.cfg.Now()
-		state, turn, steps := n.turnOnce(now)
-		hands.bring(state)
+		state, policy, turn, steps := n.turnOnce(now)
+		hands.bring(policy, state)
 		if turn.oldest != 0 {
 			turn.Waited = n.cfg.Now().Sub(turn.oldest)
 		}
@@ -149,7 +163,7 @@ func (n *Node) Run(ctx context.Context) error {
 		for _, s := range steps {
 			n.cfg.OnStep(s)
 		}
-		timer.Reset(n.pause(state, now))
+		timer.Reset(pause(policy, state, now))
 	}
 }
 
@@ -161,7 +175,7 @@ type turned struct {
 
 // turnOnce folds everything in the inbox into the state, the witnesses before
 // the Redis they speak of, and lets time pass.
-func (n *Node) turnOnce(now watchdog.Instant) (watchdog.State, turned, []Step) {
+func (n *Node) turnOnce(now watchdog.Instant) (watchdog.State, watchdog.Policy, turned, []Step) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	in := n.inbox
@@ -183,7 +197,7 @@ func (n *Node) turnOnce(now watchdog.Instant) (watchdog.State, turned, []Step) {
 		events = append(events, watchdog.Vetoed{Veto: *in.veto})
 	}
 	before := n.state
-	n.state = watchdog.Next(n.cfg.Policy, n.state, now, events...)
+	n.state = watchdog.Next(n.policy, n.state, now, events...)
 	n.turn = now
 	turn := turned{Turn{From: n.phase, Reason: n.state.Verdict.Reason}, in.oldest}
 	if p := phaseOf(n.state.Redis); p != n.phase {
@@ -194,13 +208,13 @@ func (n *Node) turnOnce(now watchdog.Instant) (watchdog.State, turned, []Step) {
 		steps = append(steps, s)
 	}
 	turn.To = n.phase
-	return n.state, turn, steps
+	return n.state, n.policy, turn, steps
 }
 
 // pause is how long the loop may sleep: until the next instant at which the
 // passing of time alone could change the verdict, and never long.
-func (n *Node) pause(s watchdog.State, now watchdog.Instant) time.Duration {
-	next := now.Beat(longestPause).Min(watchdog.NextEdge(n.cfg.Policy, s, now))
+func pause(p watchdog.Policy, s watchdog.State, now watchdog.Instant) time.Duration {
+	next := now.Beat(longestPause).Min(watchdog.NextEdge(p, s, now))
 	return max(next.Sub(now), time.Millisecond)
 }
 

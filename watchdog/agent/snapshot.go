@@ -20,7 +20,7 @@ type Extras struct {
 func (n *Node) Status(x Extras) Status {
 	now := n.cfg.Now()
 	n.mu.Lock()
-	s, phase, since := n.state, n.phase, n.since
+	s, policy, phase, since := n.state, n.policy, n.phase, n.since
 	n.mu.Unlock()
 
 	v, truth, conflict := s.Verdict, watchdog.Agreement{}, false
@@ -46,7 +46,7 @@ func (n *Node) Status(x Extras) Status {
 	if now < c.Orders.Maintenance {
 		out.Maintenance = secondsUntil(now, c.Orders.Maintenance)
 	}
-	out.Faults = append(n.faults(s, conflict), x.Faults...)
+	out.Faults = append(n.faults(policy, s, conflict), x.Faults...)
 	out.Guarded = guarded(s, out.Faults)
 	return out
 }
@@ -71,7 +71,7 @@ func guarded(s watchdog.State, faults []Fault) bool {
 }
 
 // faults are those the decision itself sees.
-func (n *Node) faults(s watchdog.State, conflict bool) []Fault {
+func (n *Node) faults(policy watchdog.Policy, s watchdog.State, conflict bool) []Fault {
 	var out []Fault
 	add := func(sev Severity, id, text, remedy string) {
 		out = append(out, Fault{ID: id, Severity: sev, Text: text, Remedy: remedy, Since: n.since})
@@ -83,9 +83,9 @@ func (n *Node) faults(s watchdog.State, conflict bool) []Fault {
 			fmt.Sprintf("find out which one holds your data, then: redis-watchdog adopt %s --to ADDRESS", group))
 	}
 	if d := s.Sentinels.DownAfter; d > 0 {
-		if kept, why := n.cfg.Policy.Timing(d).Kept(); !kept {
+		if kept, why := policy.Timing(d).Kept(); !kept {
 			severity := SeverityWarning
-			if n.cfg.Policy.Strict { // changed while we ran: the start would have refused
+			if policy.Strict { // changed at the Sentinels: start and reload would have refused
 				severity = SeverityError
 			}
 			add(severity, "timing", "fencing in time is not promised: "+why,

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -40,6 +41,9 @@ func (c *checker) check(config *Config) {
 	c.absolute("runtime_dir", config.RuntimeDir)
 	if config.StateDir == config.RuntimeDir {
 		c.at("state_dir", "is the runtime_dir too", "keep them apart: one survives a reboot, the other must not")
+	}
+	for i := range config.Hooks {
+		c.checkHook(fmt.Sprintf("hooks[%d]", i), config.Hooks[i])
 	}
 	if len(config.Groups) == 0 && !c.broken("groups") {
 		c.at("groups", "there is no group to watch over", "add one, with the name Sentinel has for it, its sentinels and its nodes on this host")
@@ -119,6 +123,9 @@ func (c *checker) checkTLS(key string, t *TLS) {
 			c.at(key+".key", problem, remedy)
 			return
 		}
+	}
+	if pem, err := os.ReadFile(t.CA); t.CA != "" && err == nil {
+		t.authority = string(pem) // another file of the same name is another authority
 	}
 	if _, err := t.Client(); err != nil {
 		c.at(key, err.Error(), "name PEM files: ca the authority that signed the server's certificate, cert and key our own")

@@ -19,9 +19,13 @@ type Config struct {
 	Log        Log     `yaml:"log"`
 	StateDir   string  `yaml:"state_dir"`
 	RuntimeDir string  `yaml:"runtime_dir"`
+	Hooks      []Hook  `yaml:"hooks"`
 	Groups     []Group `yaml:"groups"`
 
 	File string `yaml:"-"` // where it was read from
+
+	lines  map[string]int    `yaml:"-"` // of every key that is in the file
+	values map[string]string `yaml:"-"`
 }
 
 // Etcd is how the coordinator is reached.
@@ -47,6 +51,13 @@ type Log struct {
 	Format string `yaml:"format"` // text, json
 }
 
+// Hook is a command that is run when a Redis of this host changes its phase.
+type Hook struct {
+	On      []string      `yaml:"on"`      // phases; empty: all
+	Command []string      `yaml:"command"` // the program, absolute, and its arguments
+	Timeout time.Duration `yaml:"timeout"`
+}
+
 // TLS is how one kind of server is spoken to. The nil TLS is plain text; the
 // zero one verifies the server against the system's roots.
 type TLS struct {
@@ -54,6 +65,8 @@ type TLS struct {
 	Cert       string `yaml:"cert"`
 	Key        string `yaml:"key"`
 	ServerName string `yaml:"server_name"`
+
+	authority string `yaml:"-"` // what ca held
 }
 
 // Group is one Sentinel master name.
@@ -149,6 +162,8 @@ func initial(kind any) {
 		v.Listen = "127.0.0.1:26380"
 	case *Log:
 		v.Level, v.Format = "info", "text"
+	case *Hook:
+		v.Timeout = 10 * time.Second
 	case *Preflight:
 		v.setInitial()
 	case *Policy:

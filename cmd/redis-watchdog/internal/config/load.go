@@ -61,6 +61,7 @@ func parse(path string, source []byte, env func(string) string, files bool) (*Co
 		slices.SortStableFunc(d.faults, func(a, b Fault) int { return cmp.Compare(a.Line, b.Line) })
 		return nil, d.faults
 	}
+	config.lines, config.values = d.lines, d.values
 	return config, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -16,33 +17,37 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/hooks"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/metrics"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/web"
-	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
-	"github.com/redis-watchdog/redis-watchdog/sentinel"
 	"github.com/redis-watchdog/redis-watchdog/systemd"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
 // Daemon is everything of one host.
 type Daemon struct {
-	cfg      *config.Config
+	cfg      *config.Config // in force; once it runs it is the reload's own
 	log      hclog.Logger
 	version  string
 	notifier *systemd.Notifier
 	fds      *systemd.Store
 	units    *systemd.Units
-	etcd     *grant.Store
+	etcd     *coordinator
 	records  *reader
-	watchers []*sentinel.Watcher
-	nodes    []*node
 	web      *web.Server
 	counts   *metrics.Metrics
+	ready    atomic.Bool // the service manager was told so
+	hooks    *hooks.Runner
+	reloads  reloads
+	failed   chan error // holds one: a part of a group has failed
+
+	mu    sync.Mutex
+	cells []*cell // one a group, in the order of the configuration
 }
 
 // New checks, opens and listens; it changes nothing at any server.
 func New(cfg *config.Config, log hclog.Logger, version string) (d *Daemon, err error) {
-	d = &Daemon{cfg: cfg, log: log, version: version}
+	d = &Daemon{cfg: cfg, log: log, version: version, failed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -53,19 +58,23 @@ func New(cfg *config.Config, log hclog.Logger, version string) (d *Daemon, err e
 	}
 	d.fds = systemd.OpenStore(d.notifier)
 	d.units = systemd.NewUnits(log.Named("systemd"))
-	if err := d.openCoordinator(); err != nil {
+	if d.etcd, err = openCoordinator(cfg, log.Named("etcd")); err != nil {
 		return nil, err
 	}
 	registry := prometheus.NewRegistry()
 	d.counts = metrics.New(registry, metrics.NewCollector(d.Status, d.surveys), version)
+	d.counts.Reloaded(time.Now(), true) // what is read at the start is what is in force
+	d.hooks = hooks.New(hooksOf(cfg), d.counts.Hook, log.Named("hooks"))
 	adopted := d.fds.Adopted()
 	for _, g := range cfg.Groups {
-		if err := d.addGroup(g, adopted); err != nil {
+		c, err := d.openCell(g, formerLife{stored: adopted})
+		if err != nil {
 			return nil, fmt.Errorf("group %q: %w", g.Name, err)
 		}
+		d.cells = append(d.cells, c)
 	}
 	d.dropStrays(adopted)
-	d.records = newReader(d.etcd, groupNames(cfg), log.Named("web"))
+	d.records = newReader(d.etcd.store, groupNames(cfg), log.Named("web"))
 	d.web, err = web.Listen(d, web.Options{
 		Listen: cfg.HTTP.Listen, WebConfigFile: cfg.HTTP.WebConfigFile,
 		Socket:  filepath.Join(cfg.RuntimeDir, web.SocketName),
@@ -94,53 +103,6 @@ func hostName() string {
 	return name
 }
 
-func (d *Daemon) openCoordinator() error {
-	tls, err := d.cfg.Etcd.TLS.Client()
-	if err != nil {
-		return fmt.Errorf("etcd: %w", err)
-	}
-	d.etcd, err = grant.Open(grant.Config{
-		Endpoints: d.cfg.Etcd.Endpoints, Prefix: d.cfg.Etcd.Prefix,
-		Username: d.cfg.Etcd.Username, Password: string(d.cfg.Etcd.Password), TLS: tls,
-		Now: agent.Boottime, Log: d.log.Named("etcd"),
-	})
-	if err != nil {
-		return fmt.Errorf("open coordinator: %w", err)
-	}
-	return nil
-}
-
-func (d *Daemon) addGroup(g config.Group, adopted map[string][]*os.File) error {
-	log := d.log.With("group", g.Name)
-	w, err := watch(g, d.log.Named("sentinel"))
-	if err != nil {
-		return err
-	}
-	d.watchers = append(d.watchers, w)
-	pace := &pacer{watcher: w}
-	for _, n := range g.Nodes {
-		added, err := d.newNode(g, n, w, pace, adopted, log.With("node", n.Name))
-		if err != nil {
-			return fmt.Errorf("node %q: %w", n.Name, err)
-		}
-		d.nodes = append(d.nodes, added)
-	}
-	return nil
-}
-
-// watch makes the watcher of a group's Sentinels.
-func watch(g config.Group, log hclog.Logger) (*sentinel.Watcher, error) {
-	tls, err := g.SentinelTLS.Client()
-	if err != nil {
-		return nil, fmt.Errorf("sentinel_tls: %w", err)
-	}
-	return sentinel.New(sentinel.Config{
-		Group: g.Name, Sentinels: g.Sentinels,
-		Username: g.SentinelUsername, Password: string(g.SentinelPassword), TLS: tls,
-		ClockRateError: g.Policy.ClockRateError, Now: agent.Boottime, Log: log,
-	})
-}
-
 // dropStrays lets go of descriptors of nodes that are configured no more: an
 // armed fence that nobody puts off would fire on a healthy master.
 func (d *Daemon) dropStrays(adopted map[string][]*os.File) {
@@ -156,60 +118,74 @@ func (d *Daemon) dropStrays(adopted map[string][]*os.File) {
 	}
 }
 
-// Run guards until ctx ends or a part fails.
-// Ending it is an orderly stop: nobody is fenced by it.
-func (d *Daemon) Run(ctx context.Context) error {
+// Run guards until ctx ends or a part fails; r says when the configuration is to
+// be read again. Ending it is an orderly stop: nobody is fenced by it.
+func (d *Daemon) Run(ctx context.Context, r Reload) error {
 	var parts run.Group
 	// The parts outlive ctx by the farewell: only the first one listens to it.
-	add := func(name string, f func(context.Context) error) {
-		ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-		parts.Add(func() error {
-			err := f(ctx)
-			if err != nil && !errors.Is(err, context.Cause(ctx)) {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-			return err
-		}, func(err error) { cancel(err) })
-	}
+	add := func(name string, f func(context.Context) error) { addPart(&parts, ctx, name, f) }
 	add("stop", func(failed context.Context) error {
 		select {
 		case <-failed.Done():
 			return context.Cause(failed)
 		case <-ctx.Done():
-			d.farewell()
+			d.leave()
 			return context.Cause(ctx)
 		}
 	})
-	beFrugal(len(d.nodes))
-	add("etcd", d.etcd.Run)
-	for _, w := range d.watchers {
-		add("sentinels", w.Run)
+	beFrugal(len(d.nodes()))
+	d.etcd.start(ctx)
+	for _, c := range d.cells {
+		d.start(ctx, c)
 	}
-	for _, n := range d.nodes {
-		n.parts(add)
-	}
+	// One part, so that no group is being taken over anew while all are stopped.
+	add("groups", func(ctx context.Context) error {
+		err := d.follow(ctx, r)
+		d.stop(d.cells)
+		d.etcd.stop()
+		return err
+	})
+	add("hooks", d.hooks.Run)
 	add("web", d.web.Run)
 	add("what the page shows of etcd", d.records.run)
 	add("service manager", d.tell)
-	d.log.Info("started", "version", d.version, "nodes", len(d.nodes), "config", d.cfg.File)
+	d.log.Info("started", "version", d.version, "nodes", len(d.nodes()), "config", d.cfg.File)
 	err := parts.Run()
 	d.log.Info("stopped", "reason", err)
 	return err
 }
 
+// addPart adds what runs until its ctx ends. Another error than that end's
+// cause is one of the part.
+func addPart(parts *run.Group, ctx context.Context, name string, f func(context.Context) error) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	parts.Add(func() error {
+		err := f(ctx)
+		if err != nil && !errors.Is(err, context.Cause(ctx)) {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return err
+	}, func(err error) { cancel(err) })
+}
+
 // farewellFor bounds how long a stop may take for the sake of who watches.
 const farewellFor = time.Second
 
-// farewell says that nobody guards the nodes any more. A restart takes them up
-// again at once; nothing waits for it.
-func (d *Daemon) farewell() {
+// leave says that the service is going down.
+func (d *Daemon) leave() {
 	if err := d.notifier.Stopping("stopping: the Redis here are left unguarded"); err != nil {
 		d.log.Warn("service manager not told", "error", err)
 	}
+	farewell(d.nodes())
+}
+
+// farewell says that nobody guards the nodes any more. A restart takes them up
+// again at once; nothing waits for it.
+func farewell(nodes []*node) {
 	ctx, cancel := context.WithTimeout(context.Background(), farewellFor)
 	defer cancel()
 	var told sync.WaitGroup
-	for _, n := range d.nodes {
+	for _, n := range nodes {
 		told.Go(func() { n.farewell(ctx) })
 	}
 	told.Wait()
@@ -221,14 +197,14 @@ func (d *Daemon) Close() error {
 	if d.web != nil {
 		d.web.Close()
 	}
-	for _, n := range d.nodes {
-		errs = append(errs, n.stopper.Close())
+	for _, c := range d.cells {
+		errs = append(errs, c.close())
 	}
 	if d.units != nil {
 		errs = append(errs, d.units.Close())
 	}
 	if d.etcd != nil {
-		errs = append(errs, d.etcd.Close())
+		errs = append(errs, d.etcd.store.Close())
 	}
 	if d.notifier != nil {
 		errs = append(errs, d.notifier.Close())
@@ -236,10 +212,22 @@ func (d *Daemon) Close() error {
 	return errors.Join(errs...)
 }
 
+// nodes are those of every group, in the order of the configuration.
+func (d *Daemon) nodes() []*node {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var all []*node
+	for _, c := range d.cells {
+		all = append(all, c.nodes...)
+	}
+	return all
+}
+
 // Status is the snapshot of every node.
 func (d *Daemon) Status() []agent.Status {
-	all := make([]agent.Status, 0, len(d.nodes))
-	for _, n := range d.nodes {
+	nodes := d.nodes()
+	all := make([]agent.Status, 0, len(nodes))
+	for _, n := range nodes {
 		all = append(all, n.status())
 	}
 	return all
@@ -247,8 +235,9 @@ func (d *Daemon) Status() []agent.Status {
 
 // surveys are what the newest survey of every node showed.
 func (d *Daemon) surveys() []metrics.Survey {
-	all := make([]metrics.Survey, 0, len(d.nodes))
-	for _, n := range d.nodes {
+	nodes := d.nodes()
+	all := make([]metrics.Survey, 0, len(nodes))
+	for _, n := range nodes {
 		all = append(all, n.survey.metrics())
 	}
 	return all
@@ -260,7 +249,7 @@ const loopLimit = 2 * time.Second
 
 // Alive says whether every decision loop turns.
 func (d *Daemon) Alive() bool {
-	for _, n := range d.nodes {
+	for _, n := range d.nodes() {
 		if n.agent.Overdue(loopLimit) {
 			return false
 		}

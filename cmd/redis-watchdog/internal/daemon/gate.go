@@ -18,8 +18,8 @@ import (
 )
 
 // openGate makes the node's gate, with the armed fences that an earlier life
-// left with the service manager.
-func (x *node) openGate(d *Daemon, n config.Node, adopted map[string][]*os.File) error {
+// has left.
+func (x *node) openGate(d *Daemon, n config.Node, former formerLife) error {
 	tls, err := n.TLS.Client()
 	if err != nil {
 		return fmt.Errorf("tls: %w", err)
@@ -28,16 +28,17 @@ func (x *node) openGate(d *Daemon, n config.Node, adopted map[string][]*os.File)
 	if err := x.records.load("originals", &originals); err != nil {
 		x.log.Error("record of the operator's values not read: starting without", "error", err)
 	}
-	store := &nodeStore{fds: d.fds, prefix: storePrefix(x.group, x.name)}
-	armed, err := store.take(adopted)
+	x.stored = &nodeStore{fds: d.fds, prefix: storePrefix(x.group, x.name)}
+	armed, err := x.stored.take(former.stored)
 	if err != nil {
 		x.log.Error("armed fence of an earlier run not taken over", "error", err)
 	}
+	armed = append(armed, former.armed[n.Name]...)
 	x.stopper = systemd.NewStopper(d.units, n.Unit)
 	x.gate, err = gate.New(gate.Config{
 		Address: n.Address, Socket: n.Socket, Username: n.Username, Password: string(n.Password), TLS: tls,
 		Commands: n.Commands, Now: agent.Boottime, Log: x.log.Named("gate"),
-		Stopper: x.stopper, Store: store, Adopted: armed,
+		Stopper: x.stopper, Store: x.stored, Adopted: armed,
 		Originals: originals,
 		Record:    func(o gate.Originals) error { return x.records.save("originals", o) },
 		Failpoint: failpoint,
@@ -84,6 +85,16 @@ func (s *nodeStore) take(adopted map[string][]*os.File) (mine []*os.File, err er
 		delete(adopted, name)
 	}
 	return mine, err
+}
+
+// disarm lets go of the armed fences that our gate has left, of a Redis that
+// nobody guards any more.
+func (x *node) disarm(left []*os.File) {
+	for _, f := range left {
+		if err := errors.Join(f.Close(), x.stored.Remove(f.Name())); err != nil {
+			x.log.Error("armed fence not taken down", "error", err)
+		}
+	}
 }
 
 // announcedBy is the address Redis announces, where it is told to; empty: it

@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/hooks"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/metrics"
 	"github.com/redis-watchdog/redis-watchdog/fencing/gate"
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
@@ -32,6 +33,7 @@ type node struct {
 	log         hclog.Logger
 	agent       *agent.Node
 	gate        *gate.Gate
+	stored      *nodeStore
 	stopper     *systemd.Stopper
 	keeper      *grant.Keeper
 	watcher     *sentinel.Watcher
@@ -43,9 +45,10 @@ type node struct {
 	metrics     *metrics.Node
 	survey      *surveyor
 	store       *grant.Store
+	reloads     *reloads
+	hooks       *hooks.Runner
 	announced   watchdog.Address // as configured
 	unit        string
-	lastReplica string           // the policy when every replica is vetoed
 	fencedAt    watchdog.Instant // of the last fence counted; publish's own
 	reborn      chan struct{}    // holds one: Redis has another run id
 
@@ -59,13 +62,14 @@ type node struct {
 	since       map[string]time.Time // since when each fault stands, by its id
 	left        bool                 // the farewell is said: nothing else is reported
 	verdict     vetoRecord           // the standing veto
+	lastReplica string               // the policy when every replica is vetoed
 	polls       time.Duration        // how often the gate looks when all is calm; zero: not told yet
 	handover    watchdog.Handover    // the order that was last heard
 }
 
-func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pace *pacer, adopted map[string][]*os.File, log hclog.Logger) (*node, error) {
+func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pace *pacer, former formerLife, log hclog.Logger) (*node, error) {
 	x := &node{
-		group: g.Name, name: n.Name, log: log, watcher: w, pace: pace, store: d.etcd,
+		group: g.Name, name: n.Name, log: log, watcher: w, pace: pace, store: d.etcd.store, reloads: &d.reloads, hooks: d.hooks,
 		metrics: d.counts.Node(g.Name, n.Name), announced: watchdog.Address(n.Announced),
 		records: records{dir: d.cfg.StateDir, group: g.Name, node: n.Name},
 		unit:    n.Unit, lastReplica: g.Preflight.LastReplica, reborn: make(chan struct{}, 1),
@@ -81,7 +85,10 @@ func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pac
 		// without it the node is as if it were new here.
 		log.Error("record of an earlier run not read: starting without", "error", err)
 	}
-	if err := x.openGate(d, n, adopted); err != nil {
+	if m, known := former.memories[n.Name]; known {
+		memory = m
+	}
+	if err := x.openGate(d, n, former); err != nil {
 		return nil, err
 	}
 	if x.survey, err = newSurveyor(d, x, g, n); err != nil {
@@ -112,7 +119,7 @@ func (x *node) openKeeper(d *Daemon) error {
 	if err != nil {
 		return fmt.Errorf("read boot id: %w", err)
 	}
-	x.keeper = d.etcd.Keeper(grant.KeeperConfig{
+	x.keeper = d.etcd.store.Keeper(grant.KeeperConfig{
 		Group: x.group, Node: x.name, BootID: strings.TrimSpace(string(boot)), Identity: id,
 		Save:    func(id grant.Identity) error { return x.records.save("coordinator", id) },
 		OnRound: x.onRound, OnAsk: x.survey.ask, Failpoint: failpoint, Log: d.log.Named("etcd"),

@@ -24,23 +24,36 @@ const (
 // While nobody looks it asks etcd nothing, and many who look make it ask no
 // more often than one.
 type reader struct {
-	store  *grant.Store
-	groups []string
-	log    hclog.Logger
-	asked  chan struct{} // holds one
+	log   hclog.Logger
+	asked chan struct{} // holds one
 
 	mu     sync.Mutex
+	store  *grant.Store
+	groups []string
 	newest []web.Record
 	at     time.Time     // when newest was begun to be read; zero: never
 	done   chan struct{} // closed with the next reading
 }
 
 func newReader(store *grant.Store, groups []string, log hclog.Logger) *reader {
-	r := &reader{store: store, groups: groups, log: log, asked: make(chan struct{}, 1), done: make(chan struct{})}
-	for _, name := range groups {
-		r.newest = append(r.newest, web.Record{Group: grant.Group{Name: name}, Problem: "etcd has not been asked yet"})
-	}
+	r := &reader{log: log, asked: make(chan struct{}, 1), done: make(chan struct{})}
+	r.follow(store, groups)
 	return r
+}
+
+// follow reads other groups, or from another etcd, from now on.
+func (r *reader) follow(store *grant.Store, groups []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var newest []web.Record
+	for _, name := range groups {
+		record := web.Record{Group: grant.Group{Name: name}, Problem: "etcd has not been asked yet"}
+		if i := slices.Index(r.groups, name); i >= 0 && store == r.store {
+			record = r.newest[i]
+		}
+		newest = append(newest, record)
+	}
+	r.store, r.groups, r.newest, r.at = store, groups, newest, time.Time{}
 }
 
 // Records is what was read last, in the order of the configuration. Where that
@@ -73,15 +86,17 @@ func (r *reader) run(ctx context.Context) error {
 		case <-r.asked:
 		}
 		r.mu.Lock()
-		old, at := r.newest, r.at
+		store, groups, old, at := r.store, r.groups, r.newest, r.at
 		r.mu.Unlock()
 		if time.Since(at) < readEvery {
 			continue // asked for just before the last reading ended
 		}
 		begun := time.Now()
-		fresh := r.read(ctx, old)
+		fresh := r.read(ctx, store, groups, old)
 		r.mu.Lock()
-		r.newest, r.at = fresh, begun
+		if store == r.store && slices.Equal(groups, r.groups) {
+			r.newest, r.at = fresh, begun
+		}
 		close(r.done)
 		r.done = make(chan struct{})
 		r.mu.Unlock()
@@ -90,17 +105,17 @@ func (r *reader) run(ctx context.Context) error {
 
 // read asks for all groups at once: one that etcd is slow with keeps no other
 // waiting. What cannot be read stays as it was, and says why.
-func (r *reader) read(ctx context.Context, old []web.Record) []web.Record {
+func (r *reader) read(ctx context.Context, store *grant.Store, groups []string, old []web.Record) []web.Record {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	fresh := slices.Clone(old)
 	var all sync.WaitGroup
 	for i := range fresh {
 		all.Go(func() {
-			read, err := readRecord(ctx, r.store, r.groups[i])
+			read, err := readRecord(ctx, store, groups[i])
 			if err != nil {
 				fresh[i].Problem = err.Error()
-				r.log.Debug("group not read for the status page", "group", r.groups[i], "error", err)
+				r.log.Debug("group not read for the status page", "group", groups[i], "error", err)
 				return
 			}
 			fresh[i] = read

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
+	"github.com/redis-watchdog/redis-watchdog/sentinel"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
@@ -50,21 +51,27 @@ func CheckTiming(ctx context.Context, cfg *config.Config, log hclog.Logger) erro
 // askDownAfter is the smallest down-after that the Sentinels tell before all
 // known have answered or the time is up; zero: none answered.
 func askDownAfter(ctx context.Context, g config.Group) (time.Duration, error) {
+	_, heard, err := hear(ctx, g, func(s watchdog.Sentinels) bool { return s.Known > 0 && s.Answering == s.Known })
+	return heard.DownAfter, err
+}
+
+// hear listens to a group's Sentinels until enough says so or the time is up.
+func hear(ctx context.Context, g config.Group, enough func(watchdog.Sentinels) bool) (*sentinel.Watcher, watchdog.Sentinels, error) {
+	var heard watchdog.Sentinels // of Run's goroutine, which is this one
 	w, err := watch(g, hclog.NewNullLogger())
 	if err != nil {
-		return 0, err
+		return nil, heard, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, strictFor)
 	defer cancel()
-	var heard watchdog.Sentinels // of Run's goroutine, which is this one
 	w.Local("", func(s watchdog.Sentinels) {
 		heard = s
-		if s.Known > 0 && s.Answering == s.Known {
+		if enough(s) {
 			cancel()
 		}
 	}, func(watchdog.Announcement) {})
 	if err := w.Run(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
-		return 0, err
+		return nil, heard, err
 	}
-	return heard.DownAfter, nil
+	return w, heard, nil
 }

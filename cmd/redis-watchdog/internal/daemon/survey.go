@@ -39,7 +39,6 @@ type surveyor struct {
 	x       *node
 	version string
 	server  gather.Server
-	policy  preflight.Policy
 	units   *systemd.Units
 	asked   chan struct{} // holds one
 
@@ -53,9 +52,7 @@ type surveyor struct {
 	request string           // the newest
 	askedAt watchdog.Instant // of the last that was answered; 0: none was
 	last    surveyed
-
-	ignore []string // names that may differ from redis.conf
-	shadow bool     // redis-server may be started on a copy of it
+	rules   surveyRules
 
 	// Of the one goroutine that surveys:
 	rates    rates
@@ -64,14 +61,39 @@ type surveyor struct {
 	silent   bool // a file of this host does not answer
 }
 
+// surveyRules are what the operator asks of a survey.
+type surveyRules struct {
+	made   int // counts the reloads that changed them
+	policy preflight.Policy
+	ignore []string // names that may differ from redis.conf
+	shadow bool     // redis-server may be started on a copy of it
+}
+
+func surveyRulesOf(p config.Preflight) surveyRules {
+	return surveyRules{policy: p.Policy(), ignore: append(drift.DefaultIgnore(), p.DriftIgnore...), shadow: p.Shadow == config.ShadowAuto}
+}
+
+// setRules has other rules followed, by a survey that is soon.
+func (s *surveyor) setRules(r surveyRules) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.made = s.rules.made + 1
+	s.rules = r
+}
+
+func (s *surveyor) newestRules() surveyRules {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rules
+}
+
 func newSurveyor(d *Daemon, x *node, g config.Group, n config.Node) (*surveyor, error) {
 	tls, err := n.TLS.Client()
 	if err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
 	return &surveyor{
-		x: x, version: d.version, policy: g.Preflight.Policy(), units: d.units, asked: make(chan struct{}, 1), files: newReading(),
-		ignore: append(drift.DefaultIgnore(), g.Preflight.DriftIgnore...), shadow: g.Preflight.Shadow == config.ShadowAuto,
+		x: x, version: d.version, rules: surveyRulesOf(g.Preflight), units: d.units, asked: make(chan struct{}, 1), files: newReading(),
 		server: gather.Server{Address: n.Address, Socket: n.Socket, Username: n.Username, Password: string(n.Password), TLS: tls, Commands: n.Commands},
 	}, nil
 }
@@ -93,7 +115,7 @@ type mark struct {
 	written                                    time.Time // redis.conf
 	size                                       int64
 	maxMemory                                  int64
-	missing, faults                            int
+	missing, faults, rules                     int
 	originals                                  gate.Originals
 }
 
@@ -101,7 +123,7 @@ type mark struct {
 func (s *surveyor) mark(ctx context.Context, st agent.Status, d gate.Details, last mark) mark {
 	m := mark{
 		runID: st.RunID, role: st.Role, following: st.Following, phase: st.Phase, group: s.x.keeper.GroupID(),
-		file: d.ConfigFile, maxMemory: d.MaxMemory, missing: len(d.Missing), faults: len(st.Faults), originals: d.Recorded,
+		file: d.ConfigFile, maxMemory: d.MaxMemory, missing: len(d.Missing), faults: len(st.Faults), rules: s.newestRules().made, originals: d.Recorded,
 	}
 	if d.ConfigFile == "" {
 		return m
@@ -193,7 +215,7 @@ func (s *surveyor) survey(ctx context.Context, st agent.Status, d gate.Details, 
 	var findings []preflight.Finding
 	if st.Role == watchdog.Replica.String() && st.Master != "" && st.Master != st.Address {
 		master := s.master(ctx, st.Master)
-		findings = preflight.Own(s.policy, master, own)
+		findings = preflight.Own(s.newestRules().policy, master, own)
 		for _, f := range findings {
 			if f.Outcome != preflight.Passed {
 				s.x.log.Debug("survey", "check", f.Check, "outcome", f.Outcome, "reason", f.Reason)

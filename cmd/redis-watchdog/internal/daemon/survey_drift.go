@@ -41,13 +41,14 @@ func (s *surveyor) drift(ctx context.Context, m mark, d gate.Details, redis *pre
 		c.seed = maphash.MakeSeed()
 	}
 	now, sum := agent.Boottime(), sumOf(c.seed, secrets)
-	file := mark{runID: redis.Info["run_id"], file: m.file, written: m.written, size: m.size, originals: d.Recorded}
+	file := mark{runID: redis.Info["run_id"], file: m.file, written: m.written, size: m.size, rules: m.rules, originals: d.Recorded}
 	if !anew && c.at != 0 && sum == c.sum && file == c.file && now.Sub(c.at) < driftKept {
 		kept := c.is
 		return &kept, nil
 	}
+	rules := s.newestRules()
 	o := drift.Options{
-		Running: secrets.Config, Info: redis.Info, Users: secrets.Users, Ignore: s.ignore, Shadow: s.shadow,
+		Running: secrets.Config, Info: redis.Info, Users: secrets.Users, Ignore: rules.ignore, Shadow: rules.shadow,
 	}
 	if v := d.Recorded; v.Known {
 		o.Unwritten = v.Dirty || v.Shut

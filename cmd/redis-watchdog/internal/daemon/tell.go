@@ -53,6 +53,7 @@ func (t *teller) turn() {
 	if guarded && !t.ready {
 		err := d.notifier.Ready(line)
 		t.ready = err == nil
+		d.ready.Store(t.ready)
 		if t.ready {
 			d.log.Info("protection in force", "status", line)
 		}
@@ -102,6 +103,9 @@ func summary(d *Daemon) (string, bool) {
 			}
 		}
 		words = append(words, word)
+	}
+	if text, _ := d.reloads.refused(); text != "" {
+		words = append(words, "the configuration on disk was refused")
 	}
 	return strings.Join(words, "; "), guarded
 }

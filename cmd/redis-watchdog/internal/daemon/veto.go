@@ -54,10 +54,10 @@ func (x *node) loadVeto() {
 // judged takes the checks of a survey of our replica.
 func (x *node) judged(own, _ preflight.Node, findings []preflight.Finding) {
 	x.mu.Lock()
-	before := x.verdict
+	before, lastReplica := x.verdict, x.lastReplica
 	x.mu.Unlock()
 	now := vetoRecord{Veto: before.Veto.Next(findings)}
-	if now.Stands() && x.lastReplica == config.LastReplicaAllow {
+	if now.Stands() && lastReplica == config.LastReplicaAllow {
 		now.Spared = x.spared(own.Address, now.Checks())
 	}
 	x.mu.Lock()

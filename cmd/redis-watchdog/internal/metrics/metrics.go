@@ -8,14 +8,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/hooks"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
 // Metrics counts what happens.
 type Metrics struct {
-	steps, transitions, fences, holds, switches, renewals, badAnswers, armed, dropped *prometheus.CounterVec
+	steps, transitions, fences, holds, switches, renewals, badAnswers, armed, dropped, hooks *prometheus.CounterVec
 
 	decision, fence, agreement *prometheus.HistogramVec
+
+	reloaded, reloadedAt prometheus.Gauge
 }
 
 // New registers everything on the registerer it is handed: counters, the
@@ -42,14 +45,34 @@ func New(registerer prometheus.Registerer, collector *Collector, version string)
 		fence:       histogram(FenceSeconds, "From the decision to refuse until Redis was seen refusing.", 0.0005),
 		agreement:   histogram(AgreementSeconds, "From a majority's word to its record in etcd.", 0.0005),
 	}
+	m.hooks = prometheus.NewCounterVec(prometheus.CounterOpts{Name: Hooks, Help: "Hook commands, by what became of them."}, []string{"result"})
+	for _, result := range hooks.Results() {
+		m.hooks.WithLabelValues(result)
+	}
+	m.reloaded = prometheus.NewGauge(prometheus.GaugeOpts{Name: ConfigReloaded,
+		Help: "1 when the configuration that was read last is in force, 0 when it was refused and the one before is."})
+	m.reloadedAt = prometheus.NewGauge(prometheus.GaugeOpts{Name: ConfigReloadedAt,
+		Help: "When the configuration in force was read, in seconds since 1970."})
 	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: BuildInfo, Help: "1, with the version of redis-watchdog and of Go.",
 		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()},
 	}, func() float64 { return 1 })
 	registerer.MustRegister(m.steps, m.transitions, m.fences, m.holds, m.switches, m.renewals, m.badAnswers, m.armed, m.dropped,
-		m.decision, m.fence, m.agreement, build, collector,
+		m.decision, m.fence, m.agreement, m.hooks, m.reloaded, m.reloadedAt, build, collector,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// Hook counts what became of a hook: one of hooks.Results.
+func (m *Metrics) Hook(result string) { m.hooks.WithLabelValues(result).Inc() }
+
+// Reloaded says when a configuration was read, and whether it is in force.
+func (m *Metrics) Reloaded(at time.Time, good bool) {
+	m.reloaded.Set(0)
+	if good {
+		m.reloaded.Set(1)
+		m.reloadedAt.Set(float64(at.Unix()))
+	}
 }
 
 // Node is the metrics of one node. Its methods but Totals may be called from
@@ -158,6 +181,18 @@ func (n *Node) Renewed(good bool) {
 // BadAnswer counts garbage from a Source….
 func (n *Node) BadAnswer(source string) {
 	n.all.badAnswers.WithLabelValues(n.group, n.node, source).Inc()
+}
+
+// Forget ends the node's series: it is watched over no more.
+func (n *Node) Forget() {
+	labels := prometheus.Labels{labelMaster: n.group, labelNode: n.node}
+	m := n.all
+	for _, c := range []*prometheus.CounterVec{m.steps, m.transitions, m.fences, m.holds, m.switches, m.renewals, m.badAnswers, m.armed, m.dropped} {
+		c.DeletePartialMatch(labels)
+	}
+	for _, h := range []*prometheus.HistogramVec{m.decision, m.fence, m.agreement} {
+		h.DeletePartialMatch(labels)
+	}
 }
 
 // Totals counts on to what the adapters have counted. One goroutine calls it.

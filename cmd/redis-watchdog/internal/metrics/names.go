@@ -4,7 +4,9 @@ package metrics
 
 // The names, as tests, alerts and docs/metrics.md use them.
 const (
-	BuildInfo = "redis_watchdog_build_info"
+	BuildInfo        = "redis_watchdog_build_info"
+	ConfigReloaded   = "redis_watchdog_config_last_reload_successful"
+	ConfigReloadedAt = "redis_watchdog_config_last_reload_success_timestamp_seconds"
 
 	Phase              = "redis_watchdog_phase"
 	DecisionRow        = "redis_watchdog_decision_row"
@@ -44,6 +46,7 @@ const (
 	Renewals         = "redis_watchdog_renewals_total"
 	BadAnswers       = "redis_watchdog_bad_answers_total"
 	ArmedFences      = "redis_watchdog_armed_fences_total"
+	Hooks            = "redis_watchdog_hooks_total"
 	HistoryDropped   = "redis_watchdog_history_dropped_total"
 	DecisionSeconds  = "redis_watchdog_decision_duration_seconds"
 	FenceSeconds     = "redis_watchdog_fence_duration_seconds"
