@@ -8,6 +8,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
@@ -244,6 +245,9 @@ func (s *Store) orderLease(ctx context.Context, length time.Duration) (clientv3.
 	_, err := ask(ctx, s, "make lease of order", commandTimeout, func(ctx context.Context, m *member) (*pb.LeaseGrantResponse, error) {
 		return m.lease.LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: id, TTL: int64(length / time.Second)})
 	})
+	if errors.Is(err, rpctypes.ErrLeaseExist) {
+		err = nil // made by a member whose answer did not come in time
+	}
 	return clientv3.LeaseID(id), err
 }
 

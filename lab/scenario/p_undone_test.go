@@ -40,10 +40,11 @@ func orderOnce(t *testing.T, w *watched.World, force []string, to *lab.Redis, st
 		"--force", strings.Join(force, ","), "--reason", "a lab is no production host"}})
 	var h grant.HandoverRecord
 	for end := time.Now().Add(30 * time.Second); h.ID == "" || h.Stop != stop; {
-		if !p.Running() && strings.Contains(p.Text(), "nothing was begun") {
+		ended := !p.Running()
+		if ended && strings.Contains(p.Text(), "nothing was begun") {
 			return nil
 		}
-		if !p.Running() || time.Now().After(end) {
+		if ended || time.Now().After(end) {
 			t.Fatalf("the order did not come: %+v; %s", h, p.Text())
 		}
 		w.Pause(2 * time.Millisecond)

@@ -47,7 +47,6 @@ type command struct {
 
 	words     []word // by Sentinel
 	view      orderView
-	viewing   bool
 	gives     watchdog.Instant // when the running step gives up
 	vetoed    watchdog.Instant // since when only to can be promoted; zero: not
 	stoppedAt watchdog.Instant

@@ -114,6 +114,10 @@ func (r *Runner) Run(ctx context.Context) error {
 			r.drop()
 			return context.Cause(ctx)
 		case e := <-r.queued:
+			if ctx.Err() != nil { // select chooses at random
+				r.dropped(e)
+				continue
+			}
 			for _, h := range r.newest() {
 				if h.wants(e) && ctx.Err() == nil {
 					r.run(ctx, h, e)
@@ -127,12 +131,16 @@ func (r *Runner) drop() {
 	for {
 		select {
 		case e := <-r.queued:
-			r.count(Dropped)
-			r.log.Warn("hook dropped: the watchdog stops", "group", e.Group, "node", e.Node, "from", e.From, "to", e.To)
+			r.dropped(e)
 		default:
 			return
 		}
 	}
+}
+
+func (r *Runner) dropped(e Event) {
+	r.count(Dropped)
+	r.log.Warn("hook dropped: the watchdog stops", "group", e.Group, "node", e.Node, "from", e.From, "to", e.To)
 }
 
 func (r *Runner) run(ctx context.Context, h Hook, e Event) {
