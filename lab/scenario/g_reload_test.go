@@ -176,10 +176,14 @@ func refusedFiles(t *testing.T, w *watched.World, d *watched.Dog) {
 		if strings.Contains(log+text+d.Page(), "hunter2") {
 			t.Errorf("%s: it is shown", wrong.what)
 		}
-		// The command line reads the same file, and names its faults where it is wrong.
-		if out, code := d.CLI("status"); !(code == 64 && strings.Contains(out, wrong.named[0])) &&
-			!((code == 1 || code == 2) && strings.Contains(out, "reload_refused")) {
-			t.Errorf("%s: status ends with %d and says nothing of it:\n%s", wrong.what, code, out)
+		// The command line reads the same file, and asks the watchdog all the same.
+		out, code := d.CLI("status")
+		if code != 1 || !strings.Contains(out, "reload_refused") || !strings.Contains(out, "serve") {
+			t.Errorf("%s: status ends with %d:\n%s", wrong.what, code, out)
+		}
+		check, _ := d.CLI("check-config")
+		if strings.Contains(out+check, "hunter2") {
+			t.Errorf("%s: the command line shows it:\n%s%s", wrong.what, out, check)
 		}
 		metricShows(w, d, "redis_watchdog_config_last_reload_successful 0")
 	}

@@ -101,7 +101,7 @@ func TestLoadNamesFaultWithLineValueAndRemedy(t *testing.T) {
 		{"timing range", "    nodes:", "    policy: {hint_hold: 1s}\n    nodes:", []string{`value "1s": is not between 1ms and 500ms`}},
 		{"timing against down-after", "    nodes:", "    down_after: 5s\n    policy: {suspect_after: 3s}\n    nodes:", []string{`7: groups[0].policy.suspect_after: value "3s": suspect_after (3s) must be below half of down-after-milliseconds (5s) of group "m1"`}},
 		{"strict", "    nodes:", "    down_after: 2s\n    policy: {strict: true}\n    nodes:", []string{`fencing in time cannot be promised for group "m1": the grant's lease (2s) must be below down-after-milliseconds (2s)`}},
-		{"no password file", "      - address", "      - password_file: nowhere\n        address", []string{`7: groups[0].nodes[0].password_file: value "nowhere": cannot be read: no such file or directory`}},
+		{"no password file", "      - address", "      - password_file: nowhere\n        address", []string{`7: groups[0].nodes[0].password_file: cannot be read: no such file or directory`}},
 		{"user without password", "groups:", "  username: root\ngroups:", []string{`3: etcd.username: value "root": has no password`}},
 		{"tls half", "groups:", "  tls: {cert: /c}\ngroups:", []string{`etcd.tls: a client certificate needs both`, `is plain http although`}},
 		{"unknown command", "      - address", "      - commands: {conifg: x}\n        address", []string{`value "x": is no command that is used`}},

@@ -6,6 +6,7 @@ package config
 
 import (
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -21,10 +22,14 @@ type decoder struct {
 	values  map[string]string
 	anchors map[string]ast.Node
 	faults  Faults
+	notYAML bool // then there is nothing but that fault
 }
 
-// fault notes one, at the line of the key or of the nearest one around it.
+// fault notes one. What stands for a password's file may be the password itself.
 func (d *decoder) fault(key, value, problem, remedy string) {
+	if strings.HasSuffix(key, "password_file") && !filepath.IsAbs(value) {
+		value = ""
+	}
 	line, around := 0, key
 	for {
 		if n, ok := d.lines[around]; ok {

@@ -34,16 +34,45 @@ func CheckText(path string, source []byte, env func(string) string) error {
 	return err
 }
 
+// Unchecked is what can be made out of the file, faults or not, and else what
+// holds where nothing is written: enough to find a watchdog that runs, and to be
+// used for nothing else.
+func Unchecked(path string, env func(string) string) *Config {
+	source, err := os.ReadFile(path)
+	if err != nil {
+		source = nil // as if it were empty
+	}
+	config, _ := decode(path, source, env)
+	return config
+}
+
 // parse checks the files the configuration names only when files is set: the
 // shipped reference names some that are nowhere.
 func parse(path string, source []byte, env func(string) string, files bool) (*Config, error) {
+	config, d := decode(path, source, env)
+	if d.notYAML {
+		return nil, d.faults
+	}
+	c := &checker{decoder: d, dir: filepath.Dir(path), credentials: env("CREDENTIALS_DIRECTORY"), files: files}
+	c.check(config)
+	if len(d.faults) > 0 {
+		slices.SortStableFunc(d.faults, func(a, b Fault) int { return cmp.Compare(a.Line, b.Line) })
+		return nil, d.faults
+	}
+	config.lines, config.values = d.lines, d.values
+	return config, nil
+}
+
+// decode makes of the text what it can; the decoder knows the faults.
+func decode(path string, source []byte, env func(string) string) (*Config, *decoder) {
 	config := &Config{File: path}
 	setInitial(reflect.ValueOf(config).Elem())
+	defer config.fill(env)
 	d := &decoder{file: path, lines: map[string]int{}, values: map[string]string{}, anchors: map[string]ast.Node{}}
-
 	tree, err := parser.ParseBytes(source, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		return nil, Faults{syntaxFault(path, err)}
+		d.faults, d.notYAML = Faults{syntaxFault(path, err)}, true
+		return config, d
 	}
 	for i, document := range tree.Docs {
 		if i > 0 && document.Body != nil {
@@ -53,16 +82,7 @@ func parse(path string, source []byte, env func(string) string, files bool) (*Co
 		}
 		d.decode("", document.Body, reflect.ValueOf(config).Elem())
 	}
-	config.fill(env)
-
-	c := &checker{decoder: d, dir: filepath.Dir(path), credentials: env("CREDENTIALS_DIRECTORY"), files: files}
-	c.check(config)
-	if len(d.faults) > 0 {
-		slices.SortStableFunc(d.faults, func(a, b Fault) int { return cmp.Compare(a.Line, b.Line) })
-		return nil, d.faults
-	}
-	config.lines, config.values = d.lines, d.values
-	return config, nil
+	return config, d
 }
 
 // fill puts in what depends on the surroundings or on another key.

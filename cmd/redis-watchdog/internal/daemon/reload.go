@@ -90,9 +90,6 @@ func (d *Daemon) refuse(err error) {
 		return
 	}
 	for _, f := range faults {
-		if strings.HasSuffix(f.Key, "password_file") {
-			f.Value = "" // somebody may have put the password itself there
-		}
 		d.log.Error("configuration refused: the one before stays in force", "fault", f.Error())
 	}
 }
