@@ -77,7 +77,8 @@ func (a *app) status(ctx context.Context, o statusOptions) error {
 	for {
 		said := collect(ctx, c, store, o.group)
 		if wrong != nil {
-			said.Problems = append(said.Problems, fmt.Sprintf("%s cannot be used, so etcd was not asked: %v", a.configPath, wrong))
+			said.Problems = append(said.Problems, "etcd was not asked, for the configuration on disk has faults:")
+			said.Problems = append(said.Problems, strings.Split(wrong.Error(), "\n")...)
 			said.Verdict = report.Judge(said)
 		}
 		switch {

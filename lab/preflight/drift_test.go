@@ -108,6 +108,10 @@ func (w *world) switches() {
 	old, other := w.master(), w.group.Redis[2]
 	w.after("after_master", "", preflight.Failed, before, "still the master")
 
+	// Which of two good replicas a Sentinel takes is its own affair.
+	other.Do("CONFIG", "SET", "replica-priority", "0")
+	w.lab.Eventually("no Sentinel would take the other replica", time.Minute, func() error { return w.allShow(other, "0") })
+
 	// Its directory is elsewhere while Sentinel has it write its file, and does
 	// not hear that it could not.
 	away := r.Dir + ".away"
@@ -119,6 +123,7 @@ func (w *world) switches() {
 	if err := os.Rename(away, r.Dir); err != nil {
 		w.t.Fatal(err)
 	}
+	other.Do("CONFIG", "SET", "replica-priority", "100")
 	w.group.WaitReplicas()
 	w.named = r
 	w.after("after_files", r.Address, preflight.Failed, before, "was not rewritten in the failover", filepath.Base(r.ConfigFile))
@@ -173,6 +178,19 @@ func (w *world) allName(r *lab.Redis) error {
 	for _, s := range w.group.Sentinels {
 		if at := s.Master(w.group.Name); at != r.Address {
 			return fmt.Errorf("%s names %s", s.Name, at)
+		}
+	}
+	return nil
+}
+
+// allShow: every Sentinel has been told that priority by the replica, whom it
+// asks every 10 s.
+func (w *world) allShow(r *lab.Redis, priority string) error {
+	for _, s := range w.group.Sentinels {
+		for _, shown := range s.Replicas(w.group.Name) {
+			if shown["ip"]+":"+shown["port"] == r.Address && shown["slave-priority"] != priority {
+				return fmt.Errorf("%s shows priority %s", s.Name, shown["slave-priority"])
+			}
 		}
 	}
 	return nil
