@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,13 +15,13 @@ func TestReadingThatHangsHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReading()
 		answer := make(chan struct{})
-		hangs := 0
+		var hangs atomic.Int64
 		look := func(what string) (int, time.Duration, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			began := time.Now()
 			got, err := read(ctx, r, what, func() int {
-				hangs++
+				hangs.Add(1)
 				<-answer
 				return 7
 			})
@@ -34,8 +35,8 @@ func TestReadingThatHangsHoldsNobodyUp(t *testing.T) {
 				t.Errorf("while it hangs: %v after %v, want the one that hangs, at once", err, took)
 			}
 		}
-		if hangs != 1 {
-			t.Errorf("%d reads were begun, want one", hangs)
+		if hangs.Load() != 1 {
+			t.Errorf("%d reads were begun, want one", hangs.Load())
 		}
 		close(answer)
 		synctest.Wait()
