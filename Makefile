@@ -63,6 +63,7 @@ sim: # the simulated group, as long as you like: make sim SIM=1h
 SOAK ?= .
 soak: TIMEOUT = 6h
 soak: setup build # the long forms: make soak SOAK=TestName
+	tools/setup soak
 	$(GOTEST) -tags=soak -count=1 -v -run='$(SOAK)' ./...
 
 BENCH ?= .

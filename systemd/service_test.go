@@ -43,7 +43,7 @@ const (
 func TestServiceOverKillsStopsAndHangs(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
-		t.Skip("booting a host needs root")
+		t.Fatal("booting a host needs root; run the tests by `make test`, which uses sudo")
 	}
 	s := newService(t)
 	s.startWaitsForProtection()

@@ -164,6 +164,7 @@ type still struct {
 	wait sync.WaitGroup
 	lock sync.Mutex
 	gaps []gap
+	seen []watchdog.Instant // when each thread last ran
 }
 
 type gap struct{ from, to watchdog.Instant }
@@ -173,7 +174,7 @@ type gap struct{ from, to watchdog.Instant }
 const stillFor = 4 * time.Millisecond
 
 func watchStill(b *testing.B) *still {
-	s := &still{stop: make(chan struct{})}
+	s := &still{stop: make(chan struct{}), seen: make([]watchdog.Instant, runtime.NumCPU())}
 	for cpu := range runtime.NumCPU() {
 		s.wait.Go(func() {
 			runtime.LockOSThread() // never unlocked: the thread ends with it
@@ -193,11 +194,12 @@ func watchStill(b *testing.B) *still {
 				pause := unix.NsecToTimespec(int64(200 * time.Microsecond))
 				_ = unix.Nanosleep(&pause, nil) // interrupted: it looks earlier
 				now := bootTime()
+				s.lock.Lock()
 				if now.Sub(last) > stillFor {
-					s.lock.Lock()
 					s.gaps = append(s.gaps, gap{last, now})
-					s.lock.Unlock()
 				}
+				s.seen[cpu] = now
+				s.lock.Unlock()
 				last = now
 			}
 		})
@@ -206,21 +208,17 @@ func watchStill(b *testing.B) *still {
 	return s
 }
 
-// hit is whether a gap has touched the time between. It waits until the threads
-// have seen the end of it.
+// hit is whether a gap has touched the time between. It waits until every thread
+// has run since: a gap that lasts is not known yet.
 func (s *still) hit(from, to watchdog.Instant) bool {
-	time.Sleep(2 * stillFor)
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	for _, g := range slices.Backward(s.gaps) {
-		if g.to < from {
-			return false
-		}
-		if g.from < to {
-			return true
-		}
+	for slices.Min(s.seen) <= to {
+		s.lock.Unlock()
+		time.Sleep(time.Millisecond)
+		s.lock.Lock()
 	}
-	return false
+	return slices.ContainsFunc(s.gaps, func(g gap) bool { return g.from < to && from < g.to })
 }
 
 func reportQuantiles(b *testing.B, what string, took []time.Duration) {

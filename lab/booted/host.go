@@ -78,7 +78,7 @@ func Boot(t testing.TB, name string, options Options) *Host {
 func needRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("booting a host needs root")
+		t.Fatal("booting a host needs root; run the tests by `make test`, which uses sudo")
 	}
 }
 

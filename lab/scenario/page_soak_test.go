@@ -21,7 +21,7 @@ import (
 // SCREENSHOTS=DIRECTORY it leaves pictures to be looked at.
 func TestPageInBrowser(t *testing.T) {
 	if !browser.Installed() {
-		t.Skip("no chromium here: apt-get install chromium")
+		t.Fatal("no chromium here: `make soak` installs it")
 	}
 	w := watched.Start(t, watched.Options{Systemd: true, Group: lab.GroupConfig{DownAfter: 10 * time.Second, FailTimeout: 20 * time.Second}})
 	old := w.WaitServing()

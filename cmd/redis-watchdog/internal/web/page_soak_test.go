@@ -34,7 +34,7 @@ func (s *scene) Records(ctx context.Context) []Record { return s.now.Load().reco
 // SCREENSHOTS=DIRECTORY it leaves pictures to be looked at.
 func TestBrowserRunsNothingWrittenIntoNames(t *testing.T) {
 	if !browser.Installed() {
-		t.Skip("no chromium here: apt-get install chromium")
+		t.Fatal("no chromium here: `make soak` installs it")
 	}
 	l := lab.Loopback(t)
 	clean, dirty := busy(), called(evil)
