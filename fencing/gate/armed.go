@@ -209,7 +209,9 @@ func (g *Gate) spareHealthy(ctx context.Context, want watchdog.Gate, cur *armed,
 	if cur == nil || want.Arm <= cur.deadline.Add(armGain) {
 		return nil
 	}
-	margin := max(min(cur.had/8, 500*time.Millisecond), 60*time.Millisecond)
+	// An eighth: a host that stands still in this moment does so for a share of
+	// what D was chosen for.
+	margin := max(min(cur.had/8, 2*time.Second), 60*time.Millisecond)
 	if cur.deadline.Sub(now) > margin {
 		return nil
 	}

@@ -478,7 +478,7 @@ func TestRenamedCommandsAreFoundUnderTheirNames(t *testing.T) {
 func TestLostRightsTakeTheArmedFenceDown(t *testing.T) {
 	s := startRedis(t, "user w on >p "+ACLRule)
 	l := startGate(t, s, func(c *Config) { c.Username, c.Password = "w", "p" })
-	l.serve(2 * time.Second)
+	l.serve(pace.Of(4 * time.Second))
 	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
 	s.do("ACL", "SETUSER", "w", "-xread")
 	l.sees("no armed fence", func(r watchdog.Redis) bool { return r.ArmedFor == 0 })
