@@ -94,6 +94,22 @@ func still(check string, shows ...string) failure {
 		mend: func(w *world) { w.candidate().Cont(); w.edit = nil }}
 }
 
+// alone has the master stand still for a Sentinel that is less patient than the
+// others; what the master said before stands for its facts.
+func alone(check string, shows ...string) failure {
+	patience := func(w *world, milliseconds string) {
+		w.group.Sentinels[2].Do("SENTINEL", "SET", w.group.Name, "down-after-milliseconds", milliseconds)
+	}
+	return failure{check: check, shows: shows,
+		spoil: func(w *world) {
+			known := w.facts().Nodes[0]
+			patience(w, "1000")
+			w.master().Stop()
+			w.edit = func(f *preflight.Facts) { f.Nodes[0] = known }
+		},
+		mend: func(w *world) { w.master().Cont(); w.edit = nil; patience(w, "30000") }}
+}
+
 func states(t *testing.T) []failure {
 	other := buildModule(t, 2)
 	withoutModule := func(text string) string {
@@ -208,9 +224,7 @@ func states(t *testing.T) []failure {
 		{check: "sentinel_rights",
 			spoil: func(w *world) { w.candidate().Do("ACL", "SETUSER", "default", "-slaveof") }, shows: []string{"slaveof"},
 			mend: func(w *world) { w.candidate().Do("ACL", "SETUSER", "default", "+@all") }},
-		// It is pinged once a second: one Sentinel holds everybody for down, and
-		// is alone with it.
-		oneSentinel("sentinel_calm", "1", "s_down").judgedAt(group),
+		alone("sentinel_calm", "s_down").judgedAt(group),
 		still("sentinel_candidate", "s_down"),
 		{check: "sentinel_tilt", of: group,
 			spoil: func(w *world) {
@@ -246,15 +260,6 @@ func states(t *testing.T) []failure {
 			mend: func(w *world) { w.edit = nil }},
 		slowDisk(),
 	}
-}
-
-func oneSentinel(check, milliseconds string, shows ...string) failure {
-	set := func(value string) func(*world) {
-		return func(w *world) {
-			w.group.Sentinels[2].Do("SENTINEL", "SET", w.group.Name, "down-after-milliseconds", value)
-		}
-	}
-	return failure{check: check, spoil: set(milliseconds), mend: set("30000"), shows: shows}
 }
 
 // cannotSave has the candidate's directory taken away, and a save fail of it.

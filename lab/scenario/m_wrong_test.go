@@ -190,14 +190,17 @@ func TestEachMissingRightIsNoticed(t *testing.T) {
 		}
 	}
 	w.WaitGuarded()
-	w.Eventually("no fault is left", 20*time.Second, func() error {
+	// A CONFIG REWRITE of the watchdog's own may have written down the user
+	// without one of its rights: that is drift, and said to be.
+	d.Redis.Do("CONFIG", "REWRITE")
+	w.Eventually("no fault is left", 20*time.Second, surveyed(w, func() error {
 		for _, d := range w.Dogs {
 			if f := d.Status().Faults; len(f) > 0 {
 				return fmt.Errorf("%s: %+v", d.Name, f)
 			}
 		}
 		return nil
-	})
+	}))
 }
 
 // rightsOf are the commands among the words of an ACL line.
