@@ -176,6 +176,7 @@ func New(conf Config) (*Gate, error) {
 	g.every.Store(int64(conf.PollEvery))
 	g.worker.originals = conf.Originals
 	g.worker.kept = conf.Originals
+	g.details.Originals, g.details.Recorded = conf.Originals, conf.Originals
 	g.prepare(assumed())
 	g.adopt(conf.Adopted)
 	return g, nil

@@ -27,6 +27,22 @@ func TestGateTouchesNothingBeforeItIsTold(t *testing.T) {
 	}
 }
 
+// What an earlier life has recorded counts from the first moment, and without
+// being written again: the drift check tells the operator's values by it.
+func TestRecordOfAnEarlierLifeIsOnRecord(t *testing.T) {
+	s := startRedis(t)
+	l := startGate(t, s)
+	l.Want(watchdog.Gate{Access: watchdog.Lock})
+	l.sees("a locked master", func(r watchdog.Redis) bool { return r.Locked })
+	eventually(t, "the lock is on record", func() bool { return l.originals().Dirty })
+	l.stop()
+	was := l.originals()
+	again := startGate(t, s, func(c *Config) { c.Originals = was })
+	if got := again.Details().Recorded; got != was {
+		t.Errorf("recorded: got %+v, want %+v", got, was)
+	}
+}
+
 func TestOperatorsChangeIsLearntWithoutAHint(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
