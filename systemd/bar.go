@@ -12,14 +12,15 @@ import (
 	"github.com/coreos/go-systemd/v22/dbus"
 )
 
-// dropIn is the start gate of a unit, twice. The assertion makes a start that
-// somebody asks for an error that says why; but since systemd 254 a unit's own
+// dropIn is the bar of a unit, which keeps a Redis down that we have killed. It
+// stands there twice. The assertion makes a start that somebody asks for an
+// error that says why; but since systemd 254 a unit's own
 // automatic restart does not look at assertions (measured with 257; unit_start
 // in src/core/unit.c skips them while the unit is "activating", which it now
 // stays). What every start runs is ExecCondition=, with "+" outside of the
 // unit's sandbox: Debian's allows no program but redis-server. A unit that is
 // held back by it is not restarted, whatever Restart= says.
-const dropIn = `# The start gate of redis-watchdog. While the file is there, redis-watchdog has
+const dropIn = `# The bar of redis-watchdog. While the file named below is there, redis-watchdog has
 # killed this Redis because it could not be seen to refuse clients, and nothing
 # starts it: it might serve beside another master. To start it all the same,
 # guarded: remove the file, then systemctl start. "redis-watchdog release" does
@@ -32,32 +33,31 @@ ExecCondition=+` + tester + ` ! -e %[1]s
 
 const tester = "/usr/bin/test"
 
-// installGate makes the start gate part of the unit as it is loaded. A drop-in
-// that came with the package is as good; one is only written, and the manager
-// reloaded, where the assertion is missing.
-func (u *Units) installGate(ctx context.Context, conn *dbus.Conn, id string) error {
+// installBar makes the bar part of the unit as it is loaded. A drop-in is only
+// written, and the manager reloaded, where either half of it is missing.
+func (u *Units) installBar(ctx context.Context, conn *dbus.Conn, id string) error {
 	mark := u.mark(id)
-	gated, err := isGated(ctx, conn, id, mark)
-	if err != nil || gated {
+	stands, err := hasBar(ctx, conn, id, mark)
+	if err != nil || stands {
 		return err
 	}
 	path := filepath.Join(filepath.Dir(mark), "redis-watchdog.conf")
 	if err := writeDropIn(path, fmt.Appendf(nil, dropIn, mark)); err != nil {
-		return fmt.Errorf("%w: %w", ErrUngated, err)
+		return fmt.Errorf("%w: %w", ErrUnbarred, err)
 	}
 	if err := conn.ReloadContext(ctx); err != nil {
-		return fmt.Errorf("%w: reload units: %w", ErrUngated, err)
+		return fmt.Errorf("%w: reload units: %w", ErrUnbarred, err)
 	}
-	if gated, err = isGated(ctx, conn, id, mark); err != nil {
+	if stands, err = hasBar(ctx, conn, id, mark); err != nil {
 		return err
 	}
-	if !gated {
-		return fmt.Errorf("%w: %s has no effect", ErrUngated, path)
+	if !stands {
+		return fmt.Errorf("%w: %s has no effect", ErrUnbarred, path)
 	}
 	return nil
 }
 
-func isGated(ctx context.Context, conn *dbus.Conn, id, mark string) (bool, error) {
+func hasBar(ctx context.Context, conn *dbus.Conn, id, mark string) (bool, error) {
 	props, err := conn.GetUnitPropertiesContext(ctx, id)
 	if err != nil {
 		return false, fmt.Errorf("read unit: %w", err)
@@ -69,19 +69,10 @@ func isGated(ctx context.Context, conn *dbus.Conn, id, mark string) (bool, error
 	return asserts(props, mark) && tests(prop.Value.Value(), mark), nil
 }
 
-// tests looks for our command in the property ExecCondition: path, arguments,
-// and much else.
+// tests looks for our command in the property ExecCondition.
 func tests(property any, mark string) bool {
-	all, _ := property.([][]any)
 	want := []string{tester, "!", "-e", mark}
-	for _, command := range all {
-		if len(command) >= 2 {
-			if args, _ := command[1].([]string); slices.Equal(args, want) {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(commands(property), func(args []string) bool { return slices.Equal(args, want) })
 }
 
 // asserts looks for our assertion in the property Asserts: type, whether it is
@@ -123,15 +114,15 @@ func writeDropIn(path string, content []byte) error {
 	return nil
 }
 
-// shut shuts the start gate: one file in a tmpfs, no disk, no manager.
-func (u *Units) shut(id string) error {
+// shut puts the bar up: one file in a tmpfs, no disk, no manager.
+func (u *Units) putUp(id string) error {
 	mark := u.mark(id)
 	if err := os.MkdirAll(filepath.Dir(mark), 0o755); err != nil {
-		return fmt.Errorf("shut start gate: %w", err)
+		return fmt.Errorf("put bar up: %w", err)
 	}
 	f, err := os.OpenFile(mark, os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
-		return fmt.Errorf("shut start gate: %w", err)
+		return fmt.Errorf("put bar up: %w", err)
 	}
 	return f.Close()
 }

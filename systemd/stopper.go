@@ -71,7 +71,7 @@ func (s *Stopper) Shut(ctx context.Context) (mark string, err error) {
 		return "", nil
 	}
 	state, err := s.units.State(ctx, s.unit)
-	if err != nil || !state.Shut {
+	if err != nil || !state.Barred {
 		return "", err
 	}
 	return state.Mark, nil

@@ -210,8 +210,8 @@ func TestKilledUnitStaysDownUntilItIsRestored(t *testing.T) {
 	const redis = "systemctl show --value -p ActiveState redis-server"
 	h := boot(t)
 	h.ask("prepare")
-	if got := h.ask("state"); !strings.Contains(got, "Gated:true Shut:false") {
-		t.Errorf("prepared: got %s, want the gate there and open", got)
+	if got := h.ask("state"); !strings.Contains(got, "HasBar:true Barred:false") {
+		t.Errorf("prepared: got %s, want the bar there and not up", got)
 	}
 	if got := h.sh(role); got != "master" {
 		t.Errorf("prepared: got %s, want master", got)
@@ -260,7 +260,7 @@ func TestKillDoesNotNeedTheManager(t *testing.T) {
 	h := boot(t)
 	h.ask("prepare")
 	// Debian's unit restarts Redis 100 ms after its end; a manager that wakes
-	// later must find the gate shut.
+	// later must find the bar up.
 	if err := h.SignalInit(unix.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}

@@ -21,14 +21,14 @@ const callTimeout = 10 * time.Second
 var (
 	// ErrNotLoaded is a unit that systemd does not know, or that is masked.
 	ErrNotLoaded = errors.New("unit is not loaded")
-	// ErrUngated is a unit whose starts our gate does not stop.
-	ErrUngated = errors.New("the start gate is not part of the unit")
+	// ErrUnbarred is a unit whose starts our bar does not stop.
+	ErrUnbarred = errors.New("the bar that keeps a killed Redis down is not part of the unit")
 )
 
 // Units controls the units that run Redis. What Kill needs is brought about by
-// Prepare: the connection to the manager, the start gate, the process.
+// Prepare: the connection to the manager, the bar, the process.
 //
-// The start gate is a drop-in that wants a file not to be there
+// The bar is a drop-in that wants a file not to be there
 // (redis-watchdog.conf, see dropIn). Kill makes that file, in a tmpfs, and from then on the
 // unit starts for nobody: not for Restart=, not for `systemctl start`, not for
 // another unit; until Restore or Allow removes it, or the host is rebooted.
@@ -53,7 +53,7 @@ type Units struct {
 // process is closed by whoever replaces it.
 type unit struct {
 	id      string // the name that the manager itself gives it: no alias
-	gated   bool   // the assertion was seen to be part of the loaded unit
+	hasBar  bool   // the assertion was seen to be part of the loaded unit
 	pid     int    // main process; 0: it has none
 	process *Process
 }
@@ -63,8 +63,8 @@ type UnitState struct {
 	Active  string // active, activating, inactive, failed, ...
 	Sub     string // running, auto-restart, dead, ...
 	MainPID int    // 0: none
-	Gated   bool   // the start gate is part of the loaded unit
-	Shut    bool   // the start gate is shut: the unit starts for nobody
+	HasBar  bool   // the bar is part of the loaded unit
+	Barred  bool   // the bar is up: the unit starts for nobody
 	Mark    string // the file that shuts it
 }
 
@@ -94,9 +94,9 @@ func (u *Units) Close() error {
 // Prepare readies everything that Kill needs for a unit, such as
 // "redis-server.service". It is idempotent and cheap when nothing has changed;
 // call it at the start and whenever Redis shows a new run id. It may block for
-// some seconds the first time, when the start gate has to be loaded.
+// some seconds the first time, when the bar has to be loaded.
 //
-// ErrUngated, after everything else was prepared, says that Kill would have
+// ErrUnbarred, after everything else was prepared, says that Kill would have
 // only the stop order to keep the unit down.
 func (u *Units) Prepare(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -109,8 +109,8 @@ func (u *Units) Prepare(ctx context.Context, name string) error {
 	if p.id, err = loadedID(ctx, conn, name); err != nil {
 		return fmt.Errorf("prepare unit %s: %w", name, err)
 	}
-	gateErr := u.installGate(ctx, conn, p.id)
-	p.gated = gateErr == nil
+	barErr := u.installBar(ctx, conn, p.id)
+	p.hasBar = barErr == nil
 	if p.pid, err = mainPID(ctx, conn, p.id); err != nil {
 		return fmt.Errorf("prepare unit %s: %w", name, err)
 	}
@@ -131,8 +131,8 @@ func (u *Units) Prepare(ctx context.Context, name string) error {
 	if old != nil {
 		_ = old.process.Close()
 	}
-	if gateErr != nil {
-		return fmt.Errorf("prepare unit %s: %w", name, gateErr)
+	if barErr != nil {
+		return fmt.Errorf("prepare unit %s: %w", name, barErr)
 	}
 	return nil
 }
@@ -154,7 +154,7 @@ func (u *Units) State(ctx context.Context, name string) (UnitState, error) {
 		return UnitState{}, fmt.Errorf("read state of %s: %w", name, err)
 	}
 	s := UnitState{Mark: u.mark(id)}
-	if s.Gated, err = isGated(ctx, conn, id, s.Mark); err != nil {
+	if s.HasBar, err = hasBar(ctx, conn, id, s.Mark); err != nil {
 		return UnitState{}, fmt.Errorf("read state of %s: %w", name, err)
 	}
 	s.Active, _ = props["ActiveState"].(string)
@@ -163,7 +163,7 @@ func (u *Units) State(ctx context.Context, name string) (UnitState, error) {
 		return UnitState{}, fmt.Errorf("read state of %s: %w", name, err)
 	}
 	_, err = os.Stat(s.Mark)
-	s.Shut = s.Gated && err == nil
+	s.Barred = s.HasBar && err == nil
 	return s, nil
 }
 
@@ -187,7 +187,7 @@ func (u *Units) Owns(ctx context.Context, name string, pid int) (bool, error) {
 	return owner == id, nil
 }
 
-// Restore opens the start gate and starts the unit, and returns when it is
+// Restore takes the bar away and starts the unit, and returns when it is
 // active. When ctx ends first the start goes on: a Redis 6.0 that is a replica
 // is not active before its first sync.
 func (u *Units) Restore(ctx context.Context, name string) error {
@@ -215,18 +215,18 @@ func (u *Units) Restore(ctx context.Context, name string) error {
 	return u.Prepare(ctx, name)
 }
 
-// Allow opens the start gate and starts nothing.
+// Allow takes the bar away and starts nothing.
 func (u *Units) Allow(ctx context.Context, name string) error {
 	conn, err := u.connection(ctx)
 	if err != nil {
-		return fmt.Errorf("open start gate: %w", err)
+		return fmt.Errorf("take bar away: %w", err)
 	}
 	id, err := loadedID(ctx, conn, name)
 	if err != nil {
-		return fmt.Errorf("open start gate: %w", err)
+		return fmt.Errorf("take bar away: %w", err)
 	}
 	if err := os.Remove(u.mark(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("open start gate: %w", err)
+		return fmt.Errorf("take bar away: %w", err)
 	}
 	return nil
 }
@@ -284,7 +284,7 @@ func (u *Units) connection(ctx context.Context) (*dbus.Conn, error) {
 	return conn, nil
 }
 
-// mark is the file whose presence shuts the start gate. It ends in no .conf:
+// mark is the file whose presence puts the bar up. It ends in no .conf:
 // systemd reads over it.
 func (u *Units) mark(id string) string {
 	return filepath.Join(u.dir, id+".d", "redis-watchdog.shut")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -92,28 +93,66 @@ func (a *app) unfence(force bool) nodeOrder {
 
 func (a *app) releaseCommand() *cobra.Command {
 	var f orderFlags
+	all := false
 	c := &cobra.Command{
-		Use:   "release GROUP",
+		Use:   "release GROUP | release --all",
 		Short: "undo everything at one Redis and leave it alone: nothing guards it until unfence",
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.orderNode(c.Context(), args[0], f, nodeOrder{
-				name: "release",
-				local: func(o orders.Order) orders.Order {
-					o.Release = true
-					return o
-				},
-				send: func(ctx context.Context, store coordinator, t target, order grant.Order) error {
-					return store.Release(ctx, t.group, t.address, order)
-				},
-				// Nothing of ours may be left: no lock, no fence, no shut start gate.
-				done: func(s agent.Status) bool {
-					killed := slices.ContainsFunc(s.Faults, func(f agent.Fault) bool { return f.ID == agent.FaultKilled })
-					return s.Reason == "released" && s.Phase != "refuse" && s.Phase != "lock" && s.Phase != "hold" && s.Deadline < 0 && !killed
-				},
-				stays: func(agent.Status) string { return "" },
-			})
+			if all {
+				return a.releaseAll(c.Context(), f)
+			}
+			return a.orderNode(c.Context(), args[0], f, release())
 		},
 	}
 	a.nodeFlagsOf(c, &f)
+	c.Flags().BoolVar(&all, "all", false, "every Redis of this host, as with --local: before redis-watchdog is removed")
+	c.Args = func(_ *cobra.Command, args []string) error {
+		switch {
+		case all && (len(args) > 0 || f.node != ""):
+			return errors.New("--all is every Redis of this host: no GROUP and no --node with it")
+		case !all && len(args) != 1:
+			return fmt.Errorf("release needs one GROUP or --all, not %d groups", len(args))
+		}
+		return nil
+	}
 	return c
+}
+
+func release() nodeOrder {
+	return nodeOrder{
+		name: "release",
+		local: func(o orders.Order) orders.Order {
+			o.Release = true
+			return o
+		},
+		send: func(ctx context.Context, store coordinator, t target, order grant.Order) error {
+			return store.Release(ctx, t.group, t.address, order)
+		},
+		// Nothing of ours may be left: no lock, no fence, no bar that keeps it down.
+		done: func(s agent.Status) bool {
+			killed := slices.ContainsFunc(s.Faults, func(f agent.Fault) bool { return f.ID == agent.FaultKilled })
+			return s.Reason == "released" && s.Phase != "refuse" && s.Phase != "lock" && s.Phase != "hold" && s.Deadline < 0 && !killed
+		},
+		stays: func(agent.Status) string { return "" },
+	}
+}
+
+// releaseAll releases every Redis of this host; the first that was not seen
+// released gives the exit code, and keeps none of the others from it.
+func (a *app) releaseAll(ctx context.Context, f orderFlags) error {
+	c, err := a.load()
+	if err != nil {
+		return err
+	}
+	f.local = true
+	var first error
+	for _, g := range c.Groups {
+		for _, n := range g.Nodes {
+			f.node = n.Name
+			if err := a.orderNode(ctx, g.Name, f, release()); err != nil && first == nil {
+				first = err
+			}
+		}
+	}
+	return first
 }

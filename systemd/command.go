@@ -1,0 +1,77 @@
+package systemd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Service is what the manager has loaded of a unit.
+type Service struct {
+	ID       string     // the name it gives the unit itself: no alias
+	Start    []string   // program and arguments of its first ExecStart=
+	StartPre [][]string // of each ExecStartPre=
+	Running  bool       // it has a main process
+}
+
+// Service reads a unit; ErrNotLoaded where there is none.
+func (u *Units) Service(ctx context.Context, name string) (Service, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	conn, err := u.connection(ctx)
+	if err != nil {
+		return Service{}, fmt.Errorf("read unit %s: %w", name, err)
+	}
+	s := Service{}
+	if s.ID, err = loadedID(ctx, conn, name); err != nil {
+		return Service{}, fmt.Errorf("read unit %s: %w", name, err)
+	}
+	start, err := conn.GetServicePropertyContext(ctx, s.ID, "ExecStart")
+	if err != nil {
+		return Service{}, fmt.Errorf("read unit %s: %w", name, err)
+	}
+	pre, err := conn.GetServicePropertyContext(ctx, s.ID, "ExecStartPre")
+	if err != nil {
+		return Service{}, fmt.Errorf("read unit %s: %w", name, err)
+	}
+	if all := commands(start.Value.Value()); len(all) > 0 {
+		s.Start = all[0]
+	}
+	s.StartPre = commands(pre.Value.Value())
+	pid, err := mainPID(ctx, conn, s.ID)
+	if err != nil {
+		return Service{}, fmt.Errorf("read unit %s: %w", name, err)
+	}
+	s.Running = pid != 0
+	return s, nil
+}
+
+// Reread has the manager read its unit files again.
+func (u *Units) Reread(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	conn, err := u.connection(ctx)
+	if err == nil {
+		err = conn.ReloadContext(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("reread units: %w", errors.Join(err, context.Cause(ctx)))
+	}
+	return nil
+}
+
+// commands are the arguments in a property such as ExecCondition: of each
+// command there are path, arguments, and much else.
+func commands(property any) [][]string {
+	all, _ := property.([][]any)
+	var found [][]string
+	for _, command := range all {
+		if len(command) >= 2 {
+			if args, _ := command[1].([]string); args != nil {
+				found = append(found, slices.Clone(args))
+			}
+		}
+	}
+	return found
+}
