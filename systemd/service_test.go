@@ -57,12 +57,7 @@ func TestServiceOverKillsStopsAndHangs(t *testing.T) {
 // newService starts all but the watchdog, with etcd down.
 func newService(t *testing.T) *service {
 	t.Helper()
-	l := lab.New(t)
-	place := l.Host("a")
-	holder := place.Start("network", "sleep", "infinity")
-	s := &service{lab: l, ip: place.IP, etcd: l.Etcd(lab.EtcdConfig{}, place)}
-	s.etcd.Kill()
-	s.host = bootIn(t, fmt.Sprintf("/proc/%d/ns/net", holder.PID()))
+	s := bareService(t)
 	s.install("../cmd/redis-watchdog")
 	s.write("/etc/redis-watchdog/redis-watchdog.yaml", `
 etcd: {endpoints: ["`+s.etcd.Endpoints()[0]+`"]}
@@ -73,6 +68,19 @@ groups:
       - {name: first, address: "127.0.0.1:6379", unit: redis-server.service}
       - {name: second, address: "127.0.0.1:6380", unit: redis-server@second.service}
 `)
+	return s
+}
+
+// bareService starts all that is there before redis-watchdog is installed, with
+// etcd down.
+func bareService(t *testing.T) *service {
+	t.Helper()
+	l := lab.New(t)
+	place := l.Host("a")
+	holder := place.Start("network", "sleep", "infinity")
+	s := &service{lab: l, ip: place.IP, etcd: l.Etcd(lab.EtcdConfig{}, place)}
+	s.etcd.Kill()
+	s.host = bootIn(t, fmt.Sprintf("/proc/%d/ns/net", holder.PID()))
 	// A first boot enables and starts what Debian's presets say.
 	s.sh(`systemctl stop redis-sentinel redis-server
 		cd /etc/redis
@@ -269,18 +277,24 @@ func (s *service) armedUntil() watchdog.Instant {
 func (s *service) awaitNode(name, claim string, is func(agent.Status) bool) {
 	s.t.Helper()
 	s.lab.Eventually(claim, patience, func() error {
-		out, _ := s.try("redis-watchdog status --local -o json") // a fault is an exit code
-		var report struct{ Nodes []agent.Status }
-		if err := json.Unmarshal([]byte(out), &report); err != nil {
-			return fmt.Errorf("%w: %s", err, out)
-		}
-		for _, n := range report.Nodes {
+		nodes, out := s.nodes()
+		for _, n := range nodes {
 			if n.Node == name && is(n) {
 				return nil
 			}
 		}
 		return fmt.Errorf("status: %s", out)
 	})
+}
+
+// nodes is the status of the host's own, and all that was printed.
+func (s *service) nodes() (nodes []agent.Status, out string) {
+	out, _ = s.try("redis-watchdog status --local -o json") // a fault is an exit code
+	var report struct{ Nodes []agent.Status }
+	if err := json.Unmarshal([]byte(out), &report); err != nil {
+		return nil, err.Error() + ": " + out
+	}
+	return report.Nodes, out
 }
 
 // exit is the exit code of a command.

@@ -60,6 +60,9 @@ func newApp() *app {
 		facts: gatherFacts, change: changeRedis, ask: func() (bool, error) { return answer(os.Stdin) }}
 }
 
+// more is the commands of builds with tags: see man.go.
+var more []*cobra.Command
+
 // execute runs one command line and returns the exit code.
 func execute(ctx context.Context, a *app, args []string) int {
 	root := a.command()
@@ -110,7 +113,8 @@ func (a *app) command() *cobra.Command {
 	}
 	root.PersistentFlags().StringVarP(&a.configPath, "config", "c", path, "configuration file; $REDIS_WATCHDOG_CONFIG")
 	root.AddCommand(a.initCommand(), a.runCommand(), a.checkConfigCommand(), a.statusCommand(), a.preflightCommand(), a.fenceCommand(), a.unfenceCommand(),
-		a.releaseCommand(), a.maintenanceCommand(), a.adoptCommand(), a.failoverCommand(), a.historyCommand(), a.versionCommand())
+		a.releaseCommand(), a.maintenanceCommand(), a.adoptCommand(), a.failoverCommand(), a.historyCommand(), a.startGateCommand(), a.versionCommand())
+	root.AddCommand(more...)
 	return root
 }
 

@@ -151,7 +151,8 @@ func aim(w watchdog.Gate, seen watchdog.Redis, cur settings, o Originals, rejoin
 }
 
 // fileSettings reads what redis.conf itself says of the four; includes are not
-// followed. What it does not say is "".
+// followed. What it does not say is "". A value of ours does not stand for one
+// of the operator's above it: the start gate puts ours at the end.
 func fileSettings(path string) settings {
 	var s settings
 	f, err := os.Open(path)
@@ -166,15 +167,20 @@ func fileSettings(path string) settings {
 			continue
 		}
 		value := strings.ToLower(strings.Trim(words[1], `"'`))
+		set := func(of *string, ours string) {
+			if *of == "" || value != ours {
+				*of = value
+			}
+		}
 		switch strings.ToLower(words[0]) {
 		case keyLock, "min-slaves-to-write":
-			s.lock = value
+			set(&s.lock, lockValue)
 		case keyLag, "min-slaves-max-lag":
-			s.lag = value
+			set(&s.lag, "")
 		case keyPrio, "slave-priority":
-			s.prio = value
+			set(&s.prio, vetoValue)
 		case keyStale, "slave-serve-stale-data":
-			s.stale = value
+			set(&s.stale, staleValue)
 		}
 	}
 	return s

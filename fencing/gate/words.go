@@ -25,6 +25,14 @@ const (
 	keyStale = "replica-serve-stale-data"
 )
 
+// Nowhere is whom a fenced Redis follows, as replicaof in redis.conf has it.
+const Nowhere = nowhereHost + " 0"
+
+// StartShut is the lines of a redis.conf that make a Redis start fenced.
+func StartShut() []string {
+	return []string{"replicaof " + Nowhere, keyStale + " " + staleValue, keyPrio + " " + vetoValue}
+}
+
 // probeKey is read and deleted (it never exists) to see whether Redis refuses.
 const probeKey = "redis-watchdog:probe"
 

@@ -219,8 +219,8 @@ func (h *Host) awaitUp(ctx context.Context, m *machine) error {
 			h.mu.Unlock()
 			// "degraded" is an exit code as well: some unit of Debian's may
 			// not like a container.
-			state, err := h.Exec(ctx, "systemctl", "is-system-running", "--wait")
-			if s := strings.TrimSpace(state); s == "running" || s == "degraded" {
+			state, err := h.Exec(ctx, "systemctl", "is-system-running")
+			if s := strings.TrimSpace(state); s == "running" || s == "degraded" || s == "starting" && h.waitsOnlyForWatchdog(ctx) {
 				return nil
 			} else if ctx.Err() != nil {
 				return fmt.Errorf("await boot (state %q): %w", s, err)
@@ -235,6 +235,13 @@ func (h *Host) awaitUp(ctx context.Context, m *machine) error {
 			return fmt.Errorf("await boot: %w", err)
 		}
 	}
+}
+
+// waitsOnlyForWatchdog says that the watchdog's start is all that is left of the
+// boot: that may be waiting for etcd, as it should.
+func (h *Host) waitsOnlyForWatchdog(ctx context.Context) bool {
+	jobs, err := h.Sh(ctx, "systemctl list-jobs --no-legend | grep -v waiting | awk '{print $2, $4}'")
+	return err == nil && strings.TrimSpace(jobs) == "redis-watchdog.service running"
 }
 
 // findLeader finds the process that is number 1 in the host; "" while there is

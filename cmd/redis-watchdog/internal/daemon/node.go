@@ -65,6 +65,9 @@ type node struct {
 	lastReplica string               // the policy when every replica is vetoed
 	polls       time.Duration        // how often the gate looks when all is calm; zero: not told yet
 	handover    watchdog.Handover    // the order that was last heard
+	ordersNow   watchdog.Orders      // the coordinator's and the local ones
+	heldSince   watchdog.Instant     // of a Redis that came up shut; 0: it is none
+	heldFor     string               // why it is not opened; empty: it has not been shut for long
 }
 
 func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pace *pacer, former formerLife, log hclog.Logger) (*node, error) {
@@ -136,6 +139,7 @@ func (x *node) parts(add func(string, func(context.Context) error)) {
 	add("orders", func(ctx context.Context) error { return x.orders.run(ctx, x.mergeOrders) })
 	add("stop of redis", x.prepareStop)
 	add("killed redis", x.watchKilled)
+	add("start of redis", x.watchStart)
 	add("report", x.publish)
 	add("survey", x.survey.run)
 }
@@ -180,6 +184,9 @@ func (x *node) mergeOrders() {
 	c := x.coordinator
 	x.mu.Unlock()
 	c.Orders = x.orders.current().Over(c.Orders)
+	x.mu.Lock()
+	x.ordersNow = c.Orders
+	x.mu.Unlock()
 	x.agent.Post(c)
 }
 

@@ -74,6 +74,9 @@ func (x *node) faults() []agent.Fault {
 			fmt.Sprintf("%s was killed because it was not seen to refuse clients in time, and is kept down: it might serve beside another master", x.unit),
 			fmt.Sprintf("when its host is well again: rm %s && systemctl start %s", x.shut, x.unit))
 	}
+	if text, remedy := x.heldShut(); text != "" {
+		add("held_shut", string(agent.SeverityWarning), text, remedy)
+	}
 	since := make(map[string]time.Time, len(all))
 	for i := range all {
 		f := &all[i]

@@ -1,0 +1,76 @@
+package daemon
+
+// The start gate: what it has to be told before the next start of Redis, and
+// what is said of a Redis that it has shut.
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/startgate"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+)
+
+const (
+	lookAtStart = time.Second
+	// heldShutAfter is how long a Redis that came up shut may take to be opened
+	// before it is a fault: a majority unbroken for 3 s, the grant, and some.
+	heldShutAfter = 15 * time.Second
+)
+
+// watchStart keeps the note by which the start gate leaves a Redis open that
+// nobody would open, and notes since when one is held shut.
+func (x *node) watchStart(ctx context.Context) error {
+	var written startgate.Note
+	known, failing := false, false
+	for {
+		x.mu.Lock()
+		orders, heard := x.ordersNow, x.coordinator.RoundAt != 0
+		x.mu.Unlock()
+		// Before etcd has been heard an order of it is not known to be gone.
+		if note := startgate.Leave(orders); note != written && (heard || note != startgate.Note{}) || heard && !known {
+			err := note.Write(x.records.dir, x.group, x.name)
+			if err != nil && !failing {
+				x.log.Error("the start gate is not told whether to leave redis open", "error", err)
+			}
+			if failing = err != nil; !failing {
+				written, known = note, true
+			}
+		}
+		s, now := x.agent.Status(agent.Extras{}), agent.Boottime()
+		held := s.Redis.Gated && s.Redis.Role == watchdog.Nowhere && s.Redis.Answer == watchdog.Up
+		x.mu.Lock()
+		switch {
+		case !held:
+			x.heldSince, x.heldFor = 0, ""
+		case x.heldSince == 0:
+			x.heldSince = now
+		case now.Sub(x.heldSince) >= heldShutAfter:
+			x.heldFor = s.Reason
+		}
+		x.mu.Unlock()
+		if err := untilBeat(ctx, lookAtStart); err != nil {
+			return err
+		}
+	}
+}
+
+// heldShut is the fault of a Redis that came up shut and is not opened; x.mu is
+// held.
+func (x *node) heldShut() (text, remedy string) {
+	text = fmt.Sprintf("Redis was started shut and has answered nobody since, because of %s", x.heldFor)
+	switch x.heldFor {
+	case "":
+		return "", ""
+	case "data_behind":
+		return text + ": its data is empty or behind a reachable replica's", fmt.Sprintf("let Sentinel promote that replica, or: redis-watchdog unfence %s --force", x.group)
+	case "maintenance":
+		return text, "redis-watchdog maintenance off " + x.group
+	case "fenced_by_hand":
+		return text, "redis-watchdog unfence " + x.group
+	}
+	return text, fmt.Sprintf("it opens by itself once etcd and a majority of the Sentinels answer and name it; unguarded, at your own risk: "+
+		"systemctl stop %[2]s; redis-watchdog start-gate off --open-files; redis-watchdog release %[1]s --local; systemctl start %[2]s", x.group, x.unit)
+}
