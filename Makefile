@@ -12,7 +12,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$(PATH))
 GOTEST = go test -timeout=$(TIMEOUT) $(if $(ROOT),-exec='$(ROOT)')
 TIMEOUT = 65m
 
-.PHONY: build setup check test sim soak bench demo fuzz clean
+.PHONY: build setup check test test-systemd sim soak bench demo fuzz package clean
 
 # grpcnotrace: grpc's traces execute templates, which call methods by name, so
 # that the linker could leave no method out: 3 MB of 20.
@@ -78,6 +78,25 @@ FUZZ ?= 30s
 fuzz: # every fuzz target in turn, each for FUZZ
 	@git grep -oE '^func Fuzz\w+' -- '*_test.go' | sed 's/:func /:/' | while IFS=: read -r file name; do \
 		go test -run='^$$' -fuzz="^$$name$$" -fuzztime=$(FUZZ) "./$$(dirname $$file)" || exit; done
+
+# A version for packages: of the tag, or 0.1.0~COMMITS.gCOMMIT before there is one.
+PACKAGE_VERSION ?= $(or $(shell git describe --tags --exact-match 2>/dev/null | sed 's/^v//'),0.1.0-$(shell git rev-list --count HEAD 2>/dev/null || echo 0).g$(shell git rev-parse --short HEAD 2>/dev/null || echo unknown))
+PACKAGE_ARCH ?= $(shell go env GOARCH)
+package: .tools/nfpm # a .deb and a .rpm in bin/
+	rm -rf bin/package && mkdir -p bin/package/man bin/package/completion
+	CGO_ENABLED=0 GOARCH=$(PACKAGE_ARCH) go build -trimpath -tags=grpcnotrace -ldflags='-s -w -X main.version=$(PACKAGE_VERSION)' -o bin/package/redis-watchdog ./cmd/redis-watchdog
+	go run -tags=man ./cmd/redis-watchdog man bin/package/man && gzip -9n bin/package/man/*
+	for shell in bash zsh fish; do go run ./cmd/redis-watchdog completion $$shell >bin/package/completion/$$shell || exit; done
+	for kind in deb rpm; do PACKAGE_VERSION=$(PACKAGE_VERSION) PACKAGE_ARCH=$(PACKAGE_ARCH) .tools/nfpm package --config systemd/package/nfpm.yaml --packager $$kind --target bin/ || exit; done
+
+.tools/nfpm: tools/nfpm/go.mod
+	mkdir -p .tools
+	cd tools/nfpm && CGO_ENABLED=0 go build -trimpath -o ../../.tools/nfpm github.com/goreleaser/nfpm/v2/cmd/nfpm
+
+# Hosts with a real systemd and Debian's packages: the long forms. make test runs
+# the short ones.
+test-systemd: setup package
+	$(GOTEST) -tags=soak -race -count=1 -v ./systemd ./lab/booted
 
 clean:
 	rm -rf bin .tools .cache

@@ -30,6 +30,10 @@ const initTimeout = 20 * time.Second
 const sentinelRights = "-@all &* +ping +info +subscribe +client|setname +sentinel|get-master-addr-by-name +sentinel|master" +
 	" +sentinel|replicas +sentinel|sentinels +sentinel|myid +sentinel|ckquorum +sentinel|failover"
 
+// initDropIn is what a purge of the package takes away with the rest of the
+// directory.
+const initDropIn = "/etc/systemd/system/redis-watchdog.service.d/init.conf"
+
 type initOptions struct {
 	etcd   []string
 	dryRun bool
@@ -148,6 +152,16 @@ func (a *app) next(h *setup.Host, digests map[string]string) {
 	p.Line(terminal.Plain, "\nin etcd, if it has users (then username and password_file in the configuration too):")
 	for _, line := range []string{"role add %s", "role grant-permission %s readwrite --prefix=true /redis-watchdog/v1/", "user add %s", "user grant-role %[1]s %[1]s"} {
 		p.Line(terminal.Plain, "  etcdctl "+line, setup.User)
+	}
+	groups, unreadable := h.ReadingGroups()
+	if len(groups) > 0 {
+		p.Line(terminal.Plain, "\nso that the service may read redis.conf, which not everybody may:")
+		p.Line(terminal.Plain, "  mkdir -p %s", filepath.Dir(initDropIn))
+		p.Line(terminal.Plain, "  printf '[Service]\\nSupplementaryGroups=%s\\n' >%s", strings.Join(groups, " "), initDropIn)
+		p.Line(terminal.Plain, "  systemctl daemon-reload")
+	}
+	for _, file := range unreadable {
+		p.Line(terminal.Plain, "\n%s can be read by its owner only: chmod g+r it and add its group to SupplementaryGroups= of the service, or its drift cannot be judged", file)
 	}
 	p.Line(terminal.Plain, "\nthen: redis-watchdog check-config && systemctl enable --now redis-watchdog   # on the replicas' hosts first")
 	for _, g := range h.Groups {
