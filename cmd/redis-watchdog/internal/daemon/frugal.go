@@ -39,6 +39,104 @@ func beFrugal(nodes int) {
 // sixteen of those for one that is needed, so that in the end all are mapped.
 const trimEvery = 5 * time.Second
 
+// thrift is memory given back while the host has enough of it. What is left is
+// locked: a watchdog that is paged out is late with the next renewal. The zero
+// value is ready.
+type thrift struct {
+	looked  bool
+	stalled time.Duration // of all processes of the host for want of memory, since its boot
+	tight   bool
+}
+
+// turn gives back what nobody needs, unless the host is short of memory: what
+// it then took from us would have to be read from disk.
+func (t *thrift) turn() (tight bool, err error) {
+	stalled, left, err := memoryOfHost()
+	grown := stalled - t.stalled
+	t.tight = t.looked && grown >= stallIsTight || left < leftIsTight
+	t.stalled, t.looked = stalled, true
+	if t.tight {
+		return true, errors.Join(err, lock())
+	}
+	// What is locked cannot be given back.
+	if e := unix.Munlockall(); e != nil {
+		err = errors.Join(err, fmt.Errorf("unlock own memory: %w", e))
+	}
+	return false, errors.Join(err, trim(), lock())
+}
+
+const (
+	stallIsTight = 10 * time.Millisecond // in trimEvery
+	leftIsTight  = 0.05                  // of the host's memory
+)
+
+// lock keeps the pages that are there, and those that come, from being paged
+// out: each from its first use on, so that it costs nothing.
+func lock() error {
+	may, err := mayLock()
+	if err != nil || !may {
+		return err
+	}
+	if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT); err != nil {
+		return fmt.Errorf("lock own memory: %w", err)
+	}
+	return nil
+}
+
+// mayLock says that there is no limit to it (as LimitMEMLOCK=infinity of the
+// unit has it, or CAP_IPC_LOCK): under one that is reached later, an allocation
+// fails and takes us down.
+func mayLock() (bool, error) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
+		return false, fmt.Errorf("read limit of locked memory: %w", err)
+	}
+	if limit.Cur == unix.RLIM_INFINITY {
+		return true, nil
+	}
+	var sets [2]unix.CapUserData
+	if err := unix.Capget(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &sets[0]); err != nil {
+		return false, fmt.Errorf("read own capabilities: %w", err)
+	}
+	return sets[0].Effective&(1<<unix.CAP_IPC_LOCK) != 0, nil
+}
+
+// memoryOfHost is for how long processes have stood still for want of memory
+// (zero where the kernel does not count it), and how much of it is available.
+func memoryOfHost() (stalled time.Duration, left float64, err error) {
+	text, err := os.ReadFile("/proc/pressure/memory")
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.EOPNOTSUPP): // psi=0
+	case err != nil:
+		return 0, 1, fmt.Errorf("read memory pressure: %w", err)
+	default:
+		var a, b, c float64
+		var us int64
+		if _, err := fmt.Sscanf(string(text), "some avg10=%f avg60=%f avg300=%f total=%d", &a, &b, &c, &us); err != nil {
+			return 0, 1, fmt.Errorf("read memory pressure: %q: %w", text, err)
+		}
+		stalled = time.Duration(us) * time.Microsecond
+	}
+	text, err = os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return stalled, 1, fmt.Errorf("read memory of host: %w", err)
+	}
+	var total, available float64
+	for line := range strings.Lines(string(text)) {
+		var kib float64
+		if n, _ := fmt.Sscanf(line, "MemTotal: %f kB", &kib); n == 1 {
+			total = kib
+		}
+		if n, _ := fmt.Sscanf(line, "MemAvailable: %f kB", &kib); n == 1 {
+			available = kib
+		}
+	}
+	if total == 0 {
+		return stalled, 1, errors.New("read memory of host: no MemTotal")
+	}
+	return stalled, available / total, nil
+}
+
 // trim gives back the free heap, which costs a collection, and unmaps the
 // program's own pages. What is needed again comes from the page cache: two
 // hundred faults, a third of a millisecond in all.

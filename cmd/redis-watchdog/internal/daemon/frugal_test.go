@@ -2,10 +2,13 @@ package daemon
 
 import (
 	"os"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // resident is the process's own pages, and those of files, in bytes.
@@ -56,6 +59,63 @@ func TestTrimGivesMemoryBack(t *testing.T) {
 	}
 	if filesAfter >= files {
 		t.Errorf("pages of the program: %d KiB, %d before", filesAfter>>10, files>>10)
+	}
+}
+
+// Where there is no limit to it all is locked, and what nobody uses is given back
+// all the same.
+func TestWhatIsKeptIsLocked(t *testing.T) {
+	t.Cleanup(func() {
+		if err := unix.Munlockall(); err != nil {
+			t.Error(err)
+		}
+	})
+	if may, err := mayLock(); !may || err != nil {
+		t.Fatalf("may lock memory: %v, %v; run the tests as root, by make test", may, err)
+	}
+	var careful thrift
+	for range 2 {
+		if tight, err := careful.turn(); tight || err != nil {
+			t.Fatalf("short of memory: %v, %v", tight, err)
+		}
+	}
+	locked := func() bool {
+		status, err := os.ReadFile("/proc/self/status")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !regexp.MustCompile(`VmLck:\s+0 kB`).Match(status)
+	}
+	if !locked() {
+		t.Error("nothing is locked")
+	}
+	const left = 64 << 20
+	survey := make([]byte, left)
+	for i := 0; i < left; i += os.Getpagesize() {
+		survey[i] = 1
+	}
+	own, _ := resident(t)
+	runtime.KeepAlive(survey)
+	survey = nil
+	if _, err := careful.turn(); err != nil {
+		t.Fatal(err)
+	}
+	if after, _ := resident(t); own-after < left*3/4 {
+		t.Errorf("of %d MiB that nobody uses %d were given back", left>>20, (own-after)>>20)
+	}
+	if !locked() {
+		t.Error("nothing is locked after memory was given back")
+	}
+}
+
+func TestHostShortOfMemoryIsSeen(t *testing.T) {
+	stalled, left, err := memoryOfHost()
+	if err != nil || stalled < 0 || left <= 0 || left > 1 {
+		t.Errorf("memory of this host: stalled %v, %v left, %v", stalled, left, err)
+	}
+	was := thrift{looked: true, stalled: stalled - stallIsTight}
+	if tight, err := was.turn(); !tight || err != nil {
+		t.Errorf("processes stood still for want of memory: short %v, %v", tight, err)
 	}
 }
 

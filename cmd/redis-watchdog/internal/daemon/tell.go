@@ -41,6 +41,7 @@ func (d *Daemon) tell(ctx context.Context) error {
 type teller struct {
 	d       *Daemon
 	trimmed time.Time
+	thrift  thrift
 	ready   bool
 	line    string
 	failing bool
@@ -81,8 +82,13 @@ func (t *teller) turn() {
 	t.failing = failed
 	if t.ready && time.Since(t.trimmed) >= trimEvery {
 		t.trimmed = time.Now()
-		if err := trim(); err != nil {
-			d.log.Debug("pages of the program not given back", "error", err)
+		was := t.thrift.tight
+		tight, err := t.thrift.turn()
+		if err != nil {
+			d.log.Debug("memory not given back or not locked", "error", err)
+		}
+		if tight != was {
+			d.log.Info("memory of the host", "short", tight)
 		}
 	}
 }
