@@ -30,16 +30,7 @@ func (w *Watcher) Faults() []Fault {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.cfg.Now()
-	faults := w.conversationFaults()
-	faults = append(faults, w.state.faults(w.cfg.Group, now)...)
-	for _, l := range w.locals {
-		if l.self == "" && w.state.majority && (l.runID != "" || l.announced != "") {
-			faults = append(faults, Fault{"sentinel_not_listed", severityError,
-				fmt.Sprintf("the sentinels of group %q list no redis with the run id %q or the address %q of %s", w.cfg.Group, l.runID, l.announced, l.name),
-				"check the group's name, replica-announce-ip and replica-announce-port; SENTINEL REPLICAS " + w.cfg.Group + " shows the list"})
-		}
-	}
-	return faults
+	return append(w.conversationFaults(), w.state.faults(w.cfg.Group, now)...)
 }
 
 func (w *Watcher) conversationFaults() []Fault {

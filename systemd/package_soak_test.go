@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -76,12 +75,7 @@ func (s *service) installedAndConfigured(deb string) {
 	}
 	next := s.sh("redis-watchdog init --etcd " + s.etcd.Endpoints()[0])
 	s.lab.Mark("init says:\n%s", next)
-	// What it prints is done.
-	for line := range strings.Lines(next) {
-		if command, ok := strings.CutPrefix(line, "  "); ok && regexp.MustCompile(`^(mkdir|printf|systemctl) `).MatchString(command) {
-			s.sh(command)
-		}
-	}
+	s.follow(next)
 	s.sh("redis-watchdog check-config && systemctl enable --quiet --now redis-watchdog")
 	s.await("redis-watchdog status >/dev/null && echo fine", "fine")
 	s.sh("redis-watchdog start-gate on")

@@ -24,6 +24,7 @@ import (
 type service struct {
 	*host
 	lab    *lab.Lab
+	place  *lab.Host
 	etcd   *lab.Etcd
 	ip     string
 	writer *lab.Load
@@ -78,7 +79,7 @@ func bareService(t *testing.T) *service {
 	l := lab.New(t)
 	place := l.Host("a")
 	holder := place.Start("network", "sleep", "infinity")
-	s := &service{lab: l, ip: place.IP, etcd: l.Etcd(lab.EtcdConfig{}, place)}
+	s := &service{lab: l, place: place, ip: place.IP, etcd: l.Etcd(lab.EtcdConfig{}, place)}
 	s.etcd.Kill()
 	s.host = bootIn(t, fmt.Sprintf("/proc/%d/ns/net", holder.PID()))
 	// A first boot enables and starts what Debian's presets say.

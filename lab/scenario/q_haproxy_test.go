@@ -1,9 +1,7 @@
 package scenario
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,40 +12,6 @@ import (
 )
 
 // Case q: what stands in front.
-
-// haproxy runs a real one with the backends of docs/http.md, on a host of its
-// own, and is where it takes writers.
-func haproxy(t *testing.T, w *watched.World, on *lab.Host) (address string) {
-	t.Helper()
-	doc, err := os.ReadFile("../../docs/http.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, after, _ := strings.Cut(string(doc), "```haproxy\n")
-	backends, _, found := strings.Cut(after, "```")
-	if !found {
-		t.Fatal("docs/http.md has no HAProxy configuration")
-	}
-	for i, h := range w.Hosts {
-		backends = strings.ReplaceAll(backends, fmt.Sprintf("10.0.0.1%d", i+1), h.IP)
-	}
-	if strings.Contains(backends, "10.0.0.") {
-		t.Fatalf("an address of docs/http.md was not replaced:\n%s", backends)
-	}
-	binary, err := exec.LookPath("haproxy")
-	if err != nil {
-		binary = "/usr/sbin/haproxy"
-	}
-	address = "127.0.0.1:6380"
-	text := "defaults\n    timeout connect 2s\n    timeout client 1m\n    timeout server 1m\n\nfrontend writers\n    mode tcp\n    bind " + address +
-		"\n    default_backend redis_master\n\n" + backends
-	file := filepath.Join(t.TempDir(), "haproxy.cfg")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	on.Run(lab.Command{Name: "haproxy", Path: binary, Args: []string{"-db", "-f", file}})
-	return address
-}
 
 // masterByShell is what the line of docs/clients.md prints.
 func masterByShell(t *testing.T, w *watched.World) string {
@@ -83,7 +47,7 @@ func TestHAProxyFollowsTheGrant(t *testing.T) {
 	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{FailTimeout: 10 * time.Second},
 		Config: func(c *watched.Config) { c.HTTP["listen"] = "0.0.0.0:26380" }})
 	front := w.Lab.Host("front")
-	writer := front.Writer(lab.LoadConfig{Address: haproxy(t, w, front), Timeout: 20 * time.Second})
+	writer := front.Writer(lab.LoadConfig{Address: front.HAProxy("../../docs/http.md", w.Hosts[0].IP, w.Hosts[1].IP, w.Hosts[2].IP), Timeout: 20 * time.Second})
 	writer.WaitOK(lab.Now(), 20*time.Second)
 
 	first := w.WaitServing()

@@ -46,8 +46,8 @@ type Daemon struct {
 }
 
 // New checks, opens and listens; it changes nothing at any server.
-func New(cfg *config.Config, log hclog.Logger, version string) (d *Daemon, err error) {
-	d = &Daemon{cfg: cfg, log: log, version: version, failed: make(chan error, 1)}
+func New(cfg *config.Config, log hclog.Logger, version string) (_ *Daemon, err error) {
+	d := &Daemon{cfg: cfg, log: log, version: version, failed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -189,6 +189,14 @@ func farewell(nodes []*node) {
 		told.Go(func() { n.farewell(ctx) })
 	}
 	told.Wait()
+}
+
+// unheard is why nobody is answered over HTTP; nil: whoever asks is.
+func (d *Daemon) unheard() error {
+	if d.web == nil {
+		return nil
+	}
+	return d.web.Waiting()
 }
 
 // Close gives back what New opened, for a Daemon that was not run, or has.

@@ -47,6 +47,7 @@ type node struct {
 	store       *grant.Store
 	reloads     *reloads
 	hooks       *hooks.Runner
+	unheard     func() error     // why nobody is answered over HTTP
 	announced   watchdog.Address // as configured
 	unit        string
 	fencedAt    watchdog.Instant // of the last fence counted; publish's own
@@ -72,7 +73,7 @@ type node struct {
 
 func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pace *pacer, former formerLife, log hclog.Logger) (*node, error) {
 	x := &node{
-		group: g.Name, name: n.Name, log: log, watcher: w, pace: pace, store: d.etcd.store, reloads: &d.reloads, hooks: d.hooks,
+		group: g.Name, name: n.Name, log: log, watcher: w, pace: pace, store: d.etcd.store, reloads: &d.reloads, hooks: d.hooks, unheard: d.unheard,
 		metrics: d.counts.Node(g.Name, n.Name), announced: watchdog.Address(n.Announced),
 		records: records{dir: d.cfg.StateDir, group: g.Name, node: n.Name},
 		unit:    n.Unit, lastReplica: g.Preflight.LastReplica, reborn: make(chan struct{}, 1),

@@ -63,6 +63,10 @@ func (x *node) faults() []agent.Fault {
 	if text, remedy := x.reloads.refused(); text != "" {
 		add("reload_refused", string(agent.SeverityWarning), text, remedy)
 	}
+	if err := x.unheard(); err != nil {
+		add("http_listen", string(agent.SeverityWarning), "nobody is answered over HTTP, neither Prometheus nor a load balancer: "+err.Error(),
+			"see what has the address: ss -ltnp; or change http.listen, and restart")
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.stopFault != nil {

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -52,26 +53,29 @@ type Options struct {
 
 // Server serves the pages.
 type Server struct {
-	options   Options
-	source    Source
-	page      *page
-	listeners []net.Listener
-	socket    net.Listener
+	options Options
+	source  Source
+	page    *page
+	socket  net.Listener
+
+	mu      sync.Mutex
+	tcp     net.Listener
+	waiting error // why Options.Listen is not listened on yet; nil: it is, or is not to be
 }
 
-// Listen takes the addresses, so that a wrong one is an error before anything
-// else starts. Run serves them; a Server that is not run must be closed.
+// Listen takes the addresses. Run serves them; a Server that is not run must be
+// closed. An address that cannot be had now (another program has it, or the host
+// has not got it yet) is waited for by Run: what guards Redis does not depend on
+// a page.
 func Listen(source Source, options Options) (*Server, error) {
 	s := &Server{options: options, source: source, page: newPage()}
 	if err := toolkit.Validate(options.WebConfigFile); err != nil {
 		return nil, fmt.Errorf("read web configuration: %w", err)
 	}
 	if options.Listen != "" {
-		l, err := net.Listen("tcp", options.Listen)
-		if err != nil {
-			return nil, fmt.Errorf("listen for http: %w", err)
+		if err := s.take(); err != nil {
+			options.Log.Error("http: not listening", "listen", options.Listen, "error", err)
 		}
-		s.listeners = append(s.listeners, l)
 	}
 	if options.Socket != "" {
 		l, err := listenSocket(options.Socket)
@@ -108,18 +112,61 @@ func listenSocket(path string) (net.Listener, error) {
 	return l, nil
 }
 
+// take listens on the configured address.
+func (s *Server) take() error {
+	l, err := net.Listen("tcp", s.options.Listen)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tcp, s.waiting = l, err
+	if err != nil {
+		s.tcp = nil
+	}
+	return err
+}
+
+// takeAgain is how often an address is tried that could not be had.
+const takeAgain = time.Second
+
+// taken is the listener of the configured address, once it can be had.
+func (s *Server) taken(ctx context.Context) (net.Listener, error) {
+	for s.Waiting() != nil {
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(takeAgain):
+		}
+		if s.take() == nil {
+			s.options.Log.Info("http: listening at last", "listen", s.options.Listen)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tcp, nil
+}
+
+// Waiting is why the configured address is not listened on; nil: it is.
+func (s *Server) Waiting() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waiting
+}
+
 // Addr is the address that is listened on; nil without one.
 func (s *Server) Addr() net.Addr {
-	if len(s.listeners) == 0 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tcp == nil {
 		return nil
 	}
-	return s.listeners[0].Addr()
+	return s.tcp.Addr()
 }
 
 // Close gives the addresses back.
 func (s *Server) Close() {
-	for _, l := range s.listeners {
-		l.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tcp != nil {
+		s.tcp.Close()
 	}
 	if s.socket != nil {
 		s.socket.Close()
@@ -132,12 +179,18 @@ func (s *Server) Run(ctx context.Context) error {
 	defer s.Close()
 	handler := s.Handler()
 	var servers []*http.Server
-	ended := make(chan error, len(s.listeners)+1)
-	for _, l := range s.listeners {
+	ended := make(chan error, 2)
+	if s.options.Listen != "" {
 		server := s.newServer(handler)
 		servers = append(servers, server)
 		flags := &toolkit.FlagConfig{WebConfigFile: &s.options.WebConfigFile}
-		go func() { ended <- toolkit.Serve(l, server, flags, slog.New(slog.DiscardHandler)) }()
+		go func() {
+			l, err := s.taken(ctx)
+			if err == nil {
+				err = toolkit.Serve(l, server, flags, slog.New(slog.DiscardHandler))
+			}
+			ended <- err
+		}()
 	}
 	if s.socket != nil {
 		server := s.newServer(handler)
@@ -162,7 +215,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for range running {
 		<-ended
 	}
-	if failed != nil {
+	if failed != nil && ctx.Err() == nil {
 		return fmt.Errorf("serve http: %w", failed)
 	}
 	return context.Cause(ctx)

@@ -277,3 +277,58 @@ func TestListenRefusesBadWebConfiguration(t *testing.T) {
 		t.Error("got no error")
 	}
 }
+
+// Redis is guarded whether or not a page can be shown.
+func TestAddressThatIsTakenIsWaitedFor(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := taken.Addr().String()
+	s, err := Listen(fake{nodes: []agent.Status{master()}}, Options{Listen: address, Log: hclog.NewNullLogger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Waiting() == nil || s.Addr() != nil {
+		t.Errorf("an address that is taken: waiting %v, listening on %v", s.Waiting(), s.Addr())
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	if err := taken.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		resp, err := http.Get("http://" + address + "/livez")
+		if err == nil {
+			resp.Body.Close()
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("not answered once the address was free: %v", err)
+		}
+	}
+	if s.Waiting() != nil {
+		t.Errorf("it listens, and still waits: %v", s.Waiting())
+	}
+	stop()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("run ended with %v", err)
+	}
+
+	again, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	waits, err := Listen(fake{}, Options{Listen: address, Log: hclog.NewNullLogger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop = context.WithCancel(t.Context())
+	go func() { ended <- waits.Run(ctx) }()
+	stop()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("run that only waited ended with %v", err)
+	}
+}
