@@ -24,8 +24,10 @@ type Word struct {
 	Replicas  []ReplicaWord      // it lists, as of its last answer that told them
 	Quorum    int
 	DownAfter time.Duration
-	SentAt    watchdog.Instant // of its last answer; zero: never
-	Error     string           // of the last poll; empty: it was answered
+	// FailoverTimeout is how long a failover may take in each of its steps.
+	FailoverTimeout time.Duration
+	SentAt          watchdog.Instant // of its last answer; zero: never
+	Error           string           // of the last poll; empty: it was answered
 
 	// Counted since the conversation began.
 	Polls, Failures, Garbage, Subscriptions uint64
@@ -78,7 +80,7 @@ func (w *Watcher) View() View {
 		word := Word{
 			Address: string(m.Address), RunID: m.RunID, Answering: s.fresh(m, now),
 			Master: a.Named, Epoch: a.Master.Epoch, Tilt: m.Tilt, Failover: a.Master.failing(),
-			Quorum: a.Master.Quorum, DownAfter: a.Master.DownAfter, SentAt: a.SentAt,
+			Quorum: a.Master.Quorum, DownAfter: a.Master.DownAfter, FailoverTimeout: a.Master.FailoverTimeout, SentAt: a.SentAt,
 		}
 		if word.Address == "" {
 			word.Address = m.Key

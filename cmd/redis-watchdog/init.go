@@ -26,9 +26,9 @@ import (
 const initTimeout = 20 * time.Second
 
 // sentinelRights are what the watchdog's user needs at a Sentinel, as README
-// has them; failover is for `redis-watchdog failover`.
+// has them; failover and set are for `redis-watchdog failover`.
 const sentinelRights = "-@all &* +ping +info +subscribe +client|setname +sentinel|get-master-addr-by-name +sentinel|master" +
-	" +sentinel|replicas +sentinel|sentinels +sentinel|myid +sentinel|ckquorum +sentinel|failover"
+	" +sentinel|replicas +sentinel|sentinels +sentinel|myid +sentinel|ckquorum +sentinel|failover +sentinel|set"
 
 // initDropIn is what a purge of the package takes away with the rest of the
 // directory.

@@ -79,6 +79,7 @@ const (
 	followTime   = 15 * time.Second        // from Sentinel's OK until the grant has moved
 	abortedAfter = 2500 * time.Millisecond // a failover that shows nothing by then has been given up
 	undoTime     = 5 * time.Second
+	giveUpTime   = 6 * time.Second // for Sentinel to end a failover that hangs
 	lookEvery    = 10 * time.Millisecond
 	calmEvery    = 100 * time.Millisecond
 )
@@ -87,6 +88,7 @@ const (
 type run struct {
 	Config
 	stoppedAt watchdog.Instant // before the order to stop was written
+	ended     bool             // Sentinel was told to give up
 	result    Result
 }
 
@@ -108,21 +110,35 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	return r.failOver(ctx, at), nil
 }
 
-// undo takes the order back, whatever has become of ctx.
+// undo takes the order back, whatever has become of ctx, and says what is so.
 func (r *run) undo(ctx context.Context, why error) Result {
-	r.result.Outcome = Undone
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
+	v, unread := r.Coordinator.ReadHandover(ctx, r.Group) // before the order goes: the answers go with it
+	back := "it is taken back"
 	if err := r.Coordinator.EndHandover(ctx, r.Group, r.Order.ID); err != nil {
 		left := prepareLasts
 		if r.stoppedAt != 0 {
 			left = r.stopLasts()
 		}
-		r.result.Text = fmt.Sprintf("%v; %s is still the master. The order could not be taken back (%v): it ends by itself within %s, and then writers go on there; see redis-watchdog status %s",
-			why, r.Order.From, err, left, r.Group)
-		return r.result
+		back = fmt.Sprintf("it could not be taken back (%v) and ends by itself within %s", err, left)
 	}
-	r.result.Text = fmt.Sprintf("%v; undone: %s is still the master, its writers go on, nothing was promoted", why, r.Order.From)
+	from, status := v.Answers[r.Order.From], "redis-watchdog status "+r.Group
+	switch o := r.Order; {
+	case unread != nil:
+		r.result.Outcome = Unclear
+		r.result.Text = fmt.Sprintf("%v; as for the order, %s; whether %s serves on could not be seen: %s", why, back, o.From, status)
+	case v.Agreement.Address != o.From:
+		r.result.Outcome = Unclear
+		r.result.Text = fmt.Sprintf("%v; as for the order, %s; the master is %s now, by another failover than this one: %s", why, back, v.Agreement.Address, status)
+	case from.ID == o.ID && (from.Role != "master" || from.Fault != ""):
+		r.result.Outcome = Unclear
+		r.result.Text = fmt.Sprintf("%v; as for the order, %s; but %s does not answer as a master (%s, %s): if it stays away Sentinel promotes a replica: %s",
+			why, back, o.From, from.Role, from.Fault, status)
+	default:
+		r.result.Outcome = Undone
+		r.result.Text = fmt.Sprintf("%v; undone: %s is still the master, its writers go on, nothing was promoted; as for the order, %s", why, o.From, back)
+	}
 	return r.result
 }
 
@@ -165,11 +181,14 @@ func (r *run) await(ctx context.Context, limit, every time.Duration, is func(gra
 }
 
 // finalError is something that waiting does not mend.
-type finalError struct{ text string }
+type finalError struct {
+	text  string
+	stuck bool // Sentinel's failover hangs at a candidate that does not turn master
+}
 
 func (e *finalError) Error() string { return e.text }
 
-func final(format string, args ...any) error { return &finalError{fmt.Sprintf(format, args...)} }
+func final(format string, args ...any) error { return &finalError{text: fmt.Sprintf(format, args...)} }
 
 // prepare waits until only the chosen one can be promoted, and is the address of
 // the Sentinel that shall do it.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
@@ -67,7 +68,16 @@ func (r *run) failOver(ctx context.Context, at string) Result {
 	}
 	r.result.Times.Asked = r.since()
 	asked := r.Now()
-	err = r.await(ctx, followTime, lookEvery, func(v grant.HandoverView) error { return r.progress(v, asked) })
+	follow := func(v grant.HandoverView) error { return r.progress(v, asked) }
+	err = r.await(ctx, followTime, lookEvery, follow)
+	if hangs, ok := errors.AsType[*finalError](err); ok && hangs.stuck {
+		r.Say("%s; sentinel %s is told to give it up", hangs.text, at)
+		if err := r.giveUp(ctx, at); err != nil {
+			r.Say("%v", err)
+		}
+		r.ended = true
+		err = r.await(ctx, followTime, lookEvery, follow)
+	}
 	if final, gaveUp := errors.AsType[*finalError](err); gaveUp {
 		return r.undo(ctx, final)
 	}
@@ -106,8 +116,11 @@ func (r *run) progress(v grant.HandoverView, asked watchdog.Instant) error {
 		return fmt.Errorf("etcd names %s, the grant is held by %q", o.To, v.Grant.Holder)
 	case t.Promoted != 0:
 		return fmt.Errorf("%s is promoted, and no majority of the Sentinels names it yet", o.To)
-	case r.Now().Sub(asked) > abortedAfter && !r.running():
+	case r.Now().Sub(asked) <= max(abortedAfter, r.DownAfter/2):
+	case !r.running():
 		return final("Sentinel gave its failover up (see its log for -failover-abort)")
+	case !r.ended:
+		return &finalError{text: fmt.Sprintf("%s does not turn master (%s)", o.To, to.Fault), stuck: true}
 	}
 	return fmt.Errorf("%s is not promoted yet", o.To)
 }
@@ -121,6 +134,44 @@ func (r *run) running() bool {
 		}
 	}
 	return false
+}
+
+// giveUp has a Sentinel end its failover now. By itself it waits for a candidate
+// that has died for a whole failover-timeout (180 s by default), and meanwhile
+// nobody may serve: it could be promoted at any time. So that timeout is set to
+// nothing for a moment, which ends the failover as its own lapse would; that is a
+// setting of the operator's, and is put back whatever happens.
+func (r *run) giveUp(ctx context.Context, at string) error {
+	was := time.Duration(0)
+	for _, s := range r.Sentinels.View().Sentinels {
+		if s.Address == at {
+			was = s.FailoverTimeout
+		}
+	}
+	if was <= 0 {
+		return fmt.Errorf("sentinel %s is not heard: it gives up by itself after its failover-timeout", at)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTime)
+	defer cancel()
+	set := func(d time.Duration) error {
+		return r.Sentinels.Command(ctx, at, "SENTINEL", "SET", r.Group, "failover-timeout", strconv.FormatInt(d.Milliseconds(), 10))
+	}
+	if err := set(time.Millisecond); err != nil {
+		if refused, ok := errors.AsType[*sentinel.RefusedError](err); ok {
+			return fmt.Errorf("sentinel %s refuses that (%s): it gives up by itself within %s", at, refused.Text, was)
+		}
+		err = errors.Join(err, set(was)) // it may have been heard
+		return fmt.Errorf("sentinel %s is not heard (%w): it gives up by itself within %s", at, err, was)
+	}
+	for end := r.Now().Add(giveUpTime / 2); r.Now() < end && r.running(); time.Sleep(calmEvery) {
+	}
+	var err error
+	for range 3 {
+		if err = set(was); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("failover-timeout of sentinel %s was set to 1 and could not be put back (%w): SENTINEL SET %s failover-timeout %d", at, err, r.Group, was.Milliseconds())
 }
 
 // unclear leaves the order as it is: while it stands the old master writes
