@@ -37,6 +37,7 @@ func TestPageInBrowser(t *testing.T) {
 	old.WaitPhase("refuse")
 	looks.says("refuse", "FAULT")
 	looks.at("fenced")
+	w.Group.WaitMaster(w.Group.Replicas(old.Redis)...)
 	w.Heal()
 	w.WaitGuarded()
 	master := w.WaitServing()

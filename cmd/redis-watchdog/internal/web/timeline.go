@@ -139,7 +139,11 @@ func (e *episode) draw(from, to time.Time, before, after string) {
 	from, to = from.Add(-pad), to.Add(pad)
 	x := func(at time.Time) float64 { return laneWidth * float64(at.Sub(from)) / float64(to.Sub(from)) }
 	byNode := map[string]int{}
+	addressed := slices.ContainsFunc(e.steps, func(s agent.Step) bool { return s.Self != "" })
 	for _, s := range e.steps {
+		if s.Self == "" && addressed {
+			continue // of whom it is was not known yet, and every host has a "default"
+		}
 		i, known := byNode[nodeOf(s)]
 		if !known {
 			i = len(e.Lanes)

@@ -13,6 +13,7 @@ func TestEpisodesAreToldFromTheNewestTermOn(t *testing.T) {
 	history := []agent.Step{
 		stepAt(0, a, "lock", "serve", "granted", a, "1/1"),
 		stepAt(time.Hour, a, "serve", "hold", "isolated", a, "1/1"),
+		stepAt(time.Hour+time.Second, "", "leave", "leave", "starting", "", "0/0"), // whose it is is not known: no lane
 		stepAt(time.Hour+2*time.Second, a, "hold", "refuse", "isolated", a, "1/1"),
 		stepAt(time.Hour+3*time.Second, b, "lock", "serve", "granted", b, "1/2"),
 		// The old master was cut off: what it writes is of a term long gone, and
