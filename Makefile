@@ -83,7 +83,7 @@ fuzz: # every fuzz target in turn, each for FUZZ
 PACKAGE_VERSION ?= $(or $(shell git describe --tags --exact-match 2>/dev/null | sed 's/^v//'),0.1.0-$(shell git rev-list --count HEAD 2>/dev/null || echo 0).g$(shell git rev-parse --short HEAD 2>/dev/null || echo unknown))
 PACKAGE_ARCH ?= $(shell go env GOARCH)
 package: .tools/nfpm # a .deb and a .rpm in bin/
-	rm -rf bin/package && mkdir -p bin/package/man bin/package/completion
+	rm -rf bin/package bin/*.deb bin/*.rpm && mkdir -p bin/package/man bin/package/completion
 	CGO_ENABLED=0 GOARCH=$(PACKAGE_ARCH) go build -trimpath -tags=grpcnotrace -ldflags='-s -w -X main.version=$(PACKAGE_VERSION)' -o bin/package/redis-watchdog ./cmd/redis-watchdog
 	go run -tags=man ./cmd/redis-watchdog man bin/package/man && gzip -9n bin/package/man/*
 	for shell in bash zsh fish; do go run ./cmd/redis-watchdog completion $$shell >bin/package/completion/$$shell || exit; done

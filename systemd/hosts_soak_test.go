@@ -37,7 +37,7 @@ const siteDownAfter = 5 * time.Second
 
 func TestThreeHostsFromThePackage(t *testing.T) {
 	t.Parallel()
-	older, newer := buildPackage(t, "0.3.0"), buildPackage(t, "0.4.0")
+	older, newer := buildPackage(t, "deb", "0.3.0"), buildPackage(t, "deb", "0.4.0")
 	s := newSite(t, older, newer)
 	s.masterIsStopped()
 	s.watchdogIsKilledAndFrozen()

@@ -6,7 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,24 +17,24 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
+// packager is how packages of a kind are handled.
+type packager struct{ kind, install, upgrade, remove string }
+
+var (
+	dpkg   = packager{"deb", "dpkg -i", "dpkg -i", "dpkg -r"}
+	rpmish = packager{"rpm", "rpm -i --nodeps", "rpm -U --oldpackage --replacepkgs --nodeps", "rpm -e"}
+)
+
 // The .deb on a host that already runs Redis and Sentinel of Debian's, from the
 // installation to the purge, with a client that writes all the time.
 func TestPackageFromInstallToPurge(t *testing.T) {
 	t.Parallel()
-	older, newer := buildPackage(t, "0.1.0"), buildPackage(t, "0.2.0")
-	s := bareService(t)
-	s.etcd.Restart()
-	for _, deb := range []string{older, newer} {
-		if err := s.CopyIn(t.Context(), deb, "/root/"+filepath.Base(deb)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	older, newer = "/root/"+filepath.Base(older), "/root/"+filepath.Base(newer)
+	s, older, newer := packaged(t, dpkg)
 	before := s.traces()
-	s.installedAndConfigured(older)
-	s.upgradedAndDowngraded(older, newer)
+	s.installedAndConfigured(dpkg, older)
+	s.upgradedAndDowngraded(dpkg, older, newer)
 	s.reloaded()
-	s.removedWithoutATrace()
+	s.removedWithoutATrace(dpkg)
 	s.sh("dpkg -i " + newer)
 	s.sh("dpkg -P redis-watchdog")
 	if after := s.traces(); after != before {
@@ -40,14 +42,43 @@ func TestPackageFromInstallToPurge(t *testing.T) {
 	}
 }
 
-// buildPackage makes the .deb, as `make package` does.
-func buildPackage(t *testing.T, version string) string {
+// The .rpm likewise, by Debian's rpm: what its scripts are told is what they are
+// told elsewhere. There is no purge.
+func TestRPMFromInstallToRemoval(t *testing.T) {
+	t.Parallel()
+	s, older, newer := packaged(t, rpmish, "rpm")
+	s.installedAndConfigured(rpmish, older)
+	s.upgradedAndDowngraded(rpmish, older, newer)
+	s.removedWithoutATrace(rpmish)
+}
+
+// packaged is a host with two versions of the package on it.
+func packaged(t *testing.T, p packager, debian ...string) (s *service, older, newer string) {
 	t.Helper()
+	older, newer = buildPackage(t, p.kind, "0.1.0"), buildPackage(t, p.kind, "0.2.0")
+	s = bareService(t, debian...)
+	s.etcd.Restart()
+	for _, file := range []string{older, newer} {
+		if err := s.CopyIn(t.Context(), file, "/root/"+filepath.Base(file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s, "/root/" + filepath.Base(older), "/root/" + filepath.Base(newer)
+}
+
+// building: make package works in one directory.
+var building sync.Mutex
+
+// buildPackage makes a package, as `make package` does.
+func buildPackage(t *testing.T, kind, version string) string {
+	t.Helper()
+	building.Lock()
+	defer building.Unlock()
 	cmd := exec.CommandContext(t.Context(), "make", "-C", "..", "package", "PACKAGE_VERSION="+version)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("make package: %v\n%s", err, out)
 	}
-	found, err := filepath.Glob("../bin/redis-watchdog_" + version + "_*.deb")
+	found, err := filepath.Glob("../bin/redis-watchdog?" + version + "*." + kind)
 	if err != nil || len(found) != 1 {
 		t.Fatalf("package of %s: found %v, %v", version, found, err)
 	}
@@ -65,9 +96,9 @@ func (s *service) traces() string {
 	return s.sh("find / -xdev -path /proc -prune -o -name '*redis-watchdog*' -not -path '/root/*' -not -path '*/journal/*' -print; ls /etc/systemd/system /run/systemd/system; systemctl --failed --no-legend --plain | cut -d' ' -f1")
 }
 
-func (s *service) installedAndConfigured(deb string) {
+func (s *service) installedAndConfigured(p packager, file string) {
 	from := s.lab.Mark("installed")
-	if out := s.sh("dpkg -i " + deb); !strings.Contains(out, "not configured yet; next, as root: redis-watchdog init") {
+	if out := s.sh(p.install + " " + file); !strings.Contains(out, "not configured yet; next, as root: redis-watchdog init") {
 		s.t.Errorf("the installation does not say what is next:\n%s", out)
 	}
 	if got := s.sh(active + "; systemctl is-enabled redis-watchdog || true"); got != "inactive\ndisabled" {
@@ -85,14 +116,14 @@ func (s *service) installedAndConfigured(deb string) {
 	}
 }
 
-func (s *service) upgradedAndDowngraded(older, newer string) {
+func (s *service) upgradedAndDowngraded(p packager, older, newer string) {
 	from := s.lab.Mark("upgrade and downgrade")
-	for _, deb := range []string{newer, older, newer} {
+	for _, file := range []string{newer, older, newer} {
 		fires := s.guardedFor()
-		s.replaced("dpkg -i " + deb)
+		s.replaced(p.upgrade + " " + file)
 		s.guardedFor()
-		if got, want := s.sh("redis-watchdog version"), strings.Split(filepath.Base(deb), "_")[1]; !strings.Contains(got, want) {
-			s.t.Errorf("version after %s: %s", deb, got)
+		if got, want := s.sh("redis-watchdog version"), regexp.MustCompile(`[0-9]+\.[0-9]+\.[0-9]+`).FindString(file); !strings.Contains(got, want) {
+			s.t.Errorf("version after %s: %s", file, got)
 		}
 		s.writer.WaitOK(fires, patience)
 	}
@@ -101,7 +132,7 @@ func (s *service) upgradedAndDowngraded(older, newer string) {
 	s.lab.Mark("upgrade with a wrong configuration")
 	s.sh("cp /etc/redis-watchdog/redis-watchdog.yaml /root/good.yaml; echo 'no_such_key: 1' >>/etc/redis-watchdog/redis-watchdog.yaml")
 	pid := s.sh(mainPID)
-	if out := s.sh("dpkg -i " + newer + " 2>&1"); !strings.Contains(out, "the old one runs on") {
+	if out := s.sh(p.upgrade + " " + newer + " 2>&1"); !strings.Contains(out, "the old one runs on") {
 		s.t.Errorf("an upgrade with a wrong configuration says:\n%s", out)
 	}
 	if now := s.sh(mainPID); now != pid {
@@ -160,9 +191,9 @@ func hasFault(n agent.Status, id string) bool {
 	return false
 }
 
-func (s *service) removedWithoutATrace() {
+func (s *service) removedWithoutATrace(p packager) {
 	from := s.lab.Mark("removed")
-	s.sh("dpkg -r redis-watchdog")
+	s.sh(p.remove + " redis-watchdog")
 	for _, port := range []string{"6379", "6380"} {
 		got := s.sh("for p in min-replicas-to-write replica-priority replica-serve-stale-data; do redis-cli -p " + port + " config get $p; done | tr '\\n' ' '")
 		if want := "min-replicas-to-write 0 replica-priority 100 replica-serve-stale-data yes"; got != want {

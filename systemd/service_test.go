@@ -74,14 +74,14 @@ groups:
 
 // bareService starts all that is there before redis-watchdog is installed, with
 // etcd down.
-func bareService(t *testing.T) *service {
+func bareService(t *testing.T, packages ...string) *service {
 	t.Helper()
 	l := lab.New(t)
 	place := l.Host("a")
 	holder := place.Start("network", "sleep", "infinity")
 	s := &service{lab: l, place: place, ip: place.IP, etcd: l.Etcd(lab.EtcdConfig{}, place)}
 	s.etcd.Kill()
-	s.host = bootIn(t, fmt.Sprintf("/proc/%d/ns/net", holder.PID()))
+	s.host = bootIn(t, fmt.Sprintf("/proc/%d/ns/net", holder.PID()), packages...)
 	// A first boot enables and starts what Debian's presets say.
 	s.sh(`systemctl stop redis-sentinel redis-server
 		cd /etc/redis

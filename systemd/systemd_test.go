@@ -35,10 +35,11 @@ func boot(t *testing.T) *host {
 	return h
 }
 
-// bootIn is boot in a given network, with nothing installed or started.
-func bootIn(t *testing.T, netns string) *host {
+// bootIn is boot in a given network, with more of Debian's packages, and with
+// nothing of ours installed or started.
+func bootIn(t *testing.T, netns string, packages ...string) *host {
 	t.Helper()
-	h := &host{Host: booted.Boot(t, "fenced", booted.Options{Suite: os.Getenv("BOOTED_SUITE"), Netns: netns}), t: t}
+	h := &host{Host: booted.Boot(t, "fenced", booted.Options{Suite: os.Getenv("BOOTED_SUITE"), Netns: netns, Packages: packages}), t: t}
 	t.Cleanup(func() {
 		if t.Failed() {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
