@@ -92,6 +92,7 @@ func hooksWereTold(t *testing.T, file string, c watched.Change) {
 }
 
 func TestMasterHearsNobody(t *testing.T) {
+	pace.Calm(t)
 	t.Parallel()
 	guarded, alone := cutOff(t, downAfter, deaf, shortOutage)
 	contractOfCutOff(t, guarded, downAfter)
@@ -104,6 +105,7 @@ func TestMasterHearsNobody(t *testing.T) {
 }
 
 func TestMasterIsHeardByNobody(t *testing.T) {
+	pace.Calm(t)
 	t.Parallel()
 	guarded, alone := cutOff(t, downAfter, mute, shortOutage)
 	contractOfCutOff(t, guarded, downAfter)

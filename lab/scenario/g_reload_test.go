@@ -210,6 +210,7 @@ func metricShows(w *watched.World, d *watched.Dog, line string) {
 // the service: disarmed, said to be unguarded, no client harmed. The first group
 // is not touched.
 func TestGroupsAndNodesReloaded(t *testing.T) {
+	pace.Calm(t)
 	t.Parallel()
 	down := pace.Of(5 * time.Second)
 	first := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: down, FailTimeout: 10 * time.Second}})

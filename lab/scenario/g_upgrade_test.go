@@ -130,6 +130,7 @@ func operators() lab.RedisConfig {
 // The watchdogs come to a group that has served for long, one host after the
 // other, the replicas first, as an operator does it.
 func TestWatchdogInstalledBesideRunningGroup(t *testing.T) {
+	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Paused: true, Group: lab.GroupConfig{FailTimeout: 10 * time.Second, Redis: operators()}})
 	clients, quiet := w.Crowd(), w.Churn()
@@ -158,6 +159,7 @@ func TestWatchdogInstalledBesideRunningGroup(t *testing.T) {
 // password: no client notices, a failover neither; everything says so; and
 // once it is corrected the group is guarded.
 func TestWatchdogInstalledWithWrongCoordinator(t *testing.T) {
+	pace.Calm(t)
 	t.Parallel()
 	t.Run("port", func(t *testing.T) {
 		t.Parallel()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
@@ -37,6 +38,7 @@ func TestWatchdogFrozenThenCut(t *testing.T) {
 // store keeps the armed fence. A second group has no such store at the same
 // time, and there the same cut does what it does with Sentinel alone.
 func TestWatchdogKilledThenCut(t *testing.T) {
+	pace.Calm(t)
 	t.Parallel()
 	with := watched.Start(t, shortFailover(watched.Options{Systemd: true}))
 	without := watched.Start(t, shortFailover(watched.Options{}))
@@ -102,6 +104,7 @@ func TestHostOfMasterFrozen(t *testing.T) {
 
 // Nor does it take a watchdog that wakes with it.
 func TestHostOfMasterFrozenWithoutWatchdog(t *testing.T) {
+	pace.Calm(t)
 	t.Parallel()
 	frozenHost(t, 0, func(d *watched.Dog) { d.Kill() })
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
@@ -19,6 +20,7 @@ import (
 // Fenced, and then restarted: the fence is in redis.conf by then, and it is
 // shut from its first command, also where nobody would tell it so.
 func TestRedisRestartedWhileFenced(t *testing.T) {
+	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, shortFailover(watched.Options{}))
 	old := w.WaitServing()
@@ -91,6 +93,7 @@ func TestRedisRestartedWhileServing(t *testing.T) {
 // nothing of it. Nobody vouches for what comes back: it is refused as soon as
 // it is seen, and long before another is promoted.
 func TestRedisRestartedWhileHeld(t *testing.T) {
+	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, shortFailover(watched.Options{}))
 	old := w.WaitServing()

@@ -73,6 +73,7 @@ func setDownAfter(w *watched.World, d time.Duration, sentinels ...*lab.Sentinel)
 // only. D is the smallest at once; the lease, E and the deadline follow; and
 // when the master is cut off afterwards it refuses by the new times.
 func TestDownAfterChanged(t *testing.T) {
+	pace.Calm(t)
 	t.Parallel()
 	first, long, short := pace.Of(5*time.Second), pace.Of(8*time.Second), pace.Of(3*time.Second)
 	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: first, FailTimeout: 10 * time.Second}})
@@ -166,6 +167,7 @@ func waitKnown(w *watched.World, n int) {
 // a minute after they were told to forget it: meanwhile a list that a RESET
 // has emptied must not make one Sentinel of three a majority.
 func TestSentinelAddedAndRemoved(t *testing.T) {
+	pace.Calm(t)
 	t.Parallel()
 	sentinelAddedAndRemoved(t, func(w *watched.World) {
 		for _, d := range w.Dogs {

@@ -18,6 +18,7 @@ import (
 // TestContractHoldsAtDownAfter5s is case d at the down-after-milliseconds that
 // is recommended.
 func TestContractHoldsAtDownAfter5s(t *testing.T) {
+	pace.Calm(t)
 	t.Parallel()
 	d := pace.Of(5 * time.Second)
 	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: d, FailTimeout: 2 * d}})
@@ -43,6 +44,7 @@ func TestTimingIsPromisedAtDownAfter30s(t *testing.T) {
 // It is said with both numbers, and a strict watchdog does not start at all.
 // What does not rest on timing holds all the same: no two write.
 func TestTimingIsNotPromisedAtDownAfter2s(t *testing.T) {
+	pace.Calm(t)
 	t.Parallel()
 	const d = 2 * time.Second
 	var config watched.Config // of the first

@@ -143,6 +143,7 @@ func startAgain(w *watched.World, d *watched.Dog, c *watched.Cutting) watched.Ch
 // keeps the contract; without REPLICAOF there is no fence, and Redis is killed
 // in its place.
 func TestDeniedRights(t *testing.T) {
+	pace.Calm(t)
 	t.Parallel()
 	redis, _ := readmeUsers(t)
 	file := secrets(t)

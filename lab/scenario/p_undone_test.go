@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 )
 
@@ -65,6 +66,7 @@ func orderEnds(w *watched.World) {
 }
 
 func TestPlannedFailoverUndoesItself(t *testing.T) {
+	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, watched.Options{})
 	old := w.WaitServing()

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 )
 
 // story is what go test says of one package: a failing test from second 1 to
@@ -56,6 +58,21 @@ func TestOnlyAFailureOfAStandstillIsRunAgain(t *testing.T) {
 		}
 		if g.verdict() != 1 {
 			t.Errorf("%s: a failure that was not run again is green", tt.name)
+		}
+	}
+}
+
+func TestOnlyWhatPaceLeavesOutMayBeSkipped(t *testing.T) {
+	for reason, want := range map[string]int{pace.LeftOut: 0, "no root here": 1} {
+		var out strings.Builder
+		g := newGuard(&out)
+		said := fmt.Sprintf(`{"Action":"output","Package":"p","Test":"TestLong","Output":"    x_test.go:1: %s\\n"}`, reason)
+		good := `{"Action":"pass","Package":"p","Test":"TestGood"}` + "\n" + `{"Action":"pass","Package":"p"}`
+		if err := g.read(strings.NewReader(said + "\n" + `{"Action":"skip","Package":"p","Test":"TestLong"}` + "\n" + good)); err != nil {
+			t.Fatal(err)
+		}
+		if got := g.verdict(); got != want || !strings.Contains(out.String(), "TestLong") {
+			t.Errorf("skipped for %q: exit code %d, want %d, and it named:\n%s", reason, got, want, out.String())
 		}
 	}
 }
