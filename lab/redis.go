@@ -104,7 +104,7 @@ func (r *Redis) answers() error {
 func (r *Redis) lines() []string {
 	c, h := r.config, r.Host
 	lines := []string{
-		"bind 127.0.0.1 " + h.IP, "protected-mode no", "daemonize no", "dir " + r.Dir, "save \"\"",
+		"bind " + h.IP + " 127.0.0.1", "protected-mode no", "daemonize no", "dir " + r.Dir, "save \"\"",
 		"unixsocket " + r.Socket, "unixsocketperm 777", "repl-diskless-sync yes", "repl-diskless-sync-delay 0",
 	}
 	if h.namespace == nil {

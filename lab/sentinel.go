@@ -107,7 +107,8 @@ func (s *Sentinel) Restart() {
 
 func (s *Sentinel) lines() []string {
 	c, h := s.config, s.Host
-	lines := []string{"bind 127.0.0.1 " + h.IP, "protected-mode no", "daemonize no", "dir " + s.Dir}
+	// The first is also where 6.0 connects from.
+	lines := []string{"bind " + h.IP + " 127.0.0.1", "protected-mode no", "daemonize no", "dir " + s.Dir}
 	if h.namespace == nil {
 		lines[0] = "bind 127.0.0.1"
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -17,7 +16,6 @@ import (
 // when E says so; but what the two say is nobody's truth, even when they name
 // another at an epoch far ahead. When the three are back, it all goes on.
 func TestTwoOfFiveSentinelsReachable(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	g := groupB()
 	g.Quorum = 3

@@ -92,7 +92,6 @@ func hooksWereTold(t *testing.T, file string, c watched.Change) {
 }
 
 func TestMasterHearsNobody(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	guarded, alone := cutOff(t, downAfter, deaf, shortOutage)
 	contractOfCutOff(t, guarded, downAfter)

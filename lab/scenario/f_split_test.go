@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
@@ -62,7 +61,6 @@ func TestMasterWithEtcdApartFromSentinels(t *testing.T) {
 // master, so it serves on without etcd, for longer than its lease lasts. On
 // etcd's side nobody is promoted, and of what was written nothing is lost.
 func TestMasterWithSentinelsApartFromEtcd(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := split(t)
 	c := w.BeforeCut(w.Host("d"))

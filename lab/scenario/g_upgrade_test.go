@@ -130,7 +130,6 @@ func operators() lab.RedisConfig {
 // The watchdogs come to a group that has served for long, one host after the
 // other, the replicas first, as an operator does it.
 func TestWatchdogInstalledBesideRunningGroup(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Paused: true, Group: lab.GroupConfig{FailTimeout: 10 * time.Second, Redis: operators()}})
 	clients, quiet := w.Crowd(), w.Churn()

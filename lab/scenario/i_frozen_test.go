@@ -38,7 +38,6 @@ func TestWatchdogFrozenThenCut(t *testing.T) {
 // store keeps the armed fence. A second group has no such store at the same
 // time, and there the same cut does what it does with Sentinel alone.
 func TestWatchdogKilledThenCut(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	with := watched.Start(t, shortFailover(watched.Options{Systemd: true}))
 	without := watched.Start(t, shortFailover(watched.Options{}))

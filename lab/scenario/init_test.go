@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 )
 
@@ -15,7 +14,6 @@ import (
 // that want passwords, init finds the group; what it prints is done at the
 // servers; and the watchdogs guard the group with what it wrote.
 func TestInitMakesAWorkingConfiguration(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Paused: true, Systemd: true,
 		Group: lab.GroupConfig{Redis: lab.RedisConfig{Password: ownerSecret}, Sentinel: lab.SentinelConfig{Password: ownerSecret}}})

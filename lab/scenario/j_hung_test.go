@@ -22,7 +22,6 @@ func TestRedisStoppedAtTheFence(t *testing.T) {
 // A script that has written nothing, and one that has, which nobody can end
 // but by killing Redis.
 func TestScriptAtTheFence(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	hungAtTheFence(t, script(`while true do end`), nil)
 }

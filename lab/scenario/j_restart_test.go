@@ -20,7 +20,6 @@ import (
 // Fenced, and then restarted: the fence is in redis.conf by then, and it is
 // shut from its first command, also where nobody would tell it so.
 func TestRedisRestartedWhileFenced(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, shortFailover(watched.Options{}))
 	old := w.WaitServing()

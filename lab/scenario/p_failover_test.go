@@ -71,7 +71,11 @@ func clean(t *testing.T, w *watched.World) {
 
 func TestPlannedFailoverLosesNothing(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{})
+	plannedLosesNothing(t, watched.Start(t, watched.Options{}))
+}
+
+func plannedLosesNothing(t *testing.T, w *watched.World) {
+	t.Helper()
 	old := w.WaitServing()
 	to := w.Group.Redis[2]
 	clients := w.Crowd()

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 )
 
@@ -44,7 +43,6 @@ func masterByShell(t *testing.T, w *watched.World) string {
 // both times, those of the fenced master are cut, and nothing that was
 // acknowledged after the promotion is lost.
 func TestHAProxyFollowsTheGrant(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{FailTimeout: 10 * time.Second},
 		Config: func(c *watched.Config) { c.HTTP["listen"] = "0.0.0.0:26380" }})
