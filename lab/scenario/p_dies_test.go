@@ -145,3 +145,28 @@ func TestPlannedFailoverOvertakenByAnother(t *testing.T) {
 	}
 	t.Logf("writes: %s", writes)
 }
+
+// A Sentinel that refuses the command (here for want of a right that README
+// names for it alone): undone, and whoever reads it knows what Sentinel said.
+func TestPlannedFailoverRefusedBySentinel(t *testing.T) {
+	t.Parallel()
+	pace.Calm(t)
+	w, _ := secured(t, watched.Options{})
+	old := w.WaitServing()
+	roles := w.Group.WatchRoles()
+	began := w.Mark("the failover is ordered")
+	out, code := planned(t, w.Dogs[1], w.Group.Name, w.Group.Redis[2])
+	t.Logf("ended with %d: %s; %v", code, out.Text, out.Times)
+	if code != 1 || out.Outcome != "undone" || !strings.Contains(out.Text, "refuses: NOPERM") {
+		t.Errorf("refused by Sentinel: ended with %d: %+v", code, out)
+	}
+	clean(t, w)
+	if now := w.WaitServing(); now != old {
+		t.Errorf("%s serves instead of %s", now.Name, old.Name)
+	}
+	for i, r := range w.Group.Redis {
+		if c := roles[i].BecameMaster(began); c.At != 0 && r != old.Redis {
+			t.Errorf("%s became master", r.Name)
+		}
+	}
+}

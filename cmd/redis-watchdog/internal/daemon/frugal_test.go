@@ -39,16 +39,24 @@ func resident(t *testing.T) (own, files int) {
 	return own, files
 }
 
-// What a survey leaves goes, and so do pages of the program nobody needs now.
-func TestTrimGivesMemoryBack(t *testing.T) {
-	const left = 64 << 20
+// left is what a survey leaves: more than any does.
+const left = 64 << 20
+
+// whileSurveying is what was resident while it was in use; nobody uses it any more.
+func whileSurveying(t *testing.T) (own, files int) {
+	t.Helper()
 	survey := make([]byte, left)
 	for i := 0; i < left; i += os.Getpagesize() {
 		survey[i] = 1
 	}
-	own, files := resident(t)
+	own, files = resident(t)
 	runtime.KeepAlive(survey)
-	survey = nil
+	return own, files
+}
+
+// What a survey leaves goes, and so do pages of the program nobody needs now.
+func TestTrimGivesMemoryBack(t *testing.T) {
+	own, files := whileSurveying(t)
 	if err := trim(); err != nil {
 		t.Fatal(err)
 	}
@@ -89,14 +97,7 @@ func TestWhatIsKeptIsLocked(t *testing.T) {
 	if !locked() {
 		t.Error("nothing is locked")
 	}
-	const left = 64 << 20
-	survey := make([]byte, left)
-	for i := 0; i < left; i += os.Getpagesize() {
-		survey[i] = 1
-	}
-	own, _ := resident(t)
-	runtime.KeepAlive(survey)
-	survey = nil
+	own, _ := whileSurveying(t)
 	if _, err := careful.turn(); err != nil {
 		t.Fatal(err)
 	}
