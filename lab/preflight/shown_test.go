@@ -48,7 +48,7 @@ func addPlaces(t *testing.T, file string, places map[string][]string) {
 			}
 		}
 	}
-	makers := []string{"set", "file", "sentinels", "restarted", "still", "oneSentinel", "badFile", "expect", "after"}
+	makers := []string{"set", "file", "sentinels", "restarted", "still", "alone", "badFile", "expect", "after"}
 	ast.Inspect(tree, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.KeyValueExpr:

@@ -72,8 +72,9 @@ func TestRedisTellsEverythingButSecrets(t *testing.T) {
 	replica.Do("ACL", "SETUSER", "app", "on", ">passtwo", ">passone", "~app:*", "+@read", "-keys")
 	master.Do("SET", "private", "argument")
 	l.Eventually("the replica is in step", 10*time.Second, func() error {
-		if !replica.Role().Synced() {
-			return fmt.Errorf("%+v", replica.Role())
+		// The replica says so first, the master once it has acknowledged.
+		if at := master.Info()["slave0"]; !replica.Role().Synced() || !strings.Contains(at, "state=online") {
+			return fmt.Errorf("%+v, %q", replica.Role(), at)
 		}
 		return nil
 	})
