@@ -275,7 +275,7 @@ func (d *dog) describe(f *watchdog.Redis, sent watchdog.Instant, a watchdog.Answ
 	case nowhere:
 		f.Role = watchdog.Nowhere
 	}
-	if d.guards == watchdog.Never && (r.role != master || r.locked) {
+	if d.guards == watchdog.Never && r.role != master { // a master is guarded once a fence stands armed again
 		d.guards = d.w.now
 	}
 	f.Locked, f.Gated, f.Offset = r.locked, r.gated, r.data.at.off

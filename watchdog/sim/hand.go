@@ -292,13 +292,16 @@ func (d *dog) armStep(g watchdog.Gate, f watchdog.Redis) bool {
 		h.armed = armedFence{}
 		return d.do1("disarm", func(r *redis) { r.disarm(0) })
 	}
+	if g.Arm.Sub(now) < 40*ms {
+		return false // nearer than that it is the fencer's
+	}
 	a := h.armed
 	short := g.Arm.Sub(a.at) > max(a.at.Sub(now), 20*ms) // armed when the evidence was nearly out
 	if a.at != 0 && a.at <= g.Arm && !short && (g.Arm == a.at || a.at.Sub(now) >= a.left/2) {
 		return false
 	}
 	arm := g.Arm.Min(now.Add(time.Hour))
-	left := max(arm.Sub(now)-20*ms, 5*ms)
+	left := arm.Sub(now) - 20*ms
 	step, r := h.step, d.r
 	run := f.RunID
 	d.ask(&r.proc, func() func() {
