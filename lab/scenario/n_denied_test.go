@@ -122,7 +122,7 @@ func startAgain(w *watched.World, d *watched.Dog, c *watched.Cutting) watched.Ch
 	if d.Redis.Running() {
 		w.T.Fatalf("%s runs still", d.Redis.Name)
 	}
-	w.Heal()
+	c.Mend()
 	d.Term()
 	d.Write(d.Config())
 	d.Restart()

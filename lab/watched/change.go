@@ -92,6 +92,7 @@ type Cutting struct {
 	old        *lab.Redis
 	roles      []*lab.RoleWatch
 	cut, whole watchdog.Instant
+	healed     watchdog.Instant // zero: not yet
 }
 
 // BeforeCut starts clients beside the master, on every other host with a Redis
@@ -141,13 +142,21 @@ func (c *Cutting) WaitWritten() lab.Answer {
 	return first
 }
 
+// Mend only takes the cuts away: for what has to be done before Heal.
+func (c *Cutting) Mend() {
+	if c.healed == 0 {
+		c.healed = lab.Now()
+		c.w.Heal()
+	}
+}
+
 // Heal heals, waits until every Redis is master or in step and every client is
 // served again by whom the Sentinels name, and adds up.
 func (c *Cutting) Heal() Change {
 	c.w.T.Helper()
 	w := c.w
-	healed := lab.Now()
-	w.Heal()
+	c.Mend()
+	healed := c.healed
 	w.Group.WaitReplicas()
 	served := lab.Now()
 	for i, d := range c.Sides.writers {
