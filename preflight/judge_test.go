@@ -89,3 +89,30 @@ func TestOwnDoesNotVetoOnWhatItDoesNotKnow(t *testing.T) {
 		}
 	}
 }
+
+// On 6.0.16 a replica whose master was shut shows an offset of 1 and keeps its
+// data, and master_repl_offset.
+func TestReplicaThatForgotItsOffsetHoldsItsData(t *testing.T) {
+	for _, tt := range []struct {
+		name, version, upTo, keys string
+		want                      Outcome
+	}{
+		{"6.0", "6.0.16", "5000", "keys=1000,expires=10,avg_ttl=0", Passed},
+		{"6.0, never in step", "6.0.16", "0", "", Failed},
+		{"6.0, emptied by a sync that broke off", "6.0.16", "5000", "", Failed},
+		{"7.0, which does not forget", "7.0.15", "5000", "keys=1000,expires=10,avg_ttl=0", Failed},
+	} {
+		f := healthy()
+		info := node(&f, b).Redis.Info
+		info["redis_version"], info["master_link_status"], info["slave_repl_offset"] = tt.version, "down", "1"
+		info["master_repl_offset"], info["db0"] = tt.upTo, tt.keys
+		if tt.keys == "" {
+			delete(info, "db0")
+		}
+		r := Judge(DefaultPolicy(), f, b)
+		i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.Check == "replication_data" && f.Node == b })
+		if i < 0 || r.Findings[i].Outcome != tt.want {
+			t.Errorf("%s: %+v, want %s", tt.name, r.Findings[max(i, 0)], tt.want)
+		}
+	}
+}

@@ -125,6 +125,9 @@ func (a *app) startGate(ctx context.Context, units *systemd.Units, g config.Grou
 	if file == "" {
 		return none, blocked("%s: this Redis was started without a redis.conf; the start gate needs one", where)
 	}
+	if version := infoField(info, "redis_version"); strings.HasPrefix(version, "6.") {
+		return none, blocked("%s: Redis %s: before 7.0 replicas that meet a shut master forget how far they were (slave_repl_offset), so that nobody could tell whether it is behind them; the start gate needs 7.0", where, version)
+	}
 	if _, err := startgate.Following(file); err != nil {
 		return none, unknown("%s: %w; run it as root", where, err)
 	}
