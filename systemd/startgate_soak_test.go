@@ -24,6 +24,7 @@ func TestStartGate(t *testing.T) {
 	s.restartedRedisStartsShut()
 	s.emptyRedisWipesNobody()
 	s.rebootWithoutWitnessesStaysShut()
+	s.maintainedRedisStartsOpen()
 	s.releasedRedisStartsOpen()
 	s.goneWatchdogShutsNobody()
 }
@@ -180,6 +181,23 @@ func (s *service) rebootWithoutWitnessesStaysShut() {
 	s.lab.Mark("etcd and Sentinel are back")
 	s.etcd.Restart()
 	s.sh("systemctl enable --quiet --now redis-sentinel")
+	s.serving()
+	s.fine()
+}
+
+// An upgrade of Redis in a maintenance is what a maintenance is for.
+func (s *service) maintainedRedisStartsOpen() {
+	port := s.serving()
+	node := map[string]string{"6379": "first", "6380": "second"}[port]
+	s.lab.Mark("maintenance")
+	s.sh("redis-watchdog maintenance on mymaster --for 10m --timeout 60s")
+	s.await("test -e /var/lib/redis-watchdog/start-open/mymaster."+node+".json && echo noted", "noted")
+	s.sh("systemctl restart " + unitOf(port))
+	if answers := s.heard(port, func(a string) bool { return refused(a) || a == "OK" }); answers[len(answers)-1] != "OK" {
+		s.t.Errorf("a master that is restarted in a maintenance: %q, want that it answers", answers)
+	}
+	s.sh("redis-watchdog maintenance off mymaster --timeout 60s")
+	s.await("test -e /var/lib/redis-watchdog/start-open/mymaster."+node+".json || echo gone", "gone")
 	s.serving()
 	s.fine()
 }

@@ -71,10 +71,7 @@ func TestPlannedFailoverWhoseCandidateHangs(t *testing.T) {
 	}
 	to.Cont()
 	w.Mark("it goes on")
-	clients.WaitOK(lab.Now())
-	orderEnds(w)
-	clean(t, w)
-	writes, _ := clients.Stop()
+	writes := settled(t, w, clients, lab.Now())
 	now := w.WaitServing()
 	if out.Outcome == "undone" && now != old {
 		t.Errorf("undone, and %s serves instead of %s", now.Name, old.Name)
@@ -103,9 +100,7 @@ func TestPlannedFailoverWhoseMasterDies(t *testing.T) {
 	next := w.WaitServing(w.Dogs[1], w.Dogs[2])
 	clients.WaitOK(killed)
 	old.Redis.Restart()
-	orderEnds(w)
-	clean(t, w)
-	writes, _ := clients.Stop()
+	writes := settled(t, w, clients, killed)
 	if n := lab.Lost(writes, next.Redis); len(n) != 0 {
 		t.Errorf("%d acknowledged writes lost, want 0", len(n))
 	}
@@ -133,10 +128,7 @@ func TestPlannedFailoverOvertakenByAnother(t *testing.T) {
 	out, code := ended(t, p)
 	t.Logf("ended with %d: %s; %v", code, out.Text, out.Times)
 	next := w.WaitServing(w.Dogs[1], w.Dogs[2])
-	clients.WaitOK(typed)
-	orderEnds(w)
-	clean(t, w)
-	writes, _ := clients.Stop()
+	writes := settled(t, w, clients, typed)
 	if strings.Contains(out.Text, old.Redis.Address+" is still the master") {
 		t.Errorf("%s was replaced by %s, and the command says: %s", old.Name, next.Name, out.Text)
 	}

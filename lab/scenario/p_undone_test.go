@@ -13,6 +13,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/lab"
 	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
 // ordering starts the command and waits until its order in etcd is as asked. A
@@ -63,6 +64,17 @@ func orderEnds(w *watched.World) {
 		}
 		return nil
 	})
+}
+
+// settled waits until clients are answered again and nothing of an order is left,
+// and is what writers were answered.
+func settled(t *testing.T, w *watched.World, clients *watched.Crowd, since watchdog.Instant) lab.Trace {
+	t.Helper()
+	clients.WaitOK(since)
+	orderEnds(w)
+	clean(t, w)
+	writes, _ := clients.Stop()
+	return writes
 }
 
 func TestPlannedFailoverUndoesItself(t *testing.T) {

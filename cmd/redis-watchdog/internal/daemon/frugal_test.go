@@ -110,6 +110,11 @@ func TestWhatIsKeptIsLocked(t *testing.T) {
 }
 
 func TestHostShortOfMemoryIsSeen(t *testing.T) {
+	t.Cleanup(func() {
+		if err := unix.Munlockall(); err != nil {
+			t.Error(err)
+		}
+	})
 	stalled, left, err := memoryOfHost()
 	if err != nil || stalled < 0 || left <= 0 || left > 1 {
 		t.Errorf("memory of this host: stalled %v, %v left, %v", stalled, left, err)

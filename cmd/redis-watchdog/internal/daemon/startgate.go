@@ -71,6 +71,10 @@ func (x *node) heldShut() (text, remedy string) {
 	case "fenced_by_hand":
 		return text, "redis-watchdog unfence " + x.group
 	}
-	return text, fmt.Sprintf("it opens by itself once etcd and a majority of the Sentinels answer and name it; unguarded, at your own risk: "+
+	const itself = "it opens by itself once etcd and a majority of the Sentinels answer and name it"
+	if x.unit == "" { // shut by its redis.conf: a gate has a unit
+		return text, itself
+	}
+	return text, fmt.Sprintf(itself+"; unguarded, at your own risk: "+
 		"systemctl stop %[2]s; redis-watchdog start-gate off --open-files; redis-watchdog release %[1]s --local; systemctl start %[2]s", x.group, x.unit)
 }

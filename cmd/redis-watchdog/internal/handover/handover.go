@@ -89,6 +89,7 @@ type run struct {
 	Config
 	stoppedAt watchdog.Instant // before the order to stop was written
 	ended     bool             // Sentinel was told to give up
+	left      error            // what that has left undone: a person must hear of it, whatever comes of the rest
 	result    Result
 }
 
@@ -107,7 +108,11 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	if err := r.stop(ctx); err != nil {
 		return r.undo(ctx, err), nil
 	}
-	return r.failOver(ctx, at), nil
+	result := r.failOver(ctx, at)
+	if r.left != nil {
+		result.Text += "; " + r.left.Error()
+	}
+	return result, nil
 }
 
 // undo takes the order back, whatever has become of ctx, and says what is so.

@@ -72,9 +72,7 @@ func (r *run) failOver(ctx context.Context, at string) Result {
 	err = r.await(ctx, followTime, lookEvery, follow)
 	if hangs, ok := errors.AsType[*finalError](err); ok && hangs.stuck {
 		r.Say("%s; sentinel %s is told to give it up", hangs.text, at)
-		if err := r.giveUp(ctx, at); err != nil {
-			r.Say("%v", err)
-		}
+		r.left = r.giveUp(ctx, at)
 		r.ended = true
 		err = r.await(ctx, followTime, lookEvery, follow)
 	}
@@ -140,7 +138,8 @@ func (r *run) running() bool {
 // that has died for a whole failover-timeout (180 s by default), and meanwhile
 // nobody may serve: it could be promoted at any time. So that timeout is set to
 // nothing for a moment, which ends the failover as its own lapse would; that is a
-// setting of the operator's, and is put back whatever happens.
+// setting of the operator's, and is put back also when the command is
+// interrupted. One that is killed in this moment leaves it.
 func (r *run) giveUp(ctx context.Context, at string) error {
 	was := time.Duration(0)
 	for _, s := range r.Sentinels.View().Sentinels {
