@@ -16,8 +16,9 @@ TIMEOUT = 65m
 
 # grpcnotrace: grpc's traces execute templates, which call methods by name, so
 # that the linker could leave no method out: 3 MB of 20.
-build: # one static binary
+build: # one static binary, and the small one that is root
 	CGO_ENABLED=0 go build -trimpath -tags=grpcnotrace -ldflags='-s -w -X main.version=$(VERSION)' -o bin/redis-watchdog ./cmd/redis-watchdog
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/redis-watchdog-stopper ./cmd/redis-watchdog-stopper
 
 setup: .tools/etcd .tools/etcdctl .tools/etcdutl .tools/promtool .tools/oldetcd # Redis, Sentinel, nftables by apt-get; etcd from its source. Starts no service
 	tools/setup
@@ -85,6 +86,7 @@ PACKAGE_ARCH ?= $(shell go env GOARCH)
 package: .tools/nfpm # a .deb and a .rpm in bin/
 	rm -rf bin/package bin/*.deb bin/*.rpm && mkdir -p bin/package/man bin/package/completion
 	CGO_ENABLED=0 GOARCH=$(PACKAGE_ARCH) go build -trimpath -tags=grpcnotrace -ldflags='-s -w -X main.version=$(PACKAGE_VERSION)' -o bin/package/redis-watchdog ./cmd/redis-watchdog
+	CGO_ENABLED=0 GOARCH=$(PACKAGE_ARCH) go build -trimpath -ldflags='-s -w' -o bin/package/redis-watchdog-stopper ./cmd/redis-watchdog-stopper
 	go run -tags=man ./cmd/redis-watchdog man bin/package/man && gzip -9n bin/package/man/*
 	for shell in bash zsh fish; do go run ./cmd/redis-watchdog completion $$shell >bin/package/completion/$$shell || exit; done
 	for kind in deb rpm; do PACKAGE_VERSION=$(PACKAGE_VERSION) PACKAGE_ARCH=$(PACKAGE_ARCH) .tools/nfpm package --config systemd/package/nfpm.yaml --packager $$kind --target bin/ || exit; done

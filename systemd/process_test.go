@@ -100,3 +100,20 @@ func TestParseStatSurvivesNames(t *testing.T) {
 		}
 	}
 }
+
+func TestUnitOfAProcess(t *testing.T) {
+	for text, want := range map[string]string{
+		"0::/system.slice/redis-server.service\n":                                                        "redis-server.service",
+		"0::/system.slice/system-redis\\x2dserver.slice/redis-server@second.service\n":                   "redis-server@second.service",
+		"0::/system.slice/redis.service/sub.service/x\n":                                                 "redis.service",
+		"12:memory:/other.service\n1:name=systemd:/system.slice/redis.service\n0::/\n":                   "redis.service",
+		"0::/user.slice/user-1000.slice/user@1000.service/app.slice/redis.service\n":                     "",
+		"0::/user.slice/user-1000.slice/session-1.scope\n":                                               "",
+		"0::/system.slice/docker-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope": "",
+		"": "",
+	} {
+		if got := UnitOf(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/activation"
+	"golang.org/x/sys/unix"
 )
 
 // ErrNoStore is a Store without a service manager behind it.
@@ -44,7 +44,7 @@ type Store struct {
 // older ones only Probe can tell.
 func OpenStore(n *Notifier) *Store {
 	s := &Store{notifier: n, adopted: make(map[string][]*os.File)}
-	for _, f := range activation.Files(true) {
+	for _, f := range Passed() {
 		if f.Name() == probeName { // a Probe that was cut short
 			f.Close()
 			_ = s.Remove(probeName) // it costs a place at worst
@@ -179,4 +179,36 @@ func checkName(name string) error {
 		return fmt.Errorf("descriptor name %q: 1 to 255 printable ASCII characters without a colon", name)
 	}
 	return nil
+}
+
+// Passed takes over the descriptors that the manager gives to a process it
+// starts (sd_listen_fds(3)), each under its name, and takes the variables that
+// say so out of the environment. go-systemd's own brings TLS with it, which the
+// stopper, being root, had better not contain.
+func Passed() []*os.File {
+	defer func() {
+		for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"} {
+			os.Unsetenv(name)
+		}
+	}()
+	pid, err := strconv.Atoi(os.Getenv("LISTEN_PID"))
+	if err != nil || pid != os.Getpid() {
+		return nil
+	}
+	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	if err != nil || n <= 0 {
+		return nil
+	}
+	const first = 3 // SD_LISTEN_FDS_START
+	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
+	files := make([]*os.File, n)
+	for i := range files {
+		name := "unknown"
+		if i < len(names) && names[i] != "" {
+			name = names[i]
+		}
+		unix.CloseOnExec(first + i)
+		files[i] = os.NewFile(uintptr(first+i), name)
+	}
+	return files
 }

@@ -4,6 +4,7 @@
 //
 //	fencer run            serve, as the unit does
 //	fencer ask WORD ...   send a request
+//	fencer state          what there is of Redis' unit, as root
 package main
 
 import (
@@ -22,6 +23,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/redis-watchdog/redis-watchdog/systemd"
+	"github.com/redis-watchdog/redis-watchdog/systemd/stopper"
 )
 
 const (
@@ -31,12 +33,16 @@ const (
 )
 
 func main() {
-	err := errors.New("usage: fencer run | ask WORD ...")
+	err := errors.New("usage: fencer run | ask WORD ... | state")
 	switch {
 	case len(os.Args) > 1 && os.Args[1] == "run":
 		err = run()
 	case len(os.Args) > 2 && os.Args[1] == "ask":
 		err = ask(strings.Join(os.Args[2:], " "))
+	case len(os.Args) > 1 && os.Args[1] == "state":
+		var s systemd.UnitState
+		s, err = systemd.NewUnits(hclog.Default()).State(context.Background(), unit)
+		fmt.Printf("%+v\n", s)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -62,7 +68,7 @@ func ask(request string) error {
 type fencer struct {
 	notifier *systemd.Notifier
 	store    *systemd.Store
-	units    *systemd.Units
+	redis    *stopper.Redis
 	adopted  map[string][]*os.File
 	armed    []net.Conn
 }
@@ -72,7 +78,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	f := &fencer{notifier: n, store: systemd.OpenStore(n), units: systemd.NewUnits(hclog.Default())}
+	f := &fencer{notifier: n, store: systemd.OpenStore(n), redis: stopper.New(stopper.Path).Redis("first", unit)}
 	f.adopted = f.store.Adopted()
 	os.Remove(control)
 	l, err := net.Listen("unix", control)
@@ -121,16 +127,31 @@ func (f *fencer) do(request []string) (string, error) {
 	case "remove":
 		return "removed", errors.Join(f.store.Remove(request[1]), f.store.Barrier(ctx))
 	case "prepare":
-		return "prepared", f.units.Prepare(ctx, unit)
+		pid, err := process()
+		if err != nil {
+			return "", err
+		}
+		return "prepared", f.redis.Prepare(ctx, systemd.Claim{PID: pid})
 	case "kill":
+		pid, err := process()
+		if err != nil {
+			return "", err
+		}
 		begun := time.Now()
-		err := f.units.Kill(ctx, unit)
+		err = f.redis.Kill(ctx, pid, "")
 		return time.Since(begun).String(), err
+	case "kill-other", "start-other":
+		other := stopper.New(stopper.Path).Redis("other", request[1])
+		if request[0] == "start-other" {
+			return "started", other.Restore(ctx)
+		}
+		pid, err := strconv.Atoi(request[2])
+		if err != nil {
+			return "", err
+		}
+		return "killed", other.Kill(ctx, pid, "")
 	case "restore":
-		return "restored", f.units.Restore(ctx, unit)
-	case "state":
-		s, err := f.units.State(ctx, unit)
-		return fmt.Sprintf("%+v", s), err
+		return "restored", f.redis.Restore(ctx)
 	case "exit":
 		code, err := strconv.Atoi(request[1])
 		if err == nil {
@@ -139,6 +160,22 @@ func (f *fencer) do(request []string) (string, error) {
 		return "", err
 	}
 	return "", fmt.Errorf("unknown request %q", request)
+}
+
+// process is what Redis says of its process.
+func process() (pid int, err error) {
+	conn, err := net.Dial("tcp", redis)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	info, err := command(conn, "INFO server")
+	if err != nil {
+		return 0, err
+	}
+	_, after, _ := strings.Cut(info, "process_id:")
+	number, _, _ := strings.Cut(after, "\r\n")
+	return strconv.Atoi(number)
 }
 
 // arm arms a fence that fires in ms milliseconds, as package fencing does, and

@@ -16,6 +16,7 @@ import (
 	"github.com/oklog/run"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/redis-watchdog/redis-watchdog/cmd/internal/memory"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/hooks"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/metrics"
@@ -31,7 +32,7 @@ type Daemon struct {
 	version  string
 	notifier *systemd.Notifier
 	fds      *systemd.Store
-	units    *systemd.Units
+	units    unitControl
 	etcd     *coordinator
 	records  *reader
 	web      *web.Server
@@ -57,7 +58,7 @@ func New(cfg *config.Config, log hclog.Logger, version string) (_ *Daemon, err e
 		return nil, fmt.Errorf("open service manager's socket: %w", err)
 	}
 	d.fds = systemd.OpenStore(d.notifier)
-	d.units = systemd.NewUnits(log.Named("systemd"))
+	d.units = openUnits(log.Named("systemd"))
 	if d.etcd, err = openCoordinator(cfg, log.Named("etcd")); err != nil {
 		return nil, err
 	}
@@ -118,6 +119,13 @@ func (d *Daemon) dropStrays(adopted map[string][]*os.File) {
 	}
 }
 
+// nodesAProcessor is how many local Redis share one processor: what is done for
+// one of them takes some hundred microseconds twice a second, and waking a second
+// one for work that is over in a moment costs more than the work.
+const nodesAProcessor = 8
+
+func processorsFor(nodes int) int { return 1 + (nodes-1)/nodesAProcessor }
+
 // Run guards until ctx ends or a part fails; r says when the configuration is to
 // be read again. Ending it is an orderly stop: nobody is fenced by it.
 func (d *Daemon) Run(ctx context.Context, r Reload) error {
@@ -133,7 +141,7 @@ func (d *Daemon) Run(ctx context.Context, r Reload) error {
 			return context.Cause(ctx)
 		}
 	})
-	beFrugal(len(d.nodes()))
+	memory.Small(processorsFor(len(d.nodes())))
 	d.etcd.start(ctx)
 	for _, c := range d.cells {
 		d.start(ctx, c)
@@ -208,9 +216,7 @@ func (d *Daemon) Close() error {
 	for _, c := range d.cells {
 		errs = append(errs, c.close())
 	}
-	if d.units != nil {
-		errs = append(errs, d.units.Close())
-	}
+	errs = append(errs, d.units.close())
 	if d.etcd != nil {
 		errs = append(errs, d.etcd.store.Close())
 	}

@@ -34,7 +34,7 @@ func (x *node) openGate(d *Daemon, n config.Node, former formerLife) error {
 		x.log.Error("armed fence of an earlier run not taken over", "error", err)
 	}
 	armed = append(armed, former.armed[n.Name]...)
-	x.stopper = systemd.NewStopper(d.units, n.Unit)
+	x.stopper = d.units.redis(x.group+"/"+x.name, n.Unit)
 	x.gate, err = gate.New(gate.Config{
 		Address: n.Address, Socket: n.Socket, Username: n.Username, Password: string(n.Password), TLS: tls,
 		Commands: n.Commands, Now: agent.Boottime, Log: x.log.Named("gate"),

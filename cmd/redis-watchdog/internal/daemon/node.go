@@ -34,7 +34,7 @@ type node struct {
 	agent       *agent.Node
 	gate        *gate.Gate
 	stored      *nodeStore
-	stopper     *systemd.Stopper
+	stopper     redisControl
 	keeper      *grant.Keeper
 	watcher     *sentinel.Watcher
 	local       *sentinel.Local

@@ -39,7 +39,7 @@ type surveyor struct {
 	x       *node
 	version string
 	server  gather.Server
-	units   *systemd.Units
+	units   unitControl
 	asked   chan struct{} // holds one
 
 	// onSurvey is handed every survey of a replica with the newest one of its
@@ -275,7 +275,7 @@ func (s *surveyor) hostConfig(running map[string]string) gather.HostConfig {
 		c.Restart = func(ctx context.Context) (string, error) {
 			ctx, cancel := context.WithTimeout(ctx, hostTimeout)
 			defer cancel()
-			return s.units.Restart(ctx, s.x.unit)
+			return s.units.policy(ctx, s.x.unit)
 		}
 	}
 	return c

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/cmd/internal/memory"
 )
 
 const (
@@ -41,7 +43,7 @@ func (d *Daemon) tell(ctx context.Context) error {
 type teller struct {
 	d       *Daemon
 	trimmed time.Time
-	thrift  thrift
+	thrift  memory.Thrift
 	ready   bool
 	line    string
 	failing bool
@@ -80,10 +82,10 @@ func (t *teller) turn() {
 		}
 	}
 	t.failing = failed
-	if t.ready && time.Since(t.trimmed) >= trimEvery {
+	if t.ready && time.Since(t.trimmed) >= memory.TrimEvery {
 		t.trimmed = time.Now()
-		was := t.thrift.tight
-		tight, err := t.thrift.turn()
+		was := t.thrift.Tight()
+		tight, err := t.thrift.Turn()
 		if err != nil {
 			d.log.Debug("memory not given back or not locked", "error", err)
 		}

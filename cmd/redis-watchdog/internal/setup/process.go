@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/redis-watchdog/redis-watchdog/systemd"
 )
 
 // Process is a Redis or a Sentinel that runs on this host, in this network
@@ -90,7 +92,7 @@ func (p *Process) look(proc string, tcp map[string]netip.AddrPort, unix map[stri
 		p.Sentinel = p.Sentinel || slices.Contains(words, "--sentinel") || strings.Contains(words[0], "[sentinel]")
 	}
 	if text, err := os.ReadFile(proc + "/cgroup"); err == nil {
-		p.Unit = unitOf(string(text))
+		p.Unit = systemd.UnitOf(string(text))
 	}
 	if dir, err := os.Readlink(proc + "/cwd"); err == nil {
 		p.Dir = dir
@@ -115,18 +117,6 @@ func (p *Process) look(proc string, tcp map[string]netip.AddrPort, unix map[stri
 	}
 	slices.SortFunc(p.Listens, func(a, b netip.AddrPort) int { return a.Compare(b) })
 	slices.Sort(p.Sockets)
-}
-
-// unitOf is the service in the text of /proc/PID/cgroup.
-func unitOf(cgroup string) string {
-	for line := range strings.Lines(cgroup) {
-		for _, part := range slices.Backward(strings.Split(strings.TrimSpace(line), "/")) {
-			if strings.HasSuffix(part, ".service") {
-				return part
-			}
-		}
-	}
-	return ""
 }
 
 // listening are the listening sockets of this network namespace, by inode.

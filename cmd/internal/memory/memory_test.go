@@ -1,4 +1,4 @@
-package daemon
+package memory
 
 import (
 	"os"
@@ -81,9 +81,9 @@ func TestWhatIsKeptIsLocked(t *testing.T) {
 	if may, err := mayLock(); !may || err != nil {
 		t.Fatalf("may lock memory: %v, %v; run the tests as root, by make test", may, err)
 	}
-	var careful thrift
+	var careful Thrift
 	for range 2 {
-		if tight, err := careful.turn(); tight || err != nil {
+		if tight, err := careful.Turn(); tight || err != nil {
 			t.Fatalf("short of memory: %v, %v", tight, err)
 		}
 	}
@@ -98,7 +98,7 @@ func TestWhatIsKeptIsLocked(t *testing.T) {
 		t.Error("nothing is locked")
 	}
 	own, _ := whileSurveying(t)
-	if _, err := careful.turn(); err != nil {
+	if _, err := careful.Turn(); err != nil {
 		t.Fatal(err)
 	}
 	if after, _ := resident(t); own-after < left*3/4 {
@@ -119,8 +119,8 @@ func TestHostShortOfMemoryIsSeen(t *testing.T) {
 	if err != nil || stalled < 0 || left <= 0 || left > 1 {
 		t.Errorf("memory of this host: stalled %v, %v left, %v", stalled, left, err)
 	}
-	was := thrift{looked: true, stalled: stalled - stallIsTight}
-	if tight, err := was.turn(); !tight || err != nil {
+	was := Thrift{looked: true, stalled: stalled - stallIsTight}
+	if tight, err := was.Turn(); !tight || err != nil {
 		t.Errorf("processes stood still for want of memory: short %v, %v", tight, err)
 	}
 }

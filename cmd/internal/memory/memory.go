@@ -1,6 +1,7 @@
-package daemon
-
-// What a daemon that stands beside a database does not take from it.
+// Package memory is what a program that stands beside a database does not take
+// from it: processors it does not need, memory it does not use, and the time to
+// page in again what it does.
+package memory
 
 import (
 	"bufio"
@@ -15,42 +16,41 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nodesAProcessor is how many local Redis share one processor: what is done for
-// one of them takes some hundred microseconds twice a second.
-const nodesAProcessor = 8
-
 // heapGrowth is GOGC: a megabyte lives, and Go would let it grow to four.
 const heapGrowth = 50
 
-// beFrugal has Go schedule on one processor as long as that is plenty: waking
-// a second one for work that is over in a moment costs more than the work.
-// GOMAXPROCS and GOGC in the environment win.
-func beFrugal(nodes int) {
+// Small has Go run on that many processors, and collect early. GOMAXPROCS and
+// GOGC in the environment win.
+func Small(processors int) {
 	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(min(runtime.NumCPU(), 1+(nodes-1)/nodesAProcessor))
+		runtime.GOMAXPROCS(min(runtime.NumCPU(), processors))
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(heapGrowth)
 	}
 }
 
-// trimEvery is how often memory is given back: what the last survey left of the
-// heap, which Go keeps for minutes, and the program's pages. The kernel maps
-// sixteen of those for one that is needed, so that in the end all are mapped.
-const trimEvery = 5 * time.Second
+// TrimEvery is how often memory is given back by a program that is never idle:
+// what was left of the heap, which Go keeps for minutes, and the program's pages.
+// The kernel maps sixteen of those for one that is needed, so that in the end all
+// are mapped.
+const TrimEvery = 5 * time.Second
 
-// thrift is memory given back while the host has enough of it. What is left is
+// Thrift is memory given back while the host has enough of it. What is left is
 // locked: a watchdog that is paged out is late with the next renewal. The zero
-// value is ready.
-type thrift struct {
+// value is ready; it is for one goroutine at a time.
+type Thrift struct {
 	looked  bool
 	stalled time.Duration // of all processes of the host for want of memory, since its boot
 	tight   bool
 }
 
-// turn gives back what nobody needs, unless the host is short of memory: what
+// Tight says whether the host was short of memory at the last Turn.
+func (t *Thrift) Tight() bool { return t.tight }
+
+// Turn gives back what nobody needs, unless the host is short of memory: what
 // it then took from us would have to be read from disk.
-func (t *thrift) turn() (tight bool, err error) {
+func (t *Thrift) Turn() (tight bool, err error) {
 	stalled, left, err := memoryOfHost()
 	grown := stalled - t.stalled
 	t.tight = t.looked && grown >= stallIsTight || left < leftIsTight
@@ -66,7 +66,7 @@ func (t *thrift) turn() (tight bool, err error) {
 }
 
 const (
-	stallIsTight = 10 * time.Millisecond // in trimEvery
+	stallIsTight = 10 * time.Millisecond // since the last Turn
 	leftIsTight  = 0.05                  // of the host's memory
 )
 

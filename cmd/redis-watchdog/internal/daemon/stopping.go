@@ -1,0 +1,58 @@
+package daemon
+
+import (
+	"context"
+	"os"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/redis-watchdog/redis-watchdog/systemd"
+	"github.com/redis-watchdog/redis-watchdog/systemd/stopper"
+)
+
+// redisControl kills one Redis, keeps it down and starts it again: see
+// systemd.Stopper.
+type redisControl interface {
+	Prepare(ctx context.Context, c systemd.Claim) error
+	Kill(ctx context.Context, pid int, runID string) error
+	Shut(ctx context.Context) (mark string, err error)
+	Restore(ctx context.Context) error
+	Close() error
+}
+
+// unitControl is what is done about units: by ourselves as root, by the stopper
+// for everybody else, as the shipped unit has it.
+type unitControl struct {
+	own   *systemd.Units // nil: there is a stopper
+	other *stopper.Client
+}
+
+func openUnits(log hclog.Logger) unitControl {
+	if os.Geteuid() == 0 {
+		return unitControl{own: systemd.NewUnits(log)}
+	}
+	return unitControl{other: stopper.New(stopper.Path)}
+}
+
+// redis is the control of a node; name is no other's.
+func (u unitControl) redis(name, unit string) redisControl {
+	if u.own != nil {
+		return systemd.NewStopper(u.own, unit)
+	}
+	return u.other.Redis(name, unit)
+}
+
+// policy is what the service manager does when the unit's process ends.
+func (u unitControl) policy(ctx context.Context, unit string) (string, error) {
+	if u.own != nil {
+		return u.own.Restart(ctx, unit)
+	}
+	return u.other.Policy(ctx, unit)
+}
+
+func (u unitControl) close() error {
+	if u.own == nil {
+		return nil
+	}
+	return u.own.Close()
+}

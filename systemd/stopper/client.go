@@ -1,0 +1,108 @@
+package stopper
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/systemd"
+)
+
+// Client asks the stopper that listens at a path. It holds nothing open and is
+// safe for concurrent use.
+type Client struct{ path string }
+
+// New asks the stopper at path; nothing is dialled before it is needed.
+func New(path string) *Client { return &Client{path: path} }
+
+// Policy is what the service manager does when the unit's process ends: "no",
+// "always", "on-failure" and so on, as Restart= has it.
+func (c *Client) Policy(ctx context.Context, unit string) (string, error) {
+	return c.ask(ctx, request{Op: opPolicy, Unit: unit})
+}
+
+// Redis is one Redis of this host, which the caller calls name; unit is that
+// which runs it, empty where none does.
+func (c *Client) Redis(name, unit string) *Redis { return &Redis{client: c, name: name, unit: unit} }
+
+// Redis is killed, and kept down, by the stopper. See systemd.Stopper, which it
+// stands for.
+type Redis struct {
+	client     *Client
+	name, unit string
+}
+
+// Prepare readies Kill for the Redis that says c of itself. Call it at the
+// start, for every new run id, and now and then: a stopper that was started anew
+// knows nothing.
+func (r *Redis) Prepare(ctx context.Context, c systemd.Claim) error {
+	_, err := r.client.ask(ctx, request{Op: opPrepare, Redis: r.name, Unit: r.unit, PID: c.PID, Uptime: c.Uptime, Executable: c.Executable})
+	return err
+}
+
+// Kill kills Redis and returns nil when it was seen to be gone. pid is what
+// Redis said last of its process, 0 if nothing.
+func (r *Redis) Kill(ctx context.Context, pid int, _ string) error {
+	_, err := r.client.ask(ctx, request{Op: opKill, Redis: r.name, Unit: r.unit, PID: pid})
+	return err
+}
+
+// Shut is the file that keeps a killed Redis from being started; "" when nothing
+// does, as always without a unit.
+func (r *Redis) Shut(ctx context.Context) (mark string, err error) {
+	if r.unit == "" {
+		return "", nil
+	}
+	return r.client.ask(ctx, request{Op: opIsBarred, Redis: r.name, Unit: r.unit})
+}
+
+// Restore lets the Redis serve again after Kill; without a unit it does nothing.
+func (r *Redis) Restore(ctx context.Context) error {
+	if r.unit == "" {
+		return nil
+	}
+	_, err := r.client.ask(ctx, request{Op: opRestore, Redis: r.name, Unit: r.unit})
+	return err
+}
+
+// Close has nothing to give back: what was prepared is the stopper's.
+func (r *Redis) Close() error { return nil }
+
+// ask is bounded by ctx, which ends, else by maxWithin.
+func (c *Client) ask(ctx context.Context, r request) (text string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, maxWithin)
+	defer cancel()
+	deadline, _ := ctx.Deadline()
+	r.Within = time.Until(deadline)
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", c.path)
+	if err != nil {
+		return "", fmt.Errorf("ask the stopper (systemctl status redis-watchdog-stopper.socket): %w", err)
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
+	defer stop()
+	line, err := json.Marshal(r)
+	if err == nil {
+		_, err = conn.Write(append(line, '\n'))
+	}
+	var a answer
+	if err == nil {
+		line, err = bufio.NewReader(io.LimitReader(conn, maxLine)).ReadBytes('\n')
+	}
+	if err == nil {
+		err = json.Unmarshal(line, &a)
+	}
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("ask the stopper: %w", errors.Join(err, context.Cause(ctx)))
+	case a.Error != "":
+		return "", errors.New(a.Error)
+	}
+	return a.Text, nil
+}
