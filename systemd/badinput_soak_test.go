@@ -29,11 +29,15 @@ func TestBadInputOnARealHost(t *testing.T) {
 		"half a configuration":     {"head -c 150 /root/good.yaml >" + file, []string{file + ":", "is not YAML"}},
 		"a key that is none":       {"cp /root/good.yaml " + file + "; echo 'ectd: {}' >>" + file, []string{file + ":", "ectd", "unknown key"}},
 		"a secret open to all":     {"cp /root/good.yaml " + file + "; echo secret >/etc/redis-watchdog/pw; chmod 644 /etc/redis-watchdog/pw; sed -i 's/unit: redis-server.service/&, password_file: pw/' " + file, []string{"password_file", "open to everyone", "chmod o="}},
+		"a secret of root's alone": {"cp /root/good.yaml " + file + "; install -m 600 /dev/null /etc/redis-watchdog/pw; echo secret >/etc/redis-watchdog/pw; sed -i 's/unit: redis-server.service/&, password_file: pw/' " + file, []string{"password_file", "permission denied", "user the service runs as"}},
 		"a secret that is nowhere": {"cp /root/good.yaml " + file + "; sed -i 's/unit: redis-server.service/&, password_file: nowhere/' " + file, []string{"password_file", "cannot be read"}},
 	} {
 		s.lab.Mark("%s", name)
 		cursor := s.sh("journalctl -n 0 --show-cursor | sed -n 's/^-- cursor: //p'")
 		s.sh("systemctl stop redis-watchdog; " + test.make)
+		if out, err := s.try("redis-watchdog check-config"); err == nil {
+			t.Errorf("%s: check-config, by root, finds nothing: %s", name, out)
+		}
 		if out, err := s.try("systemctl start redis-watchdog"); err == nil {
 			t.Errorf("%s: the start succeeds: %s", name, out)
 		}
@@ -88,7 +92,7 @@ func TestBadInputOnARealHost(t *testing.T) {
 	s.etcdctl("user", "grant-role", "root", "root")
 	s.etcdctl("auth", "enable")
 	s.awaitNode("first", "the refusal is a fault", func(n agent.Status) bool { return hasFault(n, "etcd_auth") })
-	s.sh("echo wrong >/etc/redis-watchdog/pw; chmod 600 /etc/redis-watchdog/pw; sed 's/^etcd: {/&username: root, password_file: pw, /' /root/good.yaml >" + file + "; systemctl restart --no-block redis-watchdog")
+	s.sh("echo wrong >/etc/redis-watchdog/pw; chgrp redis-watchdog /etc/redis-watchdog/pw; chmod 640 /etc/redis-watchdog/pw; sed 's/^etcd: {/&username: root, password_file: pw, /' /root/good.yaml >" + file + "; systemctl restart --no-block redis-watchdog")
 	s.awaitNode("first", "so is a wrong password", func(n agent.Status) bool { return hasFault(n, "etcd_auth") })
 	s.etcdctl("--user", "root:"+etcdRoot, "auth", "disable")
 	s.sh("cp /root/good.yaml " + file + "; systemctl restart redis-watchdog")

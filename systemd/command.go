@@ -13,6 +13,8 @@ type Service struct {
 	Start    []string   // program and arguments of its first ExecStart=
 	StartPre [][]string // of each ExecStartPre=
 	Running  bool       // it has a main process
+	User     string     // it runs as; empty: root
+	Groups   []string   // SupplementaryGroups=
 }
 
 // Service reads a unit; ErrNotLoaded where there is none.
@@ -39,6 +41,16 @@ func (u *Units) Service(ctx context.Context, name string) (Service, error) {
 		s.Start = all[0]
 	}
 	s.StartPre = commands(pre.Value.Value())
+	user, err := conn.GetServicePropertyContext(ctx, s.ID, "User")
+	if err != nil {
+		return Service{}, fmt.Errorf("read unit %s: %w", name, err)
+	}
+	groups, err := conn.GetServicePropertyContext(ctx, s.ID, "SupplementaryGroups")
+	if err != nil {
+		return Service{}, fmt.Errorf("read unit %s: %w", name, err)
+	}
+	s.User, _ = user.Value.Value().(string)
+	s.Groups, _ = groups.Value.Value().([]string)
 	pid, err := mainPID(ctx, conn, s.ID)
 	if err != nil {
 		return Service{}, fmt.Errorf("read unit %s: %w", name, err)

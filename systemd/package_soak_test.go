@@ -93,7 +93,7 @@ func buildPackage(t *testing.T, kind, version string) string {
 // failed.
 func (s *service) traces() string {
 	s.t.Helper()
-	return s.sh("find / -xdev -path /proc -prune -o -name '*redis-watchdog*' -not -path '/root/*' -not -path '*/journal/*' -print; ls /etc/systemd/system /run/systemd/system; systemctl --failed --no-legend --plain | cut -d' ' -f1")
+	return s.sh("find / -xdev -path /proc -prune -o -name '*redis-watchdog*' -not -path '/root/*' -not -path '*/journal/*' -print; ls /etc/systemd/system /run/systemd/system; systemctl --failed --no-legend --plain | cut -d' ' -f1; getent passwd redis-watchdog || true; getent group redis-watchdog || true")
 }
 
 func (s *service) installedAndConfigured(p packager, file string) {

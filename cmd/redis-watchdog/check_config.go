@@ -15,7 +15,14 @@ func (a *app) checkConfigCommand() *cobra.Command {
 		Use:   "check-config",
 		Short: "name everything that is wrong with the configuration; touch nothing",
 		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return a.checkConfig() },
+		Long: "check-config reads the configuration and every file that it names, and asks nobody.\n" +
+			"Run by root it reads them as the user that the unit redis-watchdog.service runs as, where there is one.",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if done, err := a.checkAsService(c.Context()); done {
+				return err
+			}
+			return a.checkConfig()
+		},
 	}
 	a.outputFlag(c)
 	return c

@@ -91,7 +91,7 @@ func (a *app) init(ctx context.Context, o initOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := writeNew(a.configPath, text, 0o644); err != nil {
+	if err := writeNew(a.configPath, text, 0o644, -1); err != nil {
 		return unknown("write configuration: %w", err)
 	}
 	if _, err := a.load(); err != nil {
@@ -122,7 +122,11 @@ func (a *app) passwords(h *setup.Host) (digests map[string]string, err error) {
 			continue
 		}
 		path := filepath.Join(filepath.Dir(a.configPath), name)
-		if err := writeNew(path, rand.Text()+"\n", 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
+		mode, gid := fs.FileMode(0o600), -1
+		if group, ok := setup.ServiceGroup(); ok {
+			mode, gid = 0o640, group
+		}
+		if err := writeNew(path, rand.Text()+"\n", mode, gid); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, unknown("write password: %w", err)
 		}
 		secret, err := os.ReadFile(path)
@@ -161,7 +165,7 @@ func (a *app) next(h *setup.Host, digests map[string]string) {
 		p.Line(terminal.Plain, "  systemctl daemon-reload")
 	}
 	for _, file := range unreadable {
-		p.Line(terminal.Plain, "\n%s can be read by its owner only: chmod g+r it and add its group to SupplementaryGroups= of the service, or its drift cannot be judged", file)
+		p.Line(terminal.Plain, "\n%s can be read by its owner, or by root, only: chgrp and chmod g+r it, and add its group to SupplementaryGroups= of the service, or its drift cannot be judged", file)
 	}
 	p.Line(terminal.Plain, "\nthen: redis-watchdog check-config && systemctl enable --now redis-watchdog   # on the replicas' hosts first")
 	for _, g := range h.Groups {
@@ -169,14 +173,18 @@ func (a *app) next(h *setup.Host, digests map[string]string) {
 	}
 }
 
-// writeNew writes a file that is not there, whole or not at all.
-func writeNew(path, text string, mode fs.FileMode) error {
+// writeNew writes a file that is not there, whole or not at all; gid is its
+// group, -1 our own.
+func writeNew(path, text string, mode fs.FileMode, gid int) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".redis-watchdog-*")
 	if err != nil {
 		return fmt.Errorf("make file: %w", err)
 	}
 	defer os.Remove(f.Name())
 	_, err = f.WriteString(text)
+	if err == nil && gid >= 0 {
+		err = f.Chown(-1, gid)
+	}
 	if err == nil {
 		err = f.Chmod(mode)
 	}

@@ -71,7 +71,7 @@ func (x *node) faults() []agent.Fault {
 	defer x.mu.Unlock()
 	if x.stopFault != nil {
 		add("stop", string(agent.SeverityWarning), "a Redis that hangs could not be killed in time: "+x.stopFault.Error(),
-			"set nodes[].unit to the systemd unit of this Redis, and run the watchdog as root")
+			"set nodes[].unit to the systemd unit of this Redis; as another user than root it takes the stopper: systemctl status redis-watchdog-stopper.socket")
 	}
 	if x.shut != "" {
 		add(agent.FaultKilled, string(agent.SeverityError),

@@ -4,6 +4,7 @@
 package orders
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,7 +38,7 @@ func (o Order) Over(from watchdog.Orders) watchdog.Orders {
 
 // Path is the file of a node's order.
 func Path(stateDir, group, node string) string {
-	return filepath.Join(stateDir, "orders", agent.FileName(group, node))
+	return filepath.Join(stateDir, inStateDir, agent.FileName(group, node))
 }
 
 // Read is the order that stands; the zero Order when there is none. With an
@@ -71,39 +72,59 @@ func Write(stateDir, group, node string, o Order) error {
 	if err != nil {
 		return fmt.Errorf("encode local order: %w", err)
 	}
-	if err := replace(path, append(content, '\n')); err != nil {
+	if err := replace(stateDir, filepath.Base(path), append(content, '\n')); err != nil {
 		return fmt.Errorf("write local order: %w", err)
 	}
 	return nil
 }
 
-func replace(path string, content []byte) error {
-	dir := filepath.Dir(path)
+const inStateDir = "orders"
+
+// replace writes as root into a directory of the service's own user, whom it
+// gives what it wrote. It never leaves the state directory: a symbolic link that
+// leads out of it is an error, so that root's hand does not reach where that
+// user's does not.
+func replace(stateDir, name string, content []byte) error {
 	// The state directory itself is the service's to make: one that is missing
 	// is the wrong one.
-	if err := os.Mkdir(dir, 0o750); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	// Root writes, the service's own user reads: both belong to whom the state
-	// directory belongs to.
-	owner, err := os.Stat(filepath.Dir(dir))
+	root, err := os.OpenRoot(stateDir)
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, ".order-*")
+	defer root.Close()
+	if err := root.Mkdir(inStateDir, 0o750); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	uid, gid, err := owner(root)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // gone already when all went well
-	if stat, ok := owner.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
-		if err := errors.Join(os.Chown(dir, int(stat.Uid), int(stat.Gid)), f.Chown(int(stat.Uid), int(stat.Gid))); err != nil {
-			f.Close()
-			return err
-		}
+	unfinished := filepath.Join(inStateDir, "."+rand.Text())
+	f, err := root.OpenFile(unfinished, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o640)
+	if err != nil {
+		return err
 	}
+	defer func() { _ = root.Remove(unfinished) }() // gone already when all went well
 	_, err = f.Write(content)
-	if err := errors.Join(err, f.Chmod(0o640), f.Sync(), f.Close()); err != nil {
+	err = errors.Join(err, f.Chmod(0o640))
+	if os.Geteuid() == 0 {
+		err = errors.Join(err, f.Chown(uid, gid), root.Lchown(inStateDir, uid, gid))
+	}
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	return root.Rename(unfinished, filepath.Join(inStateDir, name))
+}
+
+// owner is whom the state directory belongs to: the service's user.
+func owner(root *os.Root) (uid, gid int, err error) {
+	info, err := root.Stat(".")
+	if err != nil {
+		return 0, 0, err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, 0, fmt.Errorf("no owner of %s is known", root.Name())
+	}
+	return int(stat.Uid), int(stat.Gid), nil
 }
