@@ -12,13 +12,22 @@ ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$(PATH))
 GOTEST = go test -timeout=$(TIMEOUT) $(if $(ROOT),-exec='$(ROOT)')
 TIMEOUT = 65m
 
-.PHONY: build setup check test test-systemd sim soak bench demo fuzz package clean
+.PHONY: build install setup check test test-systemd sim soak bench demo fuzz package clean
 
 # grpcnotrace: grpc's traces execute templates, which call methods by name, so
 # that the linker could leave no method out: 3 MB of 20.
 build: # one static binary, and the small one that is root
 	CGO_ENABLED=0 go build -trimpath -tags=grpcnotrace -ldflags='-s -w -X main.version=$(VERSION)' -o bin/redis-watchdog ./cmd/redis-watchdog
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/redis-watchdog-stopper ./cmd/redis-watchdog-stopper
+
+# What the package holds but documentation: see systemd/package/nfpm.yaml. DESTDIR
+# goes before every path.
+install: # what runs on a host, after make build
+	install -D -m 755 -t $(DESTDIR)/usr/bin bin/redis-watchdog
+	install -D -m 755 -t $(DESTDIR)/usr/libexec bin/redis-watchdog-stopper
+	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system systemd/*.service systemd/*.socket
+	install -D -m 644 systemd/package/sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/redis-watchdog.conf
+	install -D -m 644 systemd/package/tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/redis-watchdog.conf
 
 setup: .tools/etcd .tools/etcdctl .tools/etcdutl .tools/promtool .tools/oldetcd # Redis, Sentinel, nftables by apt-get; etcd from its source. Starts no service
 	tools/setup

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/coreos/go-systemd/v22/dbus"
 )
@@ -41,7 +42,7 @@ func (u *Units) installBar(ctx context.Context, conn *dbus.Conn, id string) erro
 	if err != nil || stands {
 		return err
 	}
-	path := filepath.Join(filepath.Dir(mark), "redis-watchdog.conf")
+	path := filepath.Join(filepath.Dir(mark), barName)
 	if err := writeDropIn(path, fmt.Appendf(nil, dropIn, mark)); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnbarred, err)
 	}
@@ -57,16 +58,31 @@ func (u *Units) installBar(ctx context.Context, conn *dbus.Conn, id string) erro
 	return nil
 }
 
-func hasBar(ctx context.Context, conn *dbus.Conn, id, mark string) (bool, error) {
-	props, err := conn.GetUnitPropertiesContext(ctx, id)
+// Carrying are the units that were given the bar since the boot.
+func (u *Units) Carrying() ([]string, error) {
+	paths, err := filepath.Glob(filepath.Join(u.dir, "*.service.d", barName))
 	if err != nil {
-		return false, fmt.Errorf("read unit: %w", err)
+		return nil, fmt.Errorf("look for bars: %w", err)
+	}
+	var ids []string
+	for _, path := range paths {
+		ids = append(ids, strings.TrimSuffix(filepath.Base(filepath.Dir(path)), ".d"))
+	}
+	return ids, nil
+}
+
+const barName = "redis-watchdog.conf"
+
+func hasBar(ctx context.Context, conn *dbus.Conn, id, mark string) (bool, error) {
+	asserted, err := property[[][]any](ctx, conn, id, "Asserts")
+	if err != nil {
+		return false, err
 	}
 	prop, err := conn.GetServicePropertyContext(ctx, id, "ExecCondition")
 	if err != nil {
 		return false, fmt.Errorf("read unit: %w", err)
 	}
-	return asserts(props, mark) && tests(prop.Value.Value(), mark), nil
+	return asserts(asserted, mark) && tests(prop.Value.Value(), mark), nil
 }
 
 // tests looks for our command in the property ExecCondition.
@@ -77,8 +93,7 @@ func tests(property any, mark string) bool {
 
 // asserts looks for our assertion in the property Asserts: type, whether it is
 // a trigger ("|"), whether it is negated, parameter, last result.
-func asserts(props map[string]any, mark string) bool {
-	all, _ := props["Asserts"].([][]any)
+func asserts(all [][]any, mark string) bool {
 	for _, a := range all {
 		if len(a) >= 4 && a[0] == "AssertPathExists" && a[1] == false && a[2] == true && a[3] == mark {
 			return true

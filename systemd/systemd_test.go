@@ -337,8 +337,19 @@ func TestWatchdogHasNoRights(t *testing.T) {
 		t.Errorf("the stopper has left %s", got)
 	}
 	h.ask("prepare")
-	h.sh("systemctl kill -s KILL redis-watchdog-stopper") // it is back at the next request
+	h.sh("systemctl kill -s KILL redis-watchdog-stopper")
+	h.await("p=$(systemctl show --value -p MainPID redis-watchdog-stopper); test $p != 0 && ls -l /proc/$p/fd | grep -c pidfd", "1")
+	// What the one before had prepared, the next one has too.
+	if err := h.SignalInit(unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
 	t.Logf("kill by a new stopper took %s", h.ask("kill"))
+	if out, _ := h.try("redis-cli ping 2>&1 || true"); strings.Contains(out, "PONG") {
+		t.Errorf("Redis answers after its kill: %s", out)
+	}
+	if err := h.SignalInit(unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
 	h.staysDown()
 	h.ask("restore")
 	h.await(role, "master")

@@ -149,16 +149,16 @@ func (u *Units) State(ctx context.Context, name string) (UnitState, error) {
 	if err != nil {
 		return UnitState{}, fmt.Errorf("read state of %s: %w", name, err)
 	}
-	props, err := conn.GetUnitPropertiesContext(ctx, id)
-	if err != nil {
-		return UnitState{}, fmt.Errorf("read state of %s: %w", name, err)
-	}
 	s := UnitState{Mark: u.mark(id)}
 	if s.HasBar, err = hasBar(ctx, conn, id, s.Mark); err != nil {
 		return UnitState{}, fmt.Errorf("read state of %s: %w", name, err)
 	}
-	s.Active, _ = props["ActiveState"].(string)
-	s.Sub, _ = props["SubState"].(string)
+	if s.Active, err = property[string](ctx, conn, id, "ActiveState"); err != nil {
+		return UnitState{}, fmt.Errorf("read state of %s: %w", name, err)
+	}
+	if s.Sub, err = property[string](ctx, conn, id, "SubState"); err != nil {
+		return UnitState{}, fmt.Errorf("read state of %s: %w", name, err)
+	}
 	if s.MainPID, err = mainPID(ctx, conn, id); err != nil {
 		return UnitState{}, fmt.Errorf("read state of %s: %w", name, err)
 	}
@@ -293,15 +293,30 @@ func (u *Units) mark(id string) string {
 // loadedID is the name the manager itself gives the unit; an alias has its
 // drop-ins elsewhere.
 func loadedID(ctx context.Context, conn *dbus.Conn, name string) (string, error) {
-	props, err := conn.GetUnitPropertiesContext(ctx, name)
+	state, err := property[string](ctx, conn, name, "LoadState")
 	if err != nil {
-		return "", fmt.Errorf("read unit: %w", err)
+		return "", err
 	}
-	id, _ := props["Id"].(string)
-	if state, _ := props["LoadState"].(string); state != "loaded" || id == "" {
-		return "", fmt.Errorf("%w (%s)", ErrNotLoaded, props["LoadState"])
+	id, err := property[string](ctx, conn, name, "Id")
+	if err != nil {
+		return "", err
+	}
+	if state != "loaded" || id == "" {
+		return "", fmt.Errorf("%w (%s)", ErrNotLoaded, state)
 	}
 	return id, nil
+}
+
+// property is one property of a unit, not all of its hundreds. It is the zero T
+// where the manager has it as something else.
+func property[T any](ctx context.Context, conn *dbus.Conn, unit, name string) (T, error) {
+	p, err := conn.GetUnitPropertyContext(ctx, unit, name)
+	if err != nil {
+		var none T
+		return none, fmt.Errorf("read %s of unit: %w", name, err)
+	}
+	value, _ := p.Value.Value().(T)
+	return value, nil
 }
 
 func mainPID(ctx context.Context, conn *dbus.Conn, id string) (int, error) {
@@ -318,15 +333,19 @@ func awaitActive(ctx context.Context, conn *dbus.Conn, id string) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		props, err := conn.GetUnitPropertiesContext(ctx, id)
+		// The job before the state: what the state is when it is over is how it ended.
+		job, err := property[[]any](ctx, conn, id, "Job")
 		if err != nil {
 			return fmt.Errorf("await start: %w", err)
 		}
-		state, _ := props["ActiveState"].(string)
+		state, err := property[string](ctx, conn, id, "ActiveState")
+		if err != nil {
+			return fmt.Errorf("await start: %w", err)
+		}
 		if state == "active" {
 			return nil
 		}
-		if job, ok := props["Job"].([]any); ok && len(job) > 0 && job[0] == uint32(0) && state != "activating" {
+		if len(job) > 0 && job[0] == uint32(0) && state != "activating" {
 			return fmt.Errorf("await start: unit is %s", state)
 		}
 		select {

@@ -10,13 +10,12 @@
 //   - read what Restart= of a unit says.
 //
 // A Server is asked over a unix socket that only the watchdog's user may open:
-// one connection a request, a line of JSON each way. What it has prepared is lost
-// with it; a Redis is prepared again within half a minute.
+// one connection a request, a line of JSON each way. A Server that is started
+// anew prepares every unit that carries the bar by itself; a Redis of no unit is
+// prepared again when the watchdog asks next, within half a minute.
 package stopper
 
-import (
-	"time"
-)
+import "time"
 
 // Path is where a stopper listens: ListenStream= of its unit.
 const Path = "/run/redis-watchdog-stopper.socket"

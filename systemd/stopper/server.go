@@ -28,6 +28,8 @@ const (
 	// lineTimeout is how long a caller may take to say what it wants, and to
 	// take the answer.
 	lineTimeout = 2 * time.Second
+	// resumeTimeout bounds what is done at the start for all units.
+	resumeTimeout = 20 * time.Second
 )
 
 // ErrRefused is a request that a stopper does not do for anybody.
@@ -65,6 +67,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer stop()
 	var under sync.WaitGroup
 	defer under.Wait()
+	under.Go(func() { s.resume(ctx) })
 	slots := make(chan struct{}, maxAtOnce)
 	for {
 		conn, err := l.Accept()
@@ -84,6 +87,23 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			_ = conn.Close()
 			s.log.Warn("a caller was turned away", "served_at_once", maxAtOnce)
 		}
+	}
+}
+
+// resume prepares what a stopper before this one had prepared: a kill may be due
+// before the watchdog asks again.
+func (s *Server) resume(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, resumeTimeout)
+	defer cancel()
+	s.count(1)
+	defer s.count(-1)
+	units, err := s.units.Carrying()
+	for _, unit := range units {
+		err = errors.Join(err, s.units.Prepare(ctx, unit))
+		s.setKnown(unit)
+	}
+	if err != nil && ctx.Err() == nil {
+		s.log.Warn("a unit that carries the bar is not prepared", "error", err)
 	}
 }
 
