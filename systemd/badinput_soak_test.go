@@ -19,7 +19,7 @@ func TestBadInputOnARealHost(t *testing.T) {
 	s.etcd.Restart()
 	const file = "/etc/redis-watchdog/redis-watchdog.yaml"
 	s.sh("cp " + file + " /root/good.yaml; systemctl start redis-watchdog")
-	s.await("redis-watchdog status >/dev/null && echo fine", "fine")
+	s.awaitFine()
 	from := s.lab.Mark("bad input")
 
 	for name, test := range map[string]struct {
@@ -87,7 +87,7 @@ func TestBadInputOnARealHost(t *testing.T) {
 	// An etcd that does not take the user, here: none at all.
 	s.lab.Mark("etcd refuses the user")
 	s.sh("cp /root/good.yaml " + file + "; systemctl restart redis-watchdog")
-	s.await("redis-watchdog status >/dev/null && echo fine", "fine")
+	s.awaitFine()
 	s.etcdctl("user", "add", "root:"+etcdRoot)
 	s.etcdctl("user", "grant-role", "root", "root")
 	s.etcdctl("auth", "enable")
@@ -96,7 +96,7 @@ func TestBadInputOnARealHost(t *testing.T) {
 	s.awaitNode("first", "so is a wrong password", func(n agent.Status) bool { return hasFault(n, "etcd_auth") })
 	s.etcdctl("--user", "root:"+etcdRoot, "auth", "disable")
 	s.sh("cp /root/good.yaml " + file + "; systemctl restart redis-watchdog")
-	s.await("redis-watchdog status >/dev/null && echo fine", "fine")
+	s.awaitFine()
 	s.unnoticed("bad input", from)
 
 	s.secretsByCredential(file)

@@ -108,7 +108,7 @@ func (s *service) installedAndConfigured(p packager, file string) {
 	s.lab.Mark("init says:\n%s", next)
 	s.follow(next)
 	s.sh("redis-watchdog check-config && systemctl enable --quiet --now redis-watchdog")
-	s.await("redis-watchdog status >/dev/null && echo fine", "fine")
+	s.awaitFine()
 	s.sh("redis-watchdog start-gate on")
 	s.unnoticed("the installation", from)
 	if out := s.sh("man -w redis-watchdog-preflight 2>/dev/null || ls /usr/share/man/man1/redis-watchdog-preflight.1.gz"); out == "" {
@@ -175,7 +175,7 @@ func (s *service) reloaded() {
 		return notYet(out)
 	})
 	s.sh("cp /root/good.yaml /etc/redis-watchdog/redis-watchdog.yaml; systemctl reload redis-watchdog")
-	s.await("redis-watchdog status >/dev/null && echo fine", "fine")
+	s.awaitFine()
 	if now := s.sh(mainPID); now != pid {
 		s.t.Errorf("reloads replaced process %s by %s", pid, now)
 	}

@@ -36,7 +36,7 @@ const (
 	line    = "systemctl show --value -p StatusText redis-watchdog"
 	// A fence too soon after another is left to Sentinel, which fails over
 	// ("left_to_sentinel"): it asks for the role every 10 s only.
-	sentinelSees = "redis-cli -p 26379 --json sentinel master mymaster | grep -o '\"role-reported\":\"[a-z]*' | sed 's/.*\"//'"
+	sentinelSees = "redis-cli -p 26379 sentinel master mymaster | grep -A1 '^role-reported$' | tail -1"
 
 	shut = "/run/systemd/system/redis-server.service.d/redis-watchdog.shut"
 )
@@ -49,6 +49,7 @@ func TestServiceOverKillsStopsAndHangs(t *testing.T) {
 	s := newService(t)
 	s.startWaitsForProtection()
 	s.frozenWatchdogIsReplaced()
+	s.memoryIsLocked()
 	s.restartsAreNotNoticed() // meanwhile Sentinel forgets the fence
 	s.stopDisarmsAndSaysSo()
 	s.deadWatchdogsFenceFires()
@@ -119,8 +120,24 @@ func (s *service) startWaitsForProtection() {
 		s.t.Errorf("the unit was active %s before etcd was there", back.Sub(at))
 	}
 	s.await(line, "mymaster/first: serve (granted); mymaster/second: follow (replica)")
-	s.await("redis-watchdog status >/dev/null && echo fine", "fine")
+	s.awaitFine()
 	s.unnoticed("the installation", from)
+}
+
+// Both lock what they use. Here by a right, for the limit of the unit cannot be
+// raised in a container.
+func (s *service) memoryIsLocked() {
+	s.lab.Mark("memory may be locked")
+	s.sh(`for unit in redis-watchdog redis-watchdog-stopper; do
+		d=/run/systemd/system/$unit.service.d; mkdir -p $d
+		printf '[Service]\nPrivateUsers=no\nCapabilityBoundingSet=CAP_IPC_LOCK CAP_KILL\nAmbientCapabilities=CAP_IPC_LOCK\n' >$d/lock.conf
+	done; systemctl daemon-reload`)
+	s.replaced("systemctl restart redis-watchdog")
+	for _, unit := range []string{"redis-watchdog", "redis-watchdog-stopper"} {
+		s.await("grep VmLck: /proc/$(systemctl show --value -p MainPID "+unit+")/status | grep -v ' 0 kB' | cut -d: -f1", "VmLck")
+	}
+	s.sh("rm /run/systemd/system/redis-watchdog*.service.d/lock.conf; systemctl daemon-reload")
+	s.replaced("systemctl restart redis-watchdog")
 }
 
 // 2 and 4. The armed fence of the process before is taken up and put off, else
@@ -209,13 +226,13 @@ func (s *service) hungRedisIsKilledAndReleased() {
 	s.lab.Mark("guarded again")
 	s.sh("redis-watchdog unfence mymaster --node first --timeout 60s || true") // what counts is what follows
 	s.await(nowhere, "slave "+s.ip+" 6380")
-	s.await("redis-watchdog status >/dev/null && echo fine", "fine")
+	s.awaitFine()
 
 	s.lab.Mark("kept down again, and started as the fault says")
 	s.sh("touch " + shut + "; systemctl kill -s KILL redis-server")
 	s.awaitNode("first", "it is kept down", isKilled)
 	s.sh("rm " + shut + " && systemctl start redis-server")
-	s.await("redis-watchdog status >/dev/null && echo fine", "fine")
+	s.awaitFine()
 }
 
 // isKilled says that the node is shown as killed, with the way to start it.
@@ -272,6 +289,27 @@ func (s *service) armedUntil() watchdog.Instant {
 		return n.Guarded && n.Phase == "serve" && n.Deadline >= 0
 	})
 	return until
+}
+
+// awaitFine waits until every node is guarded and nothing is wrong, but for what
+// Redis 6.0, of Debian 11, cannot do.
+func (s *service) awaitFine() {
+	s.t.Helper()
+	s.lab.Eventually("all is fine", patience, func() error {
+		nodes, out := s.nodes()
+		for _, n := range nodes {
+			if !n.Guarded || slices.ContainsFunc(n.Faults, func(f agent.Fault) bool { return f.ID != "rights_pause" || os.Getenv("BOOTED_SUITE") != "bullseye" }) {
+				return fmt.Errorf("status: %s", out)
+			}
+		}
+		if len(nodes) == 0 {
+			return fmt.Errorf("status: %s", out)
+		}
+		return nil
+	})
+	if code := s.exit("redis-watchdog status"); code != 0 && os.Getenv("BOOTED_SUITE") != "bullseye" {
+		s.t.Errorf("all is fine, and status ends with %d", code)
+	}
 }
 
 // awaitNode waits until the status of a node is as claimed.

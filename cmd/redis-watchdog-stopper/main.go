@@ -40,10 +40,13 @@ func run(ctx context.Context, names []string, log hclog.Logger) (err error) {
 		return fmt.Errorf("take over the socket: %w", err)
 	}
 	var thrift memory.Thrift
+	failing := false
 	idle := func() {
-		if _, err := thrift.Turn(); err != nil {
+		_, err := thrift.Turn()
+		if err != nil && !failing {
 			log.Warn("own memory not given back or not locked", "error", err)
 		}
+		failing = err != nil
 	}
 	memory.Small(1)
 	s := stopper.NewServer(systemd.NewUnits(log.Named("systemd")), append([]string{"redis-server", "valkey-server"}, names...), idle, log)

@@ -149,7 +149,7 @@ mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/
 mount -t cgroup2 none /sys/fs/cgroup
 dir=$2 name=$3 netns=$4
 set -- systemd-nspawn --quiet --boot --register=no --keep-unit --console=read-only \
-	--capability=CAP_NET_ADMIN --machine="$name" --hostname="$name" --directory="$dir/root"
+	--capability=CAP_NET_ADMIN,CAP_IPC_LOCK --machine="$name" --hostname="$name" --directory="$dir/root"
 if [ -z "$netns" ]; then exec "$@" --private-network; fi
 exec nsenter --net="$netns" "$@" --network-namespace-path="$netns"
 `

@@ -43,6 +43,7 @@ type Thrift struct {
 	looked  bool
 	stalled time.Duration // of all processes of the host for want of memory, since its boot
 	tight   bool
+	locked  bool // we have locked it
 }
 
 // Tight says whether the host was short of memory at the last Turn.
@@ -56,13 +57,14 @@ func (t *Thrift) Turn() (tight bool, err error) {
 	t.tight = t.looked && grown >= stallIsTight || left < leftIsTight
 	t.stalled, t.looked = stalled, true
 	if t.tight {
-		return true, errors.Join(err, lock())
+		return true, errors.Join(err, t.lock())
 	}
-	// What is locked cannot be given back.
-	if e := unix.Munlockall(); e != nil {
-		err = errors.Join(err, fmt.Errorf("unlock own memory: %w", e))
+	if t.locked { // what is locked cannot be given back
+		if e := unix.Munlockall(); e != nil {
+			err = errors.Join(err, fmt.Errorf("unlock own memory: %w", e))
+		}
 	}
-	return false, errors.Join(err, trim(), lock())
+	return false, errors.Join(err, trim(), t.lock())
 }
 
 const (
@@ -72,7 +74,7 @@ const (
 
 // lock keeps the pages that are there, and those that come, from being paged
 // out: each from its first use on, so that it costs nothing.
-func lock() error {
+func (t *Thrift) lock() error {
 	may, err := mayLock()
 	if err != nil || !may {
 		return err
@@ -80,6 +82,7 @@ func lock() error {
 	if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT); err != nil {
 		return fmt.Errorf("lock own memory: %w", err)
 	}
+	t.locked = true
 	return nil
 }
 
