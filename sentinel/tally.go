@@ -346,7 +346,7 @@ func (a *Answer) accuses(self watchdog.Address) bool {
 // tallyReplicas counts those that could be promoted, and finds another master
 // and our own promotion among them.
 func (s *State) tallyReplicas(t *watchdog.Sentinels, self watchdog.Address, now watchdog.Instant) {
-	var seen []watchdog.Address
+	var listed, seen []watchdog.Address
 	told := map[watchdog.Address]watchdog.Instant{} // when each replica's offset was last told to any of them
 	for i := range s.Members {
 		m := &s.Members[i]
@@ -355,6 +355,9 @@ func (s *State) tallyReplicas(t *watchdog.Sentinels, self watchdog.Address, now 
 		}
 		for j := range m.Last.Replicas {
 			r := &m.Last.Replicas[j]
+			if r.Address != self && !slices.Contains(listed, r.Address) {
+				listed = append(listed, r.Address)
+			}
 			if r.Priority != 0 && !slices.Contains(seen, r.Address) {
 				seen = append(seen, r.Address)
 			}
@@ -375,7 +378,7 @@ func (s *State) tallyReplicas(t *watchdog.Sentinels, self watchdog.Address, now 
 			}
 		}
 	}
-	t.Replicas = len(seen)
+	t.Listed, t.Replicas = len(listed), len(seen)
 	for _, at := range told {
 		if t.ReplicasToldAt == 0 || at < t.ReplicasToldAt {
 			t.ReplicasToldAt = at

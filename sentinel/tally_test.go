@@ -112,7 +112,7 @@ func TestTallyOfAHealthyGroup(t *testing.T) {
 	got := g.Tally(us, t0+sec/2)
 	want := watchdog.Sentinels{Self: us, SentAt: t0, Known: 3, Answering: 3, Quorum: 2, DownAfter: down, Longest: down,
 		Master: us, Epoch: 7, Votes: 3, NamedSince: t0, E: t0.Add(down), EFrom: t0,
-		RoleTerm: watchdog.Never, Unanimous: true, MaxEpoch: 7, Replicas: 2, ReplicasToldAt: t0 - sec}
+		RoleTerm: watchdog.Never, Unanimous: true, MaxEpoch: 7, Listed: 2, Replicas: 2, ReplicasToldAt: t0 - sec}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}

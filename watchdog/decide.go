@@ -379,6 +379,8 @@ func (s State) shut(p Policy, v view, now Instant) string {
 		return "left_to_sentinel"
 	case m.Fenced != s.Redis.RunID && s.Redis.Offset < f.ReplicaOffset && !s.Coordinator.Orders.Unfence:
 		return "data_behind"
+	case m.Fenced != s.Redis.RunID && f.Listed == 0 && m.Peers && !s.Coordinator.Orders.Unfence:
+		return "replicas_forgotten" // by a SENTINEL RESET: whether they have more cannot be told
 	case m.Fenced != s.Redis.RunID && f.ReplicasToldAt != 0 && f.ReplicasToldAt < m.FencedAt && !s.Coordinator.Orders.Unfence:
 		return "replicas_not_heard" // since it came up: what they had before may be less than what they got
 	}

@@ -107,6 +107,7 @@ type Sentinels struct {
 	Former    Address
 	DownVotes int
 
+	Listed        int   // Redis of the group beside us that a fresh Sentinel lists, up or down
 	Replicas      int   // known replicas that could be promoted (priority not 0)
 	ReplicaOffset int64 // the largest slave-repl-offset of those that are not down; zero: none known
 	// ReplicasToldAt is since when, at the earliest, every one of those has told

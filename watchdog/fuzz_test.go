@@ -120,7 +120,7 @@ func (h *history) editSentinels() {
 	f := &h.f
 	f.SentAt = h.now
 	if f.Known == 0 {
-		*f = Sentinels{SentAt: h.now, Self: "A", Known: 3, Answering: 3, Quorum: 2, DownAfter: h.down(), Master: "A", Epoch: 4, NamedSince: h.now, RoleTerm: Never, Replicas: 2}
+		*f = Sentinels{SentAt: h.now, Self: "A", Known: 3, Answering: 3, Quorum: 2, DownAfter: h.down(), Master: "A", Epoch: 4, NamedSince: h.now, RoleTerm: Never, Listed: 2, Replicas: 2}
 	}
 	named := Agreement{Term{0, f.Epoch}, f.Master}
 	switch h.n(14) {
@@ -146,6 +146,8 @@ func (h *history) editSentinels() {
 	case 9:
 		f.ReplicaOffset, f.BackAt = int64(h.n(3)), [...]Instant{0, h.now}[h.n(2)]
 		f.ReplicasToldAt = [...]Instant{0, h.now}[h.n(2)]
+	case 11:
+		f.Listed = 2 - f.Listed
 	case 10:
 		f.E = [...]Instant{0, h.now, Never, h.now.Add(f.DownAfter)}[h.n(4)]
 	}

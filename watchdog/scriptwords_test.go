@@ -182,10 +182,15 @@ func (s *script) setSentinels(k, v string) error {
 		f.BackAt = s.now
 	case "down_votes":
 		return setInt(&f.DownVotes, v)
+	case "listed":
+		return setInt(&f.Listed, v)
 	case "replicas":
 		return setInt(&f.Replicas, v)
 	case "replicas_told":
-		f.ReplicasToldAt = s.now
+		f.ReplicasToldAt = 0
+		if yes(v) {
+			f.ReplicasToldAt = s.now
+		}
 	case "replica_offset":
 		n, err := strconv.ParseInt(v, 10, 64)
 		f.ReplicaOffset = n

@@ -23,6 +23,12 @@ type Memory struct {
 	Fenced   string  // run id of the Redis that served under our eyes and then was fenced
 	FencedAt Instant // when the fence was first seen
 
+	// Peers: the Sentinels list other Redis of the group. What they once listed
+	// stands until they have listed none for peersForgotten while we served:
+	// a SENTINEL RESET forgets replicas, and finds them again through a master
+	// that serves, and no other.
+	Peers bool
+
 	OpenedLate string  // run id of the Redis that the way out of the unfence rule opened; empty: none
 	OpenedAt   Instant // when that was seen
 
@@ -33,7 +39,7 @@ type Memory struct {
 
 // Rebooted is what of m holds on another boot: no Instant and no run id does.
 func (m Memory) Rebooted() Memory {
-	return Memory{Enrolled: m.Enrolled, Self: m.Self, Agreement: m.Agreement}
+	return Memory{Enrolled: m.Enrolled, Self: m.Self, Agreement: m.Agreement, Peers: m.Peers}
 }
 
 // hint is one Sentinel's last unchecked announcement.
@@ -62,6 +68,7 @@ type State struct {
 	StopSince   Instant // since when, in one stretch, a handover stops the writers; zero: it does not
 	AgreedSince Instant // since when the record and the majority name the same; zero: they do not
 	StrayedAt   Instant // when our replica was first seen to follow whom it follows now
+	AloneSince  Instant // since when, in one stretch, we serve and the Sentinels list nobody beside us; zero: they do
 	OddSince    Instant // since when, unchanged, the majority says otherwise than the newest agreement at no higher epoch; zero: it does not
 	odd         [2]Agreement
 	grantKept   bool    // the grant never left us since this Redis last served
@@ -192,6 +199,7 @@ func (s State) sawSentinels(now Instant, f Sentinels) State {
 	if f.Self != "" {
 		s.Memory.Self = f.Self
 	}
+	s.Memory.Peers = s.Memory.Peers || f.Listed > 0
 	s.Sentinels = f
 	return s.shownPromoted(now).agreed(now)
 }
@@ -319,6 +327,14 @@ func (s State) remember(now Instant) State {
 	}
 	if !held {
 		s.grantKept = false
+	}
+	switch f := s.Sentinels; {
+	case !held || s.Redis.Role != Master || f.Listed > 0 || 2*f.Answering <= f.Known:
+		s.AloneSince = 0
+	case s.AloneSince == 0:
+		s.AloneSince = now
+	case now.Sub(s.AloneSince) >= peersForgotten:
+		m.Peers = false
 	}
 	if v.Row == RowDeposed || v.Want.Grant == GrantGiveUp {
 		m.Granted = ""

@@ -12,6 +12,7 @@ const (
 	unbrokenToOpen  = 3 * time.Second  // a majority names us so long before a fence is opened: longer than the second in which all still name a master that has been replaced
 	unbrokenToBreak = 10 * time.Second // a majority names another so long before it breaks a conflict or re-points a replica
 	backToOpen      = 5 * time.Second  // Sentinel remembers for so long that another told it the master is down (SENTINEL_ASK_PERIOD * 5)
+	peersForgotten  = 60 * time.Second // a Sentinel that was RESET finds the replicas again with its next INFO to a master, within 10 s
 	roleTermToOpen  = 11 * time.Second // Sentinel asks INFO every 10 s: nearer than that it would fail over the master just opened
 	roleTermAtMost  = 35 * time.Second // Sentinel acts on a master that reports slave D + 20 s after the INFO that showed it, up to 10 s after the fence; and the failover's seconds
 	fencedWayOut    = 40 * time.Second // past every role term (down-after + 20 s, for a D up to 20 s) Sentinel would have acted

@@ -84,6 +84,8 @@ func (a *app) unfence(force bool) nodeOrder {
 				return ""
 			case s.Reason == "data_behind":
 				return "taken back, but it stays shut: its data is empty or behind a reachable replica's; let Sentinel promote that replica, or: redis-watchdog unfence " + s.Group + " --force"
+			case s.Reason == "replicas_forgotten":
+				return "taken back, but it stays shut: the Sentinels list no replica any more, and one may have more data; look there, or accept the loss: redis-watchdog unfence " + s.Group + " --force"
 			}
 			return fmt.Sprintf("taken back, but it stays shut for another reason: %s (row %d); it opens by itself when that is gone: redis-watchdog status %s --watch",
 				s.Reason, s.Row, s.Group)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis-watchdog/redis-watchdog/fencing/gate"
 	"github.com/redis-watchdog/redis-watchdog/lab"
 	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
@@ -128,4 +129,51 @@ func answeredSince(c *watched.Cutting, change watched.Change, started watchdog.I
 		return fmt.Sprintf("%d, the last %v after the start", len(some), some.LastOK().Received.Sub(started).Round(time.Millisecond))
 	}
 	return fmt.Sprintf("writes answered: %s; reads answered: %s", of(c.Sides.Writes()), of(c.Sides.Reads()))
+}
+
+// It comes back empty and shut, as under a start gate, and somebody RESETs every
+// Sentinel meanwhile. They find replicas through a master that serves, and so list
+// none: opened, it would take from the replicas what only they have. It stays shut
+// until a person accepts that.
+func TestSentinelsResetWhileTheEmptyMasterIsShut(t *testing.T) {
+	t.Parallel()
+	w := watched.Start(t, shortFailover(watched.Options{}))
+	master := w.WaitServing()
+	master.Redis.Do("SET", "kept", "by the replicas")
+	master.Redis.Do("WAIT", "2", "10000")
+
+	master.Redis.Kill()
+	conf, err := os.OpenFile(master.Redis.ConfigFile, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = conf.WriteString(strings.Join(gate.StartShut(), "\n") + "\n")
+	if err := errors.Join(err, conf.Close()); err != nil {
+		t.Fatal(err)
+	}
+	master.Redis.Restart()
+	master.WaitFor("is shut, for its data is behind", func(s agent.Status) bool {
+		return s.Phase == "refuse" && s.Reason == "data_behind"
+	})
+	reset(w, w.Group.Sentinels...)
+	master.WaitFor("stays shut although nobody is listed", func(s agent.Status) bool {
+		return s.Phase == "refuse" && s.Reason == "replicas_forgotten"
+	})
+	// The other clauses of the unfence rule are met by then, or this one would not
+	// be named; it would be open at the next look.
+	for _, d := range w.Others(master) {
+		if got := d.Redis.Do("EXISTS", "kept"); got != int64(1) {
+			t.Errorf("%s has lost its data", d.Name)
+		}
+	}
+	next := w.Others(master)[0]
+	next.Redis.Do("REPLICAOF", "NO", "ONE")
+	monitorAnew(w, next.Redis, w.Group.Sentinels...)
+	w.WaitGuarded()
+	putBack(w, master)
+	for _, d := range w.Dogs {
+		if got := d.Redis.Do("EXISTS", "kept"); got != int64(1) {
+			t.Errorf("%s has lost its data", d.Name)
+		}
+	}
 }

@@ -156,7 +156,7 @@ func (c *checker) operator() bool {
 		if lead := idOf(f.Master); lead >= 0 && !c.w.Watched[lead] {
 			return true // nobody is beside it to repair anything
 		}
-		if d.core.Verdict.Reason == "data_behind" || f.Master != "" && f.Master != a.Master && f.Epoch <= a.Epoch ||
+		if why := d.core.Verdict.Reason; why == "data_behind" || why == "replicas_forgotten" || f.Master != "" && f.Master != a.Master && f.Epoch <= a.Epoch ||
 			d.fact.Role == watchdog.Replica && f.Master == f.Self && d.fact.Offset < f.ReplicaOffset {
 			return true
 		}

@@ -66,6 +66,8 @@ func (x *node) heldShut() (text, remedy string) {
 		return "", ""
 	case "data_behind":
 		return text + ": its data is empty or behind a reachable replica's", fmt.Sprintf("let Sentinel promote that replica, or: redis-watchdog unfence %s --force", x.group)
+	case "replicas_forgotten":
+		return text + ": the Sentinels have forgotten the replicas, which may have more data", fmt.Sprintf("look at their data; accepting the loss: redis-watchdog unfence %s --force", x.group)
 	case "maintenance":
 		return text, "redis-watchdog maintenance off " + x.group
 	case "fenced_by_hand":
