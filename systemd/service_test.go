@@ -53,6 +53,7 @@ func TestServiceOverKillsStopsAndHangs(t *testing.T) {
 	s.restartsAreNotNoticed() // meanwhile Sentinel forgets the fence
 	s.stopDisarmsAndSaysSo()
 	s.deadWatchdogsFenceFires()
+	s.crashingWatchdogsFenceFires()
 	s.hungRedisIsKilledAndReleased()
 }
 
@@ -187,6 +188,24 @@ func (s *service) deadWatchdogsFenceFires() {
 	s.replaced("systemctl kill -s KILL redis-watchdog")
 	s.fencedAndOpened(from)
 	s.restartSec("100ms")
+}
+
+// 3, again and again: one that dies as soon as it is started, before it has taken
+// the armed fence up. Systemd, which never gives up, keeps it.
+func (s *service) crashingWatchdogsFenceFires() {
+	s.armedUntil()
+	s.await(sentinelSees, "master")
+	const d = "/run/systemd/system/redis-watchdog.service.d"
+	s.sh("mkdir -p " + d + "; printf '[Service]\\nExecStart=\\nExecStart=/bin/false\\n' >" + d + "/crash.conf; systemctl daemon-reload")
+	from := s.lab.Mark("killed, and every next one dies at its start")
+	s.sh("systemctl kill -s KILL redis-watchdog")
+	s.await(nowhere, fenced)
+	if n, err := strconv.Atoi(s.sh("systemctl show --value -p NRestarts redis-watchdog")); err != nil || n < 3 {
+		s.t.Errorf("restarted %d times (%v) by when Redis fenced itself: it did not crash again and again", n, err)
+	}
+	s.sh("rm " + d + "/crash.conf; systemctl daemon-reload")
+	s.await("systemctl show --value -p SubState redis-watchdog", "running")
+	s.fencedAndOpened(from)
 }
 
 // 5. To systemd a frozen watchdog is one that hangs.
