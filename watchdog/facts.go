@@ -53,9 +53,6 @@ type Redis struct {
 	Gated    bool    // it was started shut by the start gate and has not been opened since
 
 	Offset int64 // master_repl_offset: how far its data goes
-	// Behind says that its data is empty, or behind that of a reachable
-	// replica: only looked at while it is shut, before it is opened again.
-	Behind bool
 }
 
 // Sentinels is the tally of what the Sentinels of the group say, from the

@@ -108,7 +108,7 @@ func (h *history) editRedis() {
 	case 4:
 		r.Locked, r.Refusing = h.yes(), h.yes()
 	case 5:
-		r.Offset, r.Behind, r.Gated = int64(h.n(3)), h.yes(), h.yes()
+		r.Offset, r.Gated = int64(h.n(3)), h.yes()
 	}
 	r.SeenAt = h.now
 	if r.Answer == Up || r.Answer == Loading || r.Answer == Busy {

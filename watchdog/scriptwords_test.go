@@ -124,8 +124,6 @@ func (s *script) setRedis(k, v string) error {
 		r.Refusing = yes(v)
 	case "gated":
 		r.Gated = yes(v)
-	case "behind":
-		r.Behind = yes(v)
 	case "offset":
 		n, err := strconv.ParseInt(v, 10, 64)
 		r.Offset = n

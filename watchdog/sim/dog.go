@@ -282,22 +282,10 @@ func (d *dog) describe(f *watchdog.Redis, sent watchdog.Instant, a watchdog.Answ
 	d.priority = r.priority
 	f.Held = d.w.now < r.paused
 	f.Refusing = a == watchdog.Loading || r.role == nowhere && r.shut
-	f.Behind = f.Refusing && d.behind()
 	if len(r.armed) == 0 {
 		d.hand.armed = armedFence{}
 	}
 	f.ArmedFor = d.hand.armed.at
-}
-
-// behind compares the local data with that of the replicas that can be asked.
-func (d *dog) behind() bool {
-	for _, o := range d.w.redis {
-		if o != d.r && o.answers() == watchdog.Up && d.w.reach(d.host, o.host) && !o.data.empty() &&
-			(d.r.data.empty() || o.data.at.off > d.r.data.at.off) {
-			return true
-		}
-	}
-	return false
 }
 
 func (d *dog) saw(change func(*watchdog.Redis)) {
