@@ -3,12 +3,11 @@ package lab
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
-	"strconv"
 	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // wire is one plain connection to a Redis or Sentinel: no pool, no retry, no
@@ -44,7 +43,7 @@ func dialWire(ctx context.Context, dial dialFunc, network, address string, as lo
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{conn: conn, in: bufio.NewReader(conn)}
+	w := &wire{conn: conn, in: bufio.NewReaderSize(conn, 16<<10)}
 	if as.password == "" {
 		return w, nil
 	}
@@ -67,72 +66,41 @@ func (w *wire) do(timeout time.Duration, args ...string) (any, error) {
 	if err := w.conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return nil, err
 	}
-	request := append([]byte{'*'}, strconv.Itoa(len(args))...)
-	for _, arg := range args {
-		request = fmt.Appendf(request, "\r\n$%d\r\n%s", len(arg), arg)
-	}
-	if _, err := w.conn.Write(append(request, "\r\n"...)); err != nil {
+	if _, err := w.conn.Write(resp.Append(nil, args...)); err != nil {
 		return nil, err
 	}
 	return w.reply()
 }
 
 func (w *wire) reply() (any, error) {
-	line, err := w.in.ReadString('\n')
+	r, err := resp.Read(w.in)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read reply: %w", err)
 	}
-	if len(line) < 3 {
-		return nil, fmt.Errorf("read reply: short line %q", line)
+	if r.IsError() {
+		return nil, replyError(r.Text)
 	}
-	text := line[1 : len(line)-2]
-	switch line[0] {
-	case '+':
-		return text, nil
-	case '-':
-		return nil, replyError(text)
-	case ':':
-		return strconv.ParseInt(text, 10, 64)
-	case '$', '*':
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			return nil, fmt.Errorf("read reply: %w", err)
-		}
-		if n < 0 {
-			return nil, nil
-		}
-		if line[0] == '$' {
-			return w.bulk(n)
-		}
-		return w.array(n)
-	}
-	return nil, fmt.Errorf("read reply: unknown type in %q", line)
+	return plain(r), nil
 }
 
-func (w *wire) bulk(n int) (any, error) {
-	data := make([]byte, n+2)
-	if _, err := io.ReadFull(w.in, data); err != nil {
-		return nil, err
+// plain is a reply as go-redis has it; an error among the elements of an array
+// is an element, as in EXEC.
+func plain(r resp.Reply) any {
+	switch {
+	case r.Null:
+		return nil
+	case r.IsError():
+		return replyError(r.Text)
+	case r.Kind == ':':
+		return r.Num
+	case r.Kind != '*':
+		return r.Text
 	}
-	return string(data[:n]), nil
-}
-
-// array reads its elements; an error among them is an element, as in EXEC.
-func (w *wire) array(n int) (any, error) {
-	elements := make([]any, n)
-	for i := range elements {
-		element, err := w.reply()
-		var refused replyError
-		switch {
-		case errors.As(err, &refused):
-			elements[i] = refused
-		case err != nil:
-			return nil, err
-		default:
-			elements[i] = element
-		}
+	all := make([]any, len(r.Elems))
+	for i, e := range r.Elems {
+		all[i] = plain(e)
 	}
-	return elements, nil
+	return all
 }
 
 // words turns a command's arguments into what goes over the wire.

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // ErrNotSent is a command that the Sentinel cannot have heard.
@@ -34,7 +36,7 @@ func (w *Watcher) Command(ctx context.Context, address string, words ...string) 
 	if err := authenticate(conn, r, &w.cfg); err != nil {
 		return fmt.Errorf("sentinel %s: %w: %w", address, ErrNotSent, err)
 	}
-	if err := send(conn, connectTimeout, command(nil, words...)); err != nil {
+	if err := send(conn, connectTimeout, resp.Append(nil, words...)); err != nil {
 		return fmt.Errorf("sentinel %s: %w", address, err)
 	}
 	r.reset()

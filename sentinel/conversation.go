@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 const (
@@ -216,7 +217,7 @@ func (c *conversation) greet(ctx context.Context, conn net.Conn, r *replies) err
 		return err
 	}
 	// MYID is there from 6.2 on, SETNAME may not be allowed: neither matters.
-	if err := send(conn, connectTimeout, command(command(nil, "SENTINEL", "MYID"), "CLIENT", "SETNAME", "redis-watchdog")); err != nil {
+	if err := send(conn, connectTimeout, resp.Append(resp.Append(nil, "SENTINEL", "MYID"), "CLIENT", "SETNAME", "redis-watchdog")); err != nil {
 		return err
 	}
 	r.reset()
@@ -247,9 +248,9 @@ func authenticate(conn net.Conn, r *replies, cfg *Config) error {
 	if cfg.Password == "" {
 		return nil
 	}
-	auth := command(nil, "AUTH", cfg.Password)
+	auth := resp.Append(nil, "AUTH", cfg.Password)
 	if cfg.Username != "" {
-		auth = command(nil, "AUTH", cfg.Username, cfg.Password)
+		auth = resp.Append(nil, "AUTH", cfg.Username, cfg.Password)
 	}
 	if err := send(conn, connectTimeout, auth); err != nil {
 		return err
@@ -323,7 +324,7 @@ func (c *conversation) events(conn net.Conn) (good bool, err error) {
 	if err := authenticate(conn, r, &c.w.cfg); err != nil {
 		return false, err
 	}
-	if err := send(conn, connectTimeout, command(nil, append([]string{"SUBSCRIBE"}, channels...)...)); err != nil {
+	if err := send(conn, connectTimeout, resp.Append(nil, append([]string{"SUBSCRIBE"}, channels...)...)); err != nil {
 		return false, err
 	}
 	for range channels {
@@ -354,7 +355,7 @@ func (c *conversation) events(conn net.Conn) (good bool, err error) {
 		switch {
 		case isTimeout(err) && !asked && len(r.buf) == 0:
 			asked = true
-			if err := send(conn, aliveTimeout, command(nil, "PING")); err != nil {
+			if err := send(conn, aliveTimeout, resp.Append(nil, "PING")); err != nil {
 				return true, err
 			}
 		case err != nil:

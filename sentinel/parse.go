@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // errRefused is an error reply that says we may not ask: the credentials or the
@@ -19,12 +20,12 @@ var errRefused = errors.New("refused")
 // pollCommands are the two polls, each sent in one write: Sentinel has no
 // MULTI, but runs what arrived together without turning to its timers.
 func pollCommands(group string) (lean, full []byte) {
-	lean = command(nil, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", group)
-	lean = command(lean, "SENTINEL", "MASTER", group)
+	lean = resp.Append(nil, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", group)
+	lean = resp.Append(lean, "SENTINEL", "MASTER", group)
 	full = append(full, lean...)
-	full = command(full, "SENTINEL", "REPLICAS", group)
-	full = command(full, "SENTINEL", "SENTINELS", group)
-	full = command(full, "INFO", "sentinel")
+	full = resp.Append(full, "SENTINEL", "REPLICAS", group)
+	full = resp.Append(full, "SENTINEL", "SENTINELS", group)
+	full = resp.Append(full, "INFO", "sentinel")
 	return lean, full
 }
 

@@ -326,7 +326,7 @@ func (g *Gate) clientFlags(ctx context.Context, id int64) (string, error) {
 	if err := firstError(re); err != nil {
 		return "", err
 	}
-	for line := range strings.Lines(re[0].text) {
+	for line := range strings.Lines(re[0].Text) {
 		if !strings.HasPrefix(line, "id="+n+" ") || !strings.Contains(line, " name="+clientName) {
 			continue
 		}

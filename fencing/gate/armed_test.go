@@ -16,6 +16,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // shelf keeps descriptors as systemd's store does.
@@ -102,7 +103,7 @@ func TestArmedFenceFiresWithoutTheGate(t *testing.T) {
 		if now := bootTime(); now < due.Add(-pace.Of(1600*time.Millisecond)) {
 			t.Errorf("fired %v early", due.Sub(now))
 		}
-		if got := s.do("GET", "k"); !got.errorIs("MASTERDOWN") {
+		if got := s.do("GET", "k"); !got.ErrorIs("MASTERDOWN") {
 			t.Errorf("GET: got %+v", got)
 		}
 		if got := s.config(keyPrio); got != "0" {
@@ -118,7 +119,7 @@ func TestArmedFenceIsGoneWithTheGateWhenNobodyKeepsIt(t *testing.T) {
 	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
 	stop()
 	l.stop()
-	eventually(t, "no client of ours is left", func() bool { return !strings.Contains(s.do("CLIENT", "LIST").text, clientName) })
+	eventually(t, "no client of ours is left", func() bool { return !strings.Contains(s.do("CLIENT", "LIST").Text, clientName) })
 }
 
 func TestPutOffUnderLoadIsNotNoticed(t *testing.T) {
@@ -131,7 +132,7 @@ func TestPutOffUnderLoadIsNotNoticed(t *testing.T) {
 		writes := 0
 		eventually(t, "five renewals", func() bool {
 			for range 50 {
-				if got := c.do("SET", "k", "v"); !got.ok() {
+				if got := c.do("SET", "k", "v"); !got.OK() {
 					t.Fatalf("SET %d: got %+v", writes, got)
 				}
 				writes++
@@ -139,7 +140,7 @@ func TestPutOffUnderLoadIsNotNoticed(t *testing.T) {
 			return l.Details().Armed >= 6
 		})
 		eventually(t, "one fence is kept", func() bool { return kept.count() == 1 })
-		list := s.do("CLIENT", "LIST").text
+		list := s.do("CLIENT", "LIST").Text
 		if n := strings.Count(list, "cmd=xread"); n < 1 || n > 2 {
 			t.Errorf("connections that are armed: got %d in\n%s", n, list)
 		}
@@ -151,8 +152,8 @@ func TestPutOffUnderLoadIsNotNoticed(t *testing.T) {
 		l.Want(watchdog.Gate{Access: watchdog.Leave})
 		l.sees("no armed fence", func(r watchdog.Redis) bool { return r.ArmedFor == 0 })
 		eventually(t, "nothing is kept", func() bool { return kept.count() == 0 })
-		eventually(t, "nothing is armed", func() bool { return !strings.Contains(s.do("CLIENT", "LIST").text, "cmd=xread") })
-		if got := c.do("SET", "k", "v"); !got.ok() {
+		eventually(t, "nothing is armed", func() bool { return !strings.Contains(s.do("CLIENT", "LIST").Text, "cmd=xread") })
+		if got := c.do("SET", "k", "v"); !got.OK() {
 			t.Errorf("SET at the end: got %+v", got)
 		}
 	})
@@ -166,7 +167,7 @@ func TestEarlierArmIsArmedEarlier(t *testing.T) {
 	soon := bootTime().Add(time.Minute)
 	l.Want(watchdog.Gate{Access: watchdog.Serve, Arm: soon})
 	l.sees("an earlier one", func(r watchdog.Redis) bool { return r.ArmedFor != 0 && r.ArmedFor <= soon })
-	eventually(t, "the former is gone", func() bool { return strings.Count(s.do("CLIENT", "LIST").text, "cmd=xread") == 1 })
+	eventually(t, "the former is gone", func() bool { return strings.Count(s.do("CLIENT", "LIST").Text, "cmd=xread") == 1 })
 }
 
 func TestAdoptedFenceIsPutOff(t *testing.T) {
@@ -183,7 +184,7 @@ func TestAdoptedFenceIsPutOff(t *testing.T) {
 		again.serve(20 * time.Second)
 		again.sees("a later fence", func(r watchdog.Redis) bool { return r.ArmedFor > due.Add(time.Second) })
 		eventually(t, "one is kept, one is armed", func() bool {
-			return kept.count() == 1 && strings.Count(s.do("CLIENT", "LIST").text, "cmd=xread") == 1
+			return kept.count() == 1 && strings.Count(s.do("CLIENT", "LIST").Text, "cmd=xread") == 1
 		})
 		eventually(t, "the former's time is over", func() bool { return bootTime() > due.Add(200*time.Millisecond) })
 		if got := s.role(); got != "master" {
@@ -214,7 +215,7 @@ func TestAdoptedFenceIsReportedBeforeItIsPutOff(t *testing.T) {
 func TestArmedFenceIsHandedOverWithoutAStore(t *testing.T) {
 	both(t, func(t *testing.T, tcp func(*Config)) {
 		s := startRedis(t)
-		standing := func() int { return strings.Count(s.do("CLIENT", "LIST").text, "cmd=xread") }
+		standing := func() int { return strings.Count(s.do("CLIENT", "LIST").Text, "cmd=xread") }
 		l := startGate(t, s, tcp)
 		stop := l.serve(time.Minute)
 		first := l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
@@ -255,11 +256,11 @@ func TestFrozenRedisFencesItselfBeforeAQueuedWrite(t *testing.T) {
 	due := l.last().ArmedFor
 	s.signal(syscall.SIGSTOP)
 	l.sees("silence", func(r watchdog.Redis) bool { return r.Answer == watchdog.Silent })
-	c.nc.Write(appendCommand(nil, "SET", "k", "queued"))
+	c.nc.Write(resp.Append(nil, "SET", "k", "queued"))
 	eventually(t, "the deadline is past", func() bool { return bootTime() > due.Add(300*time.Millisecond) })
 	s.signal(syscall.SIGCONT)
 	c.nc.SetDeadline(time.Now().Add(patience))
-	if r, err := readReply(c.r, 0); err == nil && r.ok() {
+	if r, err := resp.Read(c.r); err == nil && r.OK() {
 		t.Errorf("a queued write was acknowledged: %+v", r)
 	}
 	eventually(t, "Redis is fenced", func() bool { return strings.HasPrefix(s.role(), "slave of 127.0.0.1:0") })
@@ -397,7 +398,7 @@ func TestBusyRedisIsFencedWhenItsScriptEnds(t *testing.T) {
 	l.Want(watchdog.Gate{Access: watchdog.Serve})
 	l.sees("a master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master })
 	script := s.client()
-	script.nc.Write(appendCommand(nil, "EVAL", "while true do end", "0"))
+	script.nc.Write(resp.Append(nil, "EVAL", "while true do end", "0"))
 	l.sees("a busy Redis", func(r watchdog.Redis) bool { return r.Answer == watchdog.Busy && r.Role == watchdog.Master })
 	l.Want(refuse())
 	time.Sleep(100 * time.Millisecond)
@@ -415,7 +416,7 @@ func TestMaxclientsReachedArmsAndFences(t *testing.T) {
 	for range 40 {
 		last = s.client()
 	}
-	if r, err := last.try("PING"); err == nil && !r.isError() {
+	if r, err := last.try("PING"); err == nil && !r.IsError() {
 		t.Fatalf("maxclients is not reached")
 	}
 	from := l.Details().Armed
@@ -435,7 +436,7 @@ func TestArmingIsTriedAgainHoweverLongItFailed(t *testing.T) {
 	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
 	admin := s.client()
 	maxclients := func(n string) {
-		if r, err := admin.try("CONFIG", "SET", "maxclients", n); err != nil || r.isError() {
+		if r, err := admin.try("CONFIG", "SET", "maxclients", n); err != nil || r.IsError() {
 			t.Fatalf("CONFIG SET maxclients %s: %+v, %v", n, r, err)
 		}
 	}
@@ -509,8 +510,8 @@ func TestLeastRightsAreEnough(t *testing.T) {
 	if d := l.Details(); len(d.Faults) != 0 || len(d.Missing) != 0 || d.Errors != 0 {
 		t.Errorf("details: %+v", d)
 	}
-	if log := s.do("ACL", "LOG"); len(log.elems) != 0 {
-		t.Errorf("Redis denied something: %+v", log.elems)
+	if log := s.do("ACL", "LOG"); len(log.Elems) != 0 {
+		t.Errorf("Redis denied something: %+v", log.Elems)
 	}
 }
 

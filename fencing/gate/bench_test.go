@@ -12,11 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // spent is how many commands Redis has run and what they took.
 func (s *server) spent() (calls, usec int64) {
-	for _, v := range info(s.do("INFO", "commandstats").text) {
+	for _, v := range info(s.do("INFO", "commandstats").Text) {
 		for field := range strings.SplitSeq(v, ",") {
 			if n, ok := strings.CutPrefix(field, "calls="); ok {
 				c, _ := strconv.ParseInt(n, 10, 64)
@@ -61,7 +62,7 @@ func crowd(tb testing.TB, s *server, n int) (refused chan watchdog.Instant, wait
 			defer c.nc.Close()
 			for {
 				r, err := c.try("GET", "k")
-				if err != nil || r.isError() {
+				if err != nil || r.IsError() {
 					refused <- bootTime()
 					return
 				}
@@ -128,7 +129,7 @@ func BenchmarkFenceFloor(b *testing.B) {
 			calm = append(calm, refused.Sub(at))
 		}
 		for range fence.n {
-			if _, err := readReply(ours.r, 0); err != nil {
+			if _, err := resp.Read(ours.r); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -148,7 +149,7 @@ func askUntilRefused(c *client) chan watchdog.Instant {
 	asked := make(chan watchdog.Instant, 1)
 	go func() {
 		for {
-			if r, err := c.try("GET", "k"); err != nil || r.isError() {
+			if r, err := c.try("GET", "k"); err != nil || r.IsError() {
 				asked <- bootTime()
 				return
 			}

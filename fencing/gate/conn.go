@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 var (
@@ -54,7 +55,7 @@ type conn struct {
 type call struct {
 	sentAt  watchdog.Instant // taken before the write
 	n       int
-	replies []reply
+	replies []resp.Reply
 	err     error
 	done    chan struct{}
 	then    func(*call) // run by the reader once done; may be nil
@@ -124,7 +125,7 @@ func (c *conn) drop() {
 func (c *conn) read() {
 	r := bufio.NewReaderSize(c.nc, 16<<10)
 	for {
-		re, err := readReply(r, 0)
+		re, err := resp.Read(r)
 		if err != nil {
 			c.fail(err)
 			return
@@ -137,14 +138,14 @@ func (c *conn) read() {
 }
 
 // take hands a reply to the call it belongs to.
-func (c *conn) take(re reply) error {
+func (c *conn) take(re resp.Reply) error {
 	c.mu.Lock()
 	if len(c.queue) == 0 {
 		c.mu.Unlock()
-		if re.isError() { // such as "max number of clients reached"
-			return re.err()
+		if re.IsError() { // such as "max number of clients reached"
+			return re.Err()
 		}
-		return fmt.Errorf("%w: an answer nobody asked for", errGarbage)
+		return fmt.Errorf("%w: an answer nobody asked for", resp.ErrGarbage)
 	}
 	k := c.queue[0]
 	k.replies = append(k.replies, re)

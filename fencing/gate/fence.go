@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 const (
@@ -122,7 +123,7 @@ func (g *Gate) fenceDue() bool {
 // stopped meanwhile when it is time. nil: there will be none, or a step was
 // sent behind the fence (behind is how many went before it) and there must be
 // another.
-func (g *Gate) awaitFence(ctx context.Context, k *call, behind uint64) []reply {
+func (g *Gate) awaitFence(ctx context.Context, k *call, behind uint64) []resp.Reply {
 	woken := false
 	defer func() {
 		if woken { // for something that comes after this fence
@@ -157,29 +158,29 @@ func (g *Gate) awaitFence(ctx context.Context, k *call, behind uint64) []reply {
 
 // judge reads the answers to a fence: whether Redis was seen to refuse, and if
 // not when to try again (zero: at once, without MULTI).
-func (g *Gate) judge(re []reply) (proved bool, again time.Duration) {
+func (g *Gate) judge(re []resp.Reply) (proved bool, again time.Duration) {
 	n := len(re)
 	role, get, del := re[n-3], re[n-2], re[n-1]
 	for _, r := range re {
-		if r.errorIs("BUSY", "LOADING") {
+		if r.ErrorIs("BUSY", "LOADING") {
 			return false, fenceRetry
 		}
 	}
-	nowhere := role.kind == '*' && len(role.elems) >= 3 && role.elems[0].text == "slave" &&
-		role.elems[1].text == nowhereHost && role.elems[2].num == nowherePort
-	if nowhere && get.errorIs("MASTERDOWN") && del.errorIs("MASTERDOWN", "READONLY") {
+	nowhere := role.Kind == '*' && len(role.Elems) >= 3 && role.Elems[0].Text == "slave" &&
+		role.Elems[1].Text == nowhereHost && role.Elems[2].Num == nowherePort
+	if nowhere && get.ErrorIs("MASTERDOWN") && del.ErrorIs("MASTERDOWN", "READONLY") {
 		return true, 0
 	}
-	if role.kind == '+' && role.text == "QUEUED" {
+	if role.Kind == '+' && role.Text == "QUEUED" {
 		g.unqueue()
 		return false, fenceRetry
 	}
-	if nowhere && (get.errorIs("NOPERM") || del.errorIs("NOPERM")) {
+	if nowhere && (get.ErrorIs("NOPERM") || del.ErrorIs("NOPERM")) {
 		g.Poke() // we may not try: the worker reads the parameters instead
 		return false, refenceEvery
 	}
 	for _, r := range re[:n-3] {
-		if r.errorIs("EXECABORT") || (r.unknownCommand() && (re[0].isError() || re[1].isError())) {
+		if r.ErrorIs("EXECABORT") || (r.UnknownCommand() && (re[0].IsError() || re[1].IsError())) {
 			return false, 0
 		}
 	}
@@ -191,14 +192,14 @@ func (g *Gate) judge(re []reply) (proved bool, again time.Duration) {
 }
 
 // complaint is the first error in the answers to a fence that matters.
-func complaint(re []reply) string {
+func complaint(re []resp.Reply) string {
 	for _, r := range re {
-		if r.isError() && !isNoFailover(r) {
-			return r.text
+		if r.IsError() && !isNoFailover(r) {
+			return r.Text
 		}
-		for _, e := range r.elems {
-			if e.isError() && !isNoFailover(e) {
-				return e.text
+		for _, e := range r.Elems {
+			if e.IsError() && !isNoFailover(e) {
+				return e.Text
 			}
 		}
 	}
@@ -206,7 +207,7 @@ func complaint(re []reply) string {
 }
 
 // isNoFailover is the answer to FAILOVER ABORT when there is none.
-func isNoFailover(r reply) bool { return r.text == "ERR No failover in progress." }
+func isNoFailover(r resp.Reply) bool { return r.Text == "ERR No failover in progress." }
 
 // fenced takes note that the fence was seen to stand.
 func (g *Gate) fenced(wantedAt, begun watchdog.Instant, behind uint64) {

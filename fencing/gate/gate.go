@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // Stopper kills a Redis through the service manager, in a way that does not
@@ -287,12 +288,12 @@ var (
 // change sends s over the hand, if the newest want is still w, and waits for
 // the answers. An error among them is not its error. The check and the send
 // are one step for the fencer: see the package's first promise.
-func (g *Gate) change(ctx context.Context, w watchdog.Gate, s script) ([]reply, error) {
+func (g *Gate) change(ctx context.Context, w watchdog.Gate, s script) ([]resp.Reply, error) {
 	return g.step(ctx, w, s, false)
 }
 
 // step is change; opening says that s makes a fenced Redis a master.
-func (g *Gate) step(ctx context.Context, w watchdog.Gate, s script, opening bool) ([]reply, error) {
+func (g *Gate) step(ctx context.Context, w watchdog.Gate, s script, opening bool) ([]resp.Reply, error) {
 	g.mu.Lock()
 	if !same(w, g.want) {
 		g.mu.Unlock()
@@ -317,7 +318,7 @@ func (g *Gate) step(ctx context.Context, w watchdog.Gate, s script, opening bool
 }
 
 // ask sends s over the hand whatever is wanted: for what changes nothing.
-func (g *Gate) ask(ctx context.Context, s script, d time.Duration) ([]reply, error) {
+func (g *Gate) ask(ctx context.Context, s script, d time.Duration) ([]resp.Reply, error) {
 	g.mu.Lock()
 	h := g.hand
 	g.mu.Unlock()

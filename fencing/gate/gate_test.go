@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 var never = watchdog.Never
@@ -17,7 +18,7 @@ func TestGateTouchesNothingBeforeItIsTold(t *testing.T) {
 	l.sees("a master", func(r watchdog.Redis) bool {
 		return r.Answer == watchdog.Up && r.Role == watchdog.Master && r.RunID != ""
 	})
-	if got := s.do("SET", "k", "v"); !got.ok() {
+	if got := s.do("SET", "k", "v"); !got.OK() {
 		t.Errorf("SET: got %+v", got)
 	}
 	eventually(t, "the originals are recorded", func() bool { return l.originals().Known })
@@ -61,15 +62,15 @@ func TestLockRefusesWritesAndServeTakesItOff(t *testing.T) {
 	l := startGate(t, s)
 	l.Want(watchdog.Gate{Access: watchdog.Lock})
 	l.sees("the lock", func(r watchdog.Redis) bool { return r.Locked })
-	if got := s.do("SET", "k", "v"); !got.errorIs("NOREPLICAS") {
+	if got := s.do("SET", "k", "v"); !got.ErrorIs("NOREPLICAS") {
 		t.Errorf("SET while locked: got %+v", got)
 	}
-	if got := s.do("GET", "k"); got.isError() {
+	if got := s.do("GET", "k"); got.IsError() {
 		t.Errorf("GET while locked: got %+v", got)
 	}
 	l.Want(watchdog.Gate{Access: watchdog.Serve})
 	l.sees("no lock", func(r watchdog.Redis) bool { return !r.Locked })
-	if got := s.do("SET", "k", "v"); !got.ok() {
+	if got := s.do("SET", "k", "v"); !got.OK() {
 		t.Errorf("SET: got %+v", got)
 	}
 	if lock, lag := s.config(keyLock), s.config(keyLag); lock != "0" || lag != "0" {
@@ -85,13 +86,13 @@ func TestHoldMakesWritersWait(t *testing.T) {
 	l.Want(watchdog.Gate{Access: watchdog.Hold})
 	l.sees("the hold", func(r watchdog.Redis) bool { return r.Held })
 	writer := s.client()
-	answered := make(chan reply, 1)
+	answered := make(chan resp.Reply, 1)
 	go func() {
 		r, _ := writer.try("SET", "k", "v")
 		answered <- r
 	}()
 	for range 20 { // reads go on for longer than one pause lasts
-		if got := s.do("GET", "k"); got.isError() || !got.null {
+		if got := s.do("GET", "k"); got.IsError() || !got.Null {
 			t.Fatalf("GET while held: got %+v", got)
 		}
 		select {
@@ -101,7 +102,7 @@ func TestHoldMakesWritersWait(t *testing.T) {
 		}
 	}
 	l.Want(watchdog.Gate{Access: watchdog.Serve})
-	if got := <-answered; !got.ok() {
+	if got := <-answered; !got.OK() {
 		t.Errorf("SET after the hold: got %+v", got)
 	}
 	l.sees("no hold", func(r watchdog.Redis) bool { return !r.Held })
@@ -119,10 +120,10 @@ func TestRefuseCutsClientsAndSurvivesARestart(t *testing.T) {
 	if _, err := c.try("GET", "k"); err == nil {
 		t.Errorf("an open connection was answered after the fence")
 	}
-	if got := s.do("GET", "k"); !got.errorIs("MASTERDOWN") {
+	if got := s.do("GET", "k"); !got.ErrorIs("MASTERDOWN") {
 		t.Errorf("GET: got %+v", got)
 	}
-	if got := s.do("SET", "k", "w"); !got.errorIs("READONLY") {
+	if got := s.do("SET", "k", "w"); !got.ErrorIs("READONLY") {
 		t.Errorf("SET: got %+v", got)
 	}
 	eventually(t, "the fence is in redis.conf", func() bool {
@@ -135,7 +136,7 @@ func TestRefuseCutsClientsAndSurvivesARestart(t *testing.T) {
 	if !r.Gated {
 		t.Errorf("a Redis that came up shut is not called gated")
 	}
-	if got := s.do("GET", "k"); !got.errorIs("MASTERDOWN") {
+	if got := s.do("GET", "k"); !got.ErrorIs("MASTERDOWN") {
 		t.Errorf("GET after the restart: got %+v", got)
 	}
 	// Opened again: locked, then everything as the operator had it.
@@ -174,7 +175,7 @@ func TestFencedRedisIsFencedAgain(t *testing.T) {
 		c := s.client()
 		defer c.nc.Close()
 		r, err := c.try("GET", "k") // the fence may kill this one too
-		return err == nil && r.errorIs("MASTERDOWN")
+		return err == nil && r.ErrorIs("MASTERDOWN")
 	})
 }
 
@@ -208,10 +209,10 @@ func TestRejoinAnswersNothingUntilInSync(t *testing.T) {
 	l.Want(watchdog.Gate{Access: watchdog.Follow, Master: watchdog.Address(master.address())})
 	eventually(t, "a read is answered", func() bool {
 		r := s.do("GET", "k")
-		if !r.isError() && r.text != "master's" {
+		if !r.IsError() && r.Text != "master's" {
 			t.Fatalf("GET during the rejoin: got %+v", r)
 		}
-		return !r.isError()
+		return !r.IsError()
 	})
 	r := l.sees("a locked replica", func(r watchdog.Redis) bool { return r.Role == watchdog.Replica && r.LinkUp && r.Locked })
 	if r.Following != watchdog.Address(master.address()) {
@@ -232,7 +233,7 @@ func TestRejoinAnswersNothingUntilInSync(t *testing.T) {
 	c.do("CONFIG", "REWRITE")
 	c.do("CLIENT", "KILL", "TYPE", "normal")
 	c.try("EXEC")
-	if got := s.do("SET", "k", "v"); !got.errorIs("NOREPLICAS") {
+	if got := s.do("SET", "k", "v"); !got.ErrorIs("NOREPLICAS") {
 		t.Errorf("first write after a promotion: got %+v", got)
 	}
 	l.Want(watchdog.Gate{Access: watchdog.Serve, Arm: bootTime().Add(time.Minute)})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // keep opens what is missing until ctx is done.
@@ -57,9 +58,9 @@ func (g *Gate) keep(ctx context.Context) {
 // unreached says why no connection can be had. With a hand in hand only what a
 // person must put right is worth saying: a spare comes later.
 func (g *Gate) unreached(err error, handless bool) {
-	_, answered := errors.AsType[replyError](err)
+	_, answered := errors.AsType[resp.Error](err)
 	switch {
-	case answered, errors.Is(err, errClosed), errors.Is(err, errGarbage): // said elsewhere, or none
+	case answered, errors.Is(err, errClosed), errors.Is(err, resp.ErrGarbage): // said elsewhere, or none
 	case ofTLS(err):
 		g.setFault(Fault{
 			ID: "redis_tls", Error: true,
@@ -200,29 +201,29 @@ func (g *Gate) greeted(c *conn, hello *call) error {
 	last := hello.replies[len(hello.replies)-1]
 	first := hello.replies[0]
 	switch {
-	case first.unknownCommand() && len(hello.replies) == 1,
-		first.errorIs("NOPERM") && len(hello.replies) == 1:
+	case first.UnknownCommand() && len(hello.replies) == 1,
+		first.ErrorIs("NOPERM") && len(hello.replies) == 1:
 		g.mu.Lock()
 		g.caps.NoHello = true
 		g.mu.Unlock()
-		return first.err()
-	case first.errorIs("WRONGPASS", "NOAUTH", "NOPERM") || (first.isError() && strings.Contains(first.text, "AUTH")):
+		return first.Err()
+	case first.ErrorIs("WRONGPASS", "NOAUTH", "NOPERM") || (first.IsError() && strings.Contains(first.Text, "AUTH")):
 		g.setFault(Fault{
 			ID:     "redis_auth",
 			Error:  true,
-			Text:   "Redis at " + g.where() + " refuses our login: " + first.text,
+			Text:   "Redis at " + g.where() + " refuses our login: " + first.Text,
 			Remedy: "check username and password_file of nodes[] against ACL LIST (or requirepass) in Redis",
 		})
-		return first.err()
-	case first.errorIs("BUSY", "LOADING") || crowded(first.err()):
-		return first.err()
+		return first.Err()
+	case first.ErrorIs("BUSY", "LOADING") || crowded(first.Err()):
+		return first.Err()
 	}
-	if last.kind == ':' {
-		c.id.Store(last.num)
+	if last.Kind == ':' {
+		c.id.Store(last.Num)
 	}
-	for i := 0; i+1 < len(last.elems); i += 2 {
-		if last.elems[i].text == "id" {
-			c.id.Store(last.elems[i+1].num)
+	for i := 0; i+1 < len(last.Elems); i += 2 {
+		if last.Elems[i].Text == "id" {
+			c.id.Store(last.Elems[i+1].Num)
 		}
 	}
 	return nil
@@ -256,7 +257,7 @@ func (g *Gate) gone(c *conn) {
 		}
 	}
 	g.mu.Unlock()
-	if errors.Is(err, errGarbage) {
+	if errors.Is(err, resp.ErrGarbage) {
 		g.heardGarbage(err)
 	}
 	poke(g.redial)

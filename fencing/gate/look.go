@@ -13,20 +13,21 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // look is one question, answered or not.
 type look struct {
 	call *call
 	on   *conn
-	take []func(reply) // one an answer
+	take []func(resp.Reply) // one an answer
 
 	behind uint64 // how many steps were sent before it
 
-	role     reply
+	role     resp.Reply
 	viaInfo  bool
-	ping     reply
-	get, del reply // of the probes; kind 0: not asked
+	ping     resp.Reply
+	get, del resp.Reply // of the probes; kind 0: not asked
 	cur      settings
 	asked    bool // all four settings were asked
 	paused   bool
@@ -54,7 +55,7 @@ func (g *Gate) compose(h *conn, want watchdog.Gate, now watchdog.Instant) *look 
 	w := &g.worker
 	l := &look{on: h, replies: map[string]string{}}
 	var s script
-	put := func(take func(reply), command string, args ...string) {
+	put := func(take func(resp.Reply), command string, args ...string) {
 		s = s.with(g.words, command, args...)
 		l.take = append(l.take, take)
 	}
@@ -65,19 +66,19 @@ func (g *Gate) compose(h *conn, want watchdog.Gate, now watchdog.Instant) *look 
 	seen := w.seen
 	calm := !fresh && seen.Answer == watchdog.Up && seen.Role == watchdog.Master && want.Access != watchdog.Refuse
 	if g.pausing(want) {
-		put(func(r reply) { l.paused = r.ok() }, "CLIENT", "PAUSE", strconv.FormatInt(g.conf.pauseFor.Milliseconds(), 10), "WRITE")
+		put(func(r resp.Reply) { l.paused = r.OK() }, "CLIENT", "PAUSE", strconv.FormatInt(g.conf.pauseFor.Milliseconds(), 10), "WRITE")
 	}
 	l.viaInfo = w.noRole
 	if !w.noRole {
-		put(func(r reply) { l.role = r }, "ROLE")
+		put(func(r resp.Reply) { l.role = r }, "ROLE")
 	}
 	if !calm {
-		put(func(r reply) { l.ping = r }, "PING")
+		put(func(r resp.Reply) { l.ping = r }, "PING")
 	}
 	config := func(key string, value *string) {
-		put(func(r reply) {
-			if len(r.elems) == 2 && r.elems[0].text == key {
-				*value = r.elems[1].text
+		put(func(r resp.Reply) {
+			if len(r.Elems) == 2 && r.Elems[0].Text == key {
+				*value = r.Elems[1].Text
 			}
 		}, "CONFIG", "GET", key)
 	}
@@ -98,8 +99,8 @@ func (g *Gate) compose(h *conn, want watchdog.Gate, now watchdog.Instant) *look 
 	g.mu.Unlock()
 	// Never ahead of the fence: while writers are held DEL would hold it up.
 	if seen.Role == watchdog.Nowhere || want.Access == watchdog.Refuse && sent {
-		put(func(r reply) { l.get = r }, "GET", probeKey)
-		put(func(r reply) { l.del = r }, "DEL", probeKey)
+		put(func(r resp.Reply) { l.get = r }, "GET", probeKey)
+		put(func(r resp.Reply) { l.del = r }, "DEL", probeKey)
 	}
 	g.mu.Lock()
 	l.behind = g.changes
@@ -109,11 +110,11 @@ func (g *Gate) compose(h *conn, want watchdog.Gate, now watchdog.Instant) *look 
 }
 
 // inquire adds what INFO tells, as seldom as will do.
-func (g *Gate) inquire(l *look, put func(take func(reply), command string, args ...string), fresh bool, now watchdog.Instant) {
+func (g *Gate) inquire(l *look, put func(take func(resp.Reply), command string, args ...string), fresh bool, now watchdog.Instant) {
 	w, seen := &g.worker, g.worker.seen
-	inform := func(r reply) {
-		if r.kind == '$' {
-			for k, v := range info(r.text) {
+	inform := func(r resp.Reply) {
+		if r.Kind == '$' {
+			for k, v := range info(r.Text) {
 				l.replies[k] = v
 			}
 		}
@@ -129,9 +130,9 @@ func (g *Gate) inquire(l *look, put func(take func(reply), command string, args 
 	if due(&w.memoryAt, now, memoryEvery) {
 		put(inform, "INFO", "memory")
 		for _, key := range []string{"replica-announce-ip", "replica-announce-port"} {
-			put(func(r reply) {
-				if len(r.elems) == 2 {
-					l.replies[key] = r.elems[1].text
+			put(func(r resp.Reply) {
+				if len(r.Elems) == 2 {
+					l.replies[key] = r.Elems[1].Text
 				}
 			}, "CONFIG", "GET", key)
 		}
@@ -246,12 +247,12 @@ func (g *Gate) fold(l *look, seen *watchdog.Redis) {
 	if offset, err := strconv.ParseInt(l.replies["master_repl_offset"], 10, 64); err == nil {
 		seen.Offset = offset
 	}
-	master := len(l.role.elems) >= 3 && l.role.elems[0].text == "master"
-	if e := l.role.elems; len(e) >= 5 && e[0].text == "slave" && e[4].num > 0 { // -1 while it has no link
-		seen.Offset = e[4].num
+	master := len(l.role.Elems) >= 3 && l.role.Elems[0].Text == "master"
+	if e := l.role.Elems; len(e) >= 5 && e[0].Text == "slave" && e[4].Num > 0 { // -1 while it has no link
+		seen.Offset = e[4].Num
 	}
 	if master {
-		seen.Offset = l.role.elems[1].num
+		seen.Offset = l.role.Elems[1].Num
 	}
 	seen.Refusing = g.refuses(l, seen)
 	if seen.Role != watchdog.Nowhere && seen.Role != watchdog.RoleUnknown && seen.Answer == watchdog.Up {
@@ -262,20 +263,20 @@ func (g *Gate) fold(l *look, seen *watchdog.Redis) {
 	g.details.Priority = w.cur.prio
 	if master {
 		g.details.LagSeconds, g.details.ReplicaOffset, g.details.ReadAt = -1, 0, l.call.sentAt
-		g.details.MasterOffset, g.details.ConnectedReplicas = seen.Offset, len(l.role.elems[2].elems)
+		g.details.MasterOffset, g.details.ConnectedReplicas = seen.Offset, len(l.role.Elems[2].Elems)
 	}
 	g.mu.Unlock()
 }
 
 // classify says how Redis answered.
 func (g *Gate) classify(l *look) watchdog.Answer {
-	for _, r := range []reply{l.role, l.ping} {
+	for _, r := range []resp.Reply{l.role, l.ping} {
 		switch {
-		case r.errorIs("LOADING"):
+		case r.ErrorIs("LOADING"):
 			return watchdog.Loading
-		case r.errorIs("BUSY"):
+		case r.ErrorIs("BUSY"):
 			return watchdog.Busy
-		case r.errorIs("NOAUTH"):
+		case r.ErrorIs("NOAUTH"):
 			return watchdog.Silent
 		}
 	}
@@ -286,11 +287,11 @@ func (g *Gate) classify(l *look) watchdog.Answer {
 		return watchdog.Up
 	}
 	switch {
-	case l.role.errorIs("NOPERM"), l.role.unknownCommand():
+	case l.role.ErrorIs("NOPERM"), l.role.UnknownCommand():
 		g.worker.noRole = true // INFO replication tells it too, at a higher price
 		return watchdog.Silent
-	case l.role.kind != '*' || len(l.role.elems) < 3:
-		g.heardGarbage(errGarbage)
+	case l.role.Kind != '*' || len(l.role.Elems) < 3:
+		g.heardGarbage(resp.ErrGarbage)
 		return watchdog.Silent
 	}
 	return watchdog.Up
@@ -304,10 +305,10 @@ func (g *Gate) foldRole(l *look, seen *watchdog.Redis) {
 	case l.viaInfo:
 		role, host, port = l.replies["role"], l.replies["master_host"], l.replies["master_port"]
 		link = l.replies["master_link_status"] == "up"
-	case len(l.role.elems) >= 3:
-		e := l.role.elems
-		if role = e[0].text; role == "slave" && len(e) >= 4 {
-			host, port, link = e[1].text, strconv.FormatInt(e[2].num, 10), e[3].text == "connected"
+	case len(l.role.Elems) >= 3:
+		e := l.role.Elems
+		if role = e[0].Text; role == "slave" && len(e) >= 4 {
+			host, port, link = e[1].Text, strconv.FormatInt(e[2].Num, 10), e[3].Text == "connected"
 		}
 	default:
 		return // LOADING or BUSY: what was last told stands
@@ -346,12 +347,12 @@ func (g *Gate) refuses(l *look, seen *watchdog.Redis) bool {
 	if seen.Answer == watchdog.Loading {
 		return true
 	}
-	if seen.Answer != watchdog.Up || seen.Role != watchdog.Nowhere || l.get.kind == 0 {
+	if seen.Answer != watchdog.Up || seen.Role != watchdog.Nowhere || l.get.Kind == 0 {
 		return false
 	}
-	read := l.get.errorIs("MASTERDOWN")
-	write := l.del.errorIs("MASTERDOWN", "READONLY")
-	if l.get.errorIs("NOPERM") || l.del.errorIs("NOPERM") {
+	read := l.get.ErrorIs("MASTERDOWN")
+	write := l.del.ErrorIs("MASTERDOWN", "READONLY")
+	if l.get.ErrorIs("NOPERM") || l.del.ErrorIs("NOPERM") {
 		// We may not try: the parameter that makes Redis refuse is the witness.
 		return g.worker.cur.stale == staleValue
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // freeze stops Redis and returns once it is stopped.
@@ -71,7 +72,7 @@ func (l *lab) staysShut() {
 	if got := l.s.role(); !strings.HasPrefix(got, "slave of 127.0.0.1:0") {
 		l.t.Errorf("role: got %s", got)
 	}
-	if got := l.s.do("GET", "k"); !got.errorIs("MASTERDOWN") {
+	if got := l.s.do("GET", "k"); !got.ErrorIs("MASTERDOWN") {
 		l.t.Errorf("GET: got %+v", got)
 	}
 }
@@ -109,7 +110,7 @@ func newWaiting(t *testing.T, s *server) *waiting {
 	w := &waiting{t: t}
 	for range 12 {
 		c := s.client()
-		if got := c.do("GET", "k"); !got.errorIs("MASTERDOWN") {
+		if got := c.do("GET", "k"); !got.ErrorIs("MASTERDOWN") {
 			t.Fatalf("GET of a fenced Redis: got %+v", got)
 		}
 		w.all = append(w.all, c)
@@ -120,9 +121,9 @@ func newWaiting(t *testing.T, s *server) *waiting {
 // ask has the next third of them read and write.
 func (w *waiting) ask() {
 	for range len(w.all) / 3 {
-		b := appendCommand(nil, "GET", "k")
-		b = appendCommand(b, "SET", "k", "queued")
-		if _, err := w.all[w.next].nc.Write(appendCommand(b, "GET", "k")); err != nil {
+		b := resp.Append(nil, "GET", "k")
+		b = resp.Append(b, "SET", "k", "queued")
+		if _, err := w.all[w.next].nc.Write(resp.Append(b, "GET", "k")); err != nil {
 			w.t.Fatal(err)
 		}
 		w.next++
@@ -134,12 +135,12 @@ func (w *waiting) answers() (reads, writes int) {
 	for _, c := range w.all {
 		c.nc.SetDeadline(time.Now().Add(patience))
 		for i := range 3 {
-			re, err := readReply(c.r, 0)
+			re, err := resp.Read(c.r)
 			if err != nil {
 				break
 			}
 			switch {
-			case re.isError():
+			case re.IsError():
 			case i == 1:
 				writes++
 			default:

@@ -23,6 +23,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 var patience = pace.Of(15 * time.Second)
@@ -145,15 +146,15 @@ func (s *server) client() *client {
 }
 
 // try sends a command and reads its answer.
-func (c *client) try(words ...string) (reply, error) {
+func (c *client) try(words ...string) (resp.Reply, error) {
 	c.nc.SetDeadline(time.Now().Add(patience))
-	if _, err := c.nc.Write(appendCommand(nil, words...)); err != nil {
-		return reply{}, err
+	if _, err := c.nc.Write(resp.Append(nil, words...)); err != nil {
+		return resp.Reply{}, err
 	}
-	return readReply(c.r, 0)
+	return resp.Read(c.r)
 }
 
-func (c *client) do(words ...string) reply {
+func (c *client) do(words ...string) resp.Reply {
 	c.t.Helper()
 	r, err := c.try(words...)
 	if err != nil {
@@ -163,7 +164,7 @@ func (c *client) do(words ...string) reply {
 }
 
 // do asks over a connection of its own.
-func (s *server) do(words ...string) reply {
+func (s *server) do(words ...string) resp.Reply {
 	s.t.Helper()
 	c := s.client()
 	defer c.nc.Close()
@@ -173,10 +174,10 @@ func (s *server) do(words ...string) reply {
 func (s *server) config(key string) string {
 	s.t.Helper()
 	r := s.do("CONFIG", "GET", key)
-	if len(r.elems) != 2 {
+	if len(r.Elems) != 2 {
 		s.t.Fatalf("CONFIG GET %s: %+v", key, r)
 	}
-	return r.elems[1].text
+	return r.Elems[1].Text
 }
 
 func (s *server) role() string {
@@ -187,12 +188,12 @@ func (s *server) role() string {
 	if err != nil { // a fence killed this connection too
 		return err.Error()
 	}
-	if r.isError() {
-		return r.text
+	if r.IsError() {
+		return r.Text
 	}
-	role := r.elems[0].text
+	role := r.Elems[0].Text
 	if role == "slave" {
-		return fmt.Sprintf("slave of %s:%d %s", r.elems[1].text, r.elems[2].num, r.elems[3].text)
+		return fmt.Sprintf("slave of %s:%d %s", r.Elems[1].Text, r.Elems[2].Num, r.Elems[3].Text)
 	}
 	return role
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 const rightsEvery = time.Minute
@@ -105,10 +107,10 @@ func (g *Gate) checkRights(ctx context.Context) {
 		return
 	}
 	missing := judgeTrials(trials, re)
-	syntax := func(r reply) bool {
-		return r.isError() && (strings.Contains(r.text, "syntax") || strings.Contains(strings.ToLower(r.text), "unknown subcommand"))
+	syntax := func(r resp.Reply) bool {
+		return r.IsError() && (strings.Contains(r.Text, "syntax") || strings.Contains(strings.ToLower(r.Text), "unknown subcommand"))
 	}
-	stuck := c.Multi && re[len(re)-1].unknownCommand()
+	stuck := c.Multi && re[len(re)-1].UnknownCommand()
 	c.NoExec = c.NoExec || stuck
 	c.Multi = c.Multi && exec
 	c.ListID = c.List && !syntax(re[list])
@@ -130,14 +132,14 @@ func (g *Gate) checkRights(ctx context.Context) {
 
 // judgeTrials notes what came of each trial, and names the rights that are
 // missing.
-func judgeTrials(trials []trial, re []reply) (missing []string) {
+func judgeTrials(trials []trial, re []resp.Reply) (missing []string) {
 	for i, t := range trials {
 		allowed := true
 		switch r := re[i]; {
-		case r.errorIs("NOPERM", "EXECABORT"), r.unknownCommand():
+		case r.ErrorIs("NOPERM", "EXECABORT"), r.UnknownCommand():
 			allowed = false
 			missing = append(missing, t.right)
-		case r.errorIs("MASTERDOWN", "LOADING", "BUSY"): // says nothing of rights
+		case r.ErrorIs("MASTERDOWN", "LOADING", "BUSY"): // says nothing of rights
 			continue
 		}
 		if t.out != nil {

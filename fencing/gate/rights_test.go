@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // withoutRight is a gate whose user lacks one of its rights.
@@ -46,7 +47,7 @@ func TestDeniedRightIsSaidAndTheFenceHoldsWithoutIt(t *testing.T) {
 			c.do("PING")
 			l.Want(refuse())
 			l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing && r.Role == watchdog.Nowhere })
-			if r, err := c.try("GET", "k"); err == nil && !r.errorIs("MASTERDOWN") {
+			if r, err := c.try("GET", "k"); err == nil && !r.ErrorIs("MASTERDOWN") {
 				t.Errorf("GET on an open connection: got %+v", r)
 			}
 		})
@@ -127,7 +128,7 @@ func refusedAfterHold(t *testing.T, s *server, l *lab) {
 	t.Helper()
 	l.Want(watchdog.Gate{Access: watchdog.Hold})
 	l.sees("a hold", func(r watchdog.Redis) bool { return r.Held })
-	answer := make(chan reply, 1)
+	answer := make(chan resp.Reply, 1)
 	write := func() {
 		c := s.client()
 		go func() {
@@ -142,7 +143,7 @@ func refusedAfterHold(t *testing.T, s *server, l *lab) {
 			write()
 		default:
 		}
-		for client := range strings.Lines(s.do("CLIENT", "LIST").text) {
+		for client := range strings.Lines(s.do("CLIENT", "LIST").Text) {
 			if strings.Contains(client, " cmd=set ") && strings.Contains(client, " flags=b ") {
 				return true
 			}
@@ -152,7 +153,7 @@ func refusedAfterHold(t *testing.T, s *server, l *lab) {
 	l.Want(refuse())
 	select {
 	case r := <-answer:
-		if r.ok() {
+		if r.OK() {
 			t.Errorf("the held write was acknowledged")
 		}
 	case <-time.After(patience):
@@ -207,7 +208,7 @@ func TestTheNewestWantWins(t *testing.T) {
 	at := bootTime()
 	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing && r.SentAt > at })
 	for i := range 100 {
-		if got := s.do("GET", "k"); !got.errorIs("MASTERDOWN") {
+		if got := s.do("GET", "k"); !got.ErrorIs("MASTERDOWN") {
 			t.Fatalf("GET %d after the last fence: got %+v", i, fmt.Sprint(got))
 		}
 	}

@@ -5,6 +5,8 @@ package gate
 import (
 	"strconv"
 	"strings"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // The values that are ours. facts.md and design.md say why these.
@@ -55,7 +57,7 @@ func (w words) add(b []byte, command string, args ...string) []byte {
 	if as, ok := w.renamed[strings.ToUpper(command)]; ok {
 		command = as
 	}
-	return appendCommand(b, append([]string{command}, args...)...)
+	return resp.Append(b, append([]string{command}, args...)...)
 }
 
 func (w words) one(command string, args ...string) []byte { return w.add(nil, command, args...) }

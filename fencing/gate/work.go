@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // worker is the state of the one goroutine that looks and changes.
@@ -361,9 +362,9 @@ func (g *Gate) restore(ctx context.Context, want watchdog.Gate, to settings) (bo
 }
 
 // firstError is the first error among plain answers.
-func firstError(re []reply) error {
+func firstError(re []resp.Reply) error {
 	for _, r := range re {
-		if err := r.err(); err != nil {
+		if err := r.Err(); err != nil {
 			return err
 		}
 	}
@@ -372,14 +373,14 @@ func firstError(re []reply) error {
 
 // execError is the first error of a transaction: while it was queued, or in
 // what EXEC answered.
-func execError(re []reply) error {
+func execError(re []resp.Reply) error {
 	if err := firstError(re); err != nil {
 		return err
 	}
 	if len(re) == 0 {
 		return nil
 	}
-	return firstError(re[len(re)-1].elems)
+	return firstError(re[len(re)-1].Elems)
 }
 
 func roleName(r watchdog.Role) string {

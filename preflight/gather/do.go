@@ -14,7 +14,7 @@ func (s Server) LetsIn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := replies[0].err(); err != nil && strings.HasPrefix(err.Error(), "NOAUTH") {
+	if err := replies[0].Err(); err != nil && strings.HasPrefix(err.Error(), "NOAUTH") {
 		return fmt.Errorf("%s: %w", s, err)
 	}
 	return nil
@@ -32,14 +32,14 @@ func (s Server) Do(ctx context.Context, command ...string) (string, error) {
 		return "", err
 	}
 	re := replies[0]
-	if err := re.err(); err != nil {
+	if err := re.Err(); err != nil {
 		return "", fmt.Errorf("%s: %w", s, err)
 	}
 	switch {
-	case re.kind != '*':
-		return re.text, nil
-	case len(re.elems) == 2:
-		return re.elems[1].text, nil
+	case re.Kind != '*':
+		return re.Text, nil
+	case len(re.Elems) == 2:
+		return re.Elems[1].Text, nil
 	}
-	return "", fmt.Errorf("%s answered %s with %d elements", s, command[0], len(re.elems))
+	return "", fmt.Errorf("%s answered %s with %d elements", s, command[0], len(re.Elems))
 }

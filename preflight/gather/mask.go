@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/redis-watchdog/redis-watchdog/preflight"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // Secret is whether a parameter's value is never shown: only whether there is
@@ -34,10 +35,10 @@ func masked(config map[string]string) map[string]string {
 }
 
 // users reads ACL LIST.
-func users(r reply, key string) []preflight.User {
-	all := make([]preflight.User, 0, len(r.elems))
-	for _, e := range r.elems {
-		if u, ok := user(e.text, key); ok {
+func users(r resp.Reply, key string) []preflight.User {
+	all := make([]preflight.User, 0, len(r.Elems))
+	for _, e := range r.Elems {
+		if u, ok := user(e.Text, key); ok {
 			all = append(all, u)
 		}
 	}

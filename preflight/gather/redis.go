@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/preflight"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // slowEntries is how much of the slow log is asked for.
@@ -65,49 +66,49 @@ func RedisWithSecrets(ctx context.Context, c RedisConfig) (*preflight.Redis, Sec
 		return nil, Secrets{}, []preflight.Gap{{What: "redis", Why: gaps[0].Why}}
 	}
 	facts := &preflight.Redis{ReadBy: c.ReadBy}
-	read := func(i int) (reply, bool) {
-		if i >= len(re) || re[i].kind == '-' {
-			return reply{}, false
+	read := func(i int) (resp.Reply, bool) {
+		if i >= len(re) || re[i].Kind == '-' {
+			return resp.Reply{}, false
 		}
 		return re[i], true
 	}
 	now := time.Now()
 	if r, ok := read(0); ok {
-		now = readInfo(r.text, facts, now)
+		now = readInfo(r.Text, facts, now)
 		if len(facts.Info) == 0 {
 			gaps = append(gaps, preflight.Gap{What: "info", Why: "the answer to INFO has no line that can be read"})
 		}
 	}
 	var secrets Secrets
 	if r, ok := read(1); ok {
-		if secrets.Config = r.pairs(); len(secrets.Config) == 0 {
+		if secrets.Config = r.Pairs(); len(secrets.Config) == 0 {
 			gaps = append(gaps, preflight.Gap{What: "config", Why: "CONFIG GET * named no parameter"})
 		}
 		facts.Config = masked(secrets.Config)
 	}
 	if r, ok := read(2); ok {
 		facts.Users = users(r, c.Key)
-		for _, e := range r.elems {
-			secrets.Users = append(secrets.Users, e.text)
+		for _, e := range r.Elems {
+			secrets.Users = append(secrets.Users, e.Text)
 		}
 	}
 	if r, ok := read(3); ok {
 		facts.Slow = slow(r, now)
 	}
 	if r, ok := read(4); ok && facts.Users != nil {
-		facts.SentinelLacks = sentinelLacks(r.text, facts.Users)
+		facts.SentinelLacks = sentinelLacks(r.Text, facts.Users)
 	}
 	return facts, secrets, gaps
 }
 
 // missing are the Gaps of questions that were refused or not answered.
-func missing(what []string, re []reply, err error) (gaps []preflight.Gap) {
+func missing(what []string, re []resp.Reply, err error) (gaps []preflight.Gap) {
 	for i, name := range what {
 		switch {
 		case i >= len(re):
 			gaps = append(gaps, preflight.Gap{What: name, Why: err.Error()})
-		case re[i].kind == '-':
-			gaps = append(gaps, preflight.Gap{What: name, Why: re[i].text})
+		case re[i].Kind == '-':
+			gaps = append(gaps, preflight.Gap{What: name, Why: re[i].Text})
 		}
 	}
 	return gaps
@@ -175,20 +176,20 @@ func replicaLines(info map[string]string) (all []preflight.ReplicaLine) {
 
 // slow reads SLOWLOG GET: id, unix time, microseconds, the command's words, and
 // since 4.0 who sent it. Only the command's name is taken.
-func slow(r reply, now time.Time) []preflight.Slow {
-	all := make([]preflight.Slow, 0, len(r.elems))
-	for _, e := range r.elems {
-		if len(e.elems) < 4 {
+func slow(r resp.Reply, now time.Time) []preflight.Slow {
+	all := make([]preflight.Slow, 0, len(r.Elems))
+	for _, e := range r.Elems {
+		if len(e.Elems) < 4 {
 			continue
 		}
-		at, err := strconv.ParseInt(e.elems[1].text, 10, 64)
-		took, err2 := strconv.ParseInt(e.elems[2].text, 10, 64)
-		if err != nil || err2 != nil || len(e.elems[3].elems) == 0 {
+		at, err := strconv.ParseInt(e.Elems[1].Text, 10, 64)
+		took, err2 := strconv.ParseInt(e.Elems[2].Text, 10, 64)
+		if err != nil || err2 != nil || len(e.Elems[3].Elems) == 0 {
 			continue
 		}
 		all = append(all, preflight.Slow{
 			AgeSeconds: max(now.Sub(time.Unix(at, 0)).Seconds(), 0), Microseconds: took,
-			Command: strings.ToLower(fmt.Sprintf("%.40s", e.elems[3].elems[0].text)),
+			Command: strings.ToLower(fmt.Sprintf("%.40s", e.Elems[3].Elems[0].Text)),
 		})
 	}
 	return all

@@ -95,31 +95,31 @@ func askSentinel(ctx context.Context, c SentinelConfig, address string, n *names
 		return s
 	}
 	for _, i := range []int{0, 1, 2, 3} {
-		if err := re[i].err(); err != nil {
+		if err := re[i].Err(); err != nil {
 			s.Error = err.Error()
 			return s
 		}
 	}
-	if len(re[0].elems) != 2 {
+	if len(re[0].Elems) != 2 {
 		s.Error = "it does not know the group " + strconv.Quote(c.Group)
 		return s
 	}
-	s.Master = n.address(ctx, re[0].elems[0].text, re[0].elems[1].text)
-	readMaster(&s, re[1].pairs())
-	for _, r := range re[2].elems {
-		s.Replicas = append(s.Replicas, view(ctx, r.pairs(), n))
+	s.Master = n.address(ctx, re[0].Elems[0].Text, re[0].Elems[1].Text)
+	readMaster(&s, re[1].Pairs())
+	for _, r := range re[2].Elems {
+		s.Replicas = append(s.Replicas, view(ctx, r.Pairs(), n))
 	}
-	for _, p := range re[3].elems {
-		m := p.pairs()
+	for _, p := range re[3].Elems {
+		m := p.Pairs()
 		if a := n.address(ctx, m["ip"], m["port"]); a != "" {
 			s.Peers = append(s.Peers, a)
 		}
 	}
-	s.CKQuorum, s.CKQuorumOK = re[4].text, re[4].kind == '+' && strings.HasPrefix(re[4].text, "OK")
-	if err := re[5].err(); err != nil {
+	s.CKQuorum, s.CKQuorumOK = re[4].Text, re[4].Kind == '+' && strings.HasPrefix(re[4].Text, "OK")
+	if err := re[5].Err(); err != nil {
 		s.Error = "INFO: " + err.Error() // whether it is in TILT is not known
 	}
-	lines(re[5].text, func(key, value string) {
+	lines(re[5].Text, func(key, value string) {
 		switch key {
 		case "redis_version":
 			s.Version = value
@@ -131,8 +131,8 @@ func askSentinel(ctx context.Context, c SentinelConfig, address string, n *names
 			s.RunID = value
 		}
 	})
-	if re[6].kind == '$' {
-		s.RunID = re[6].text // what others call it by; INFO's is of this start
+	if re[6].Kind == '$' {
+		s.RunID = re[6].Text // what others call it by; INFO's is of this start
 	}
 	return s
 }

@@ -11,6 +11,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // DefaultTimeout is how long one server may take for all it is asked.
@@ -49,7 +51,7 @@ var (
 // says that the server was not reached, refused us or did not answer in time;
 // what it had answered by then comes with it. A command that was taken away is
 // not sent: its answer is an error.
-func (s Server) ask(ctx context.Context, commands ...[]string) ([]reply, error) {
+func (s Server) ask(ctx context.Context, commands ...[]string) ([]resp.Reply, error) {
 	timeout := s.Timeout
 	if timeout == 0 {
 		timeout = DefaultTimeout
@@ -74,21 +76,21 @@ func (s Server) ask(ctx context.Context, commands ...[]string) ([]reply, error) 
 	}
 	r := bufio.NewReaderSize(conn, 16<<10)
 	if s.Password != "" {
-		re, err := readReply(r, 0)
+		re, err := resp.Read(r)
 		if err != nil {
 			return nil, fmt.Errorf("log in to %s: %w", s, explain(ctx, err))
 		}
-		if err := re.err(); err != nil && !needsNone(err) {
+		if err := re.Err(); err != nil && !needsNone(err) {
 			return nil, fmt.Errorf("log in to %s: %w", s, err)
 		}
 	}
-	replies := make([]reply, 0, len(commands))
+	replies := make([]resp.Reply, 0, len(commands))
 	for i := range commands {
 		if !sent[i] {
-			replies = append(replies, reply{kind: '-', text: errRemoved.Error()})
+			replies = append(replies, resp.Reply{Kind: '-', Text: errRemoved.Error()})
 			continue
 		}
-		re, err := readReply(r, 0)
+		re, err := resp.Read(r)
 		if err != nil {
 			return replies, fmt.Errorf("ask %s for %s: %w", s, commands[i][0], explain(ctx, err))
 		}
@@ -102,16 +104,16 @@ func (s Server) script(commands [][]string) (out []byte, sent []bool) {
 	if s.Password != "" {
 		auth, _ := s.named("auth")
 		if s.Username != "" {
-			out = appendCommand(out, auth, s.Username, s.Password)
+			out = resp.Append(out, auth, s.Username, s.Password)
 		} else {
-			out = appendCommand(out, auth, s.Password)
+			out = resp.Append(out, auth, s.Password)
 		}
 	}
 	sent = make([]bool, len(commands))
 	for i, words := range commands {
 		var name string
 		if name, sent[i] = s.named(words[0]); sent[i] {
-			out = appendCommand(out, append([]string{name}, words[1:]...)...)
+			out = resp.Append(out, append([]string{name}, words[1:]...)...)
 		}
 	}
 	return out, sent

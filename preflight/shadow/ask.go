@@ -4,37 +4,26 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"strconv"
 	"strings"
-)
 
-// errGarbage is what is not RESP2.
-var errGarbage = errors.New("not the Redis protocol")
-
-const (
-	maxText  = 32 << 20
-	maxElems = 1 << 16
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // ask asks for everything at once.
 func ask(conn net.Conn, password string) (*Result, error) {
 	commands := [][]string{{"AUTH", user, password}, {"CONFIG", "GET", "*"}, {"INFO", "server"}, {"ACL", "LIST"}}
-	var request strings.Builder
+	var request []byte
 	for _, words := range commands {
-		fmt.Fprintf(&request, "*%d\r\n", len(words))
-		for _, w := range words {
-			fmt.Fprintf(&request, "$%d\r\n%s\r\n", len(w), w)
-		}
+		request = resp.Append(request, words...)
 	}
-	if _, err := io.WriteString(conn, request.String()); err != nil {
+	if _, err := conn.Write(request); err != nil {
 		return nil, fmt.Errorf("ask the shadow: %w", err)
 	}
 	in := bufio.NewReader(conn)
 	answers := make([][]string, len(commands))
 	for i, words := range commands {
-		answer, err := reply(in)
+		answer, err := texts(in)
 		if said := serverError(""); errors.As(err, &said) && words[0] == "ACL" {
 			break
 		}
@@ -44,7 +33,7 @@ func ask(conn net.Conn, password string) (*Result, error) {
 		answers[i] = answer
 	}
 	if len(answers[1])%2 != 0 || len(answers[2]) != 1 {
-		return nil, fmt.Errorf("ask the shadow: %w", errGarbage)
+		return nil, fmt.Errorf("ask the shadow: %w", resp.ErrGarbage)
 	}
 	r := &Result{Config: map[string]string{}}
 	for i := 0; i < len(answers[1]); i += 2 {
@@ -72,46 +61,26 @@ type serverError string
 
 func (e serverError) Error() string { return string(e) }
 
-// reply reads one answer: the texts of an array, or one text.
-func reply(in *bufio.Reader) ([]string, error) {
-	head, err := in.ReadString('\n')
-	if err != nil {
+// texts reads one answer: the texts of an array, or one text.
+func texts(in *bufio.Reader) ([]string, error) {
+	r, err := resp.Read(in)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	head = strings.TrimSuffix(head, "\r\n")
-	if head == "" {
-		return nil, errGarbage
-	}
-	switch rest := head[1:]; head[0] {
-	case '+', ':':
-		return []string{rest}, nil
-	case '-':
-		code, _, _ := strings.Cut(rest, " ")
+	case r.IsError():
+		code, _, _ := strings.Cut(r.Text, " ")
 		return nil, serverError(code)
-	case '$':
-		n, err := strconv.Atoi(rest)
-		if err != nil || n < 0 || n > maxText {
-			return nil, errGarbage
-		}
-		text := make([]byte, n+2)
-		if _, err := io.ReadFull(in, text); err != nil {
-			return nil, err
-		}
-		return []string{string(text[:n])}, nil
-	case '*':
-		n, err := strconv.Atoi(rest)
-		if err != nil || n < 0 || n > maxElems {
-			return nil, errGarbage
-		}
-		var texts []string
-		for range n {
-			one, err := reply(in)
-			if err != nil || len(one) != 1 {
-				return nil, errors.Join(err, errGarbage)
-			}
-			texts = append(texts, one...)
-		}
-		return texts, nil
+	case r.Null:
+		return nil, resp.ErrGarbage
+	case r.Kind != '*':
+		return []string{r.Text}, nil
 	}
-	return nil, errGarbage
+	all := make([]string, len(r.Elems))
+	for i, e := range r.Elems {
+		if e.Kind == '*' || e.Null || e.IsError() {
+			return nil, resp.ErrGarbage
+		}
+		all[i] = e.Text
+	}
+	return all, nil
 }

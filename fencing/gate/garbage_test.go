@@ -1,28 +1,12 @@
 package gate
 
 import (
-	"bufio"
-	"bytes"
 	"net"
 	"strings"
 	"testing"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
-
-func FuzzReadReplyNeverPanics(f *testing.F) {
-	for _, s := range []string{"+OK\r\n", "-ERR x\r\n", ":1\r\n", "$-1\r\n", "$2\r\nab\r\n", "*2\r\n:1\r\n*0\r\n", "*-1\r\n", "HTTP/1.1 400\r\n", "$99999999999\r\n", "*1048577\r\n", strings.Repeat("*1\r\n", 100)} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		r := bufio.NewReader(bytes.NewReader(b))
-		for range 100 {
-			if _, err := readReply(r, 0); err != nil {
-				return
-			}
-		}
-	})
-}
 
 func TestGarbageIsUnknownAndSaidOnce(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
