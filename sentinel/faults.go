@@ -68,6 +68,11 @@ func (w *Watcher) conversationFaults() []Fault {
 	return faults
 }
 
+const (
+	leastFailoverTimeout   = time.Second       // a promotion alone takes as long: Sentinel acts ten times a second, and then waits for INFO
+	defaultFailoverTimeout = 180 * time.Second // of Sentinel
+)
+
 // faults is what the answers themselves show.
 func (s *State) faults(group string, now watchdog.Instant) (faults []Fault) {
 	add := func(id, severity, remedy, text string, args ...any) {
@@ -78,7 +83,8 @@ func (s *State) faults(group string, now watchdog.Instant) (faults []Fault) {
 		add("sentinel_minority", severityError, "start the sentinels that are missing; SENTINEL RESET "+group+" on each forgets those that are gone for good",
 			"%d of %d known sentinels of group %q answer: no majority", t.Answering, t.Known, group)
 	}
-	var unknown, tilt, silent []string
+	var unknown, tilt, silent, hasty []string
+	var longest time.Duration // failover-timeout of any of them
 	var downs []time.Duration
 	for i := range s.Members {
 		m := &s.Members[i]
@@ -95,6 +101,10 @@ func (s *State) faults(group string, now watchdog.Instant) (faults []Fault) {
 		if m.Tilt {
 			tilt = append(tilt, m.Key)
 		}
+		if d := m.Last.Master.FailoverTimeout; d > 0 && d < leastFailoverTimeout {
+			hasty = append(hasty, m.Key)
+		}
+		longest = max(longest, m.Last.Master.FailoverTimeout)
 		if d := m.Last.Master.DownAfter; !slices.Contains(downs, d) {
 			downs = append(downs, d)
 		}
@@ -119,6 +129,14 @@ func (s *State) faults(group string, now watchdog.Instant) (faults []Fault) {
 	if len(downs) > 1 {
 		add("sentinel_down_after_differs", severityWarning, "SENTINEL SET "+group+" down-after-milliseconds alike on each",
 			"down-after-milliseconds of group %q differs among its sentinels (%v): the smallest counts", group, downs)
+	}
+	if hasty != nil {
+		was := time.Duration(defaultFailoverTimeout)
+		if longest >= leastFailoverTimeout {
+			was = longest // what the others have
+		}
+		add("sentinel_failover_timeout", severityError, fmt.Sprintf("SENTINEL SET %s failover-timeout %d on each", group, was.Milliseconds()),
+			"the sentinels %s give every failover of group %q up before it can have ended: their failover-timeout is below %s (a redis-watchdog failover that was killed while it gave up leaves 1 ms)", strings.Join(hasty, ", "), group, leastFailoverTimeout)
 	}
 	if tilt != nil {
 		add("sentinel_tilt", severityWarning, "look for a suspended host or a clock that was set",

@@ -263,6 +263,20 @@ func TestSentinelsChange(t *testing.T) {
 			t.Errorf("no fault %s in %+v", id, s.Faults())
 		}
 	}
+	// A failover-timeout that a killed `redis-watchdog failover` has left.
+	g.Sentinels[1].Do("SENTINEL", "SET", g.Name, "failover-timeout", "1")
+	hasty := func(want bool) {
+		l.Eventually(fmt.Sprintf("the failover-timeout is a fault: %v", want), 10*time.Second, func() error {
+			f := s.fault("sentinel_failover_timeout")
+			if (f != nil) != want || f != nil && (!strings.Contains(f.Text, g.Sentinels[1].Address) || !strings.Contains(f.Remedy, "failover-timeout 10000")) {
+				return fmt.Errorf("it is %+v", f)
+			}
+			return nil
+		})
+	}
+	hasty(true)
+	g.Sentinels[1].Do("SENTINEL", "SET", g.Name, "failover-timeout", "10000")
+	hasty(false)
 	// REMOVE and MONITOR: the epochs begin anew.
 	host, port, _ := strings.Cut(string(master), ":")
 	for _, one := range g.Sentinels {

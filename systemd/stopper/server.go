@@ -28,6 +28,8 @@ const (
 	// lineTimeout is how long a caller may take to say what it wants, and to
 	// take the answer.
 	lineTimeout = 2 * time.Second
+	// maxRedis is how many are kept prepared: more than any host runs.
+	maxRedis = 1024
 	// resumeTimeout bounds what is done at the start for all units.
 	resumeTimeout = 20 * time.Second
 )
@@ -169,38 +171,47 @@ func (s *Server) do(ctx context.Context, r request) (string, error) {
 		return "", fmt.Errorf("%w: %q is no service unit", ErrRefused, r.Unit)
 	}
 	switch r.Op {
-	case opPrepare:
+	case opPolicy:
+		return s.units.Restart(ctx, r.Unit)
+	case opPrepare, opKill:
 		if err := s.mayKill(ctx, r); err != nil {
 			return "", err
 		}
-		return "", s.of(r).Prepare(ctx, systemd.Claim{PID: r.PID, Uptime: r.Uptime, Executable: r.Executable})
-	case opKill:
-		if err := s.mayKill(ctx, r); err != nil {
-			return "", err
-		}
-		return "", s.of(r).Kill(ctx, r.PID, "")
 	case opIsBarred:
-		return s.of(r).Shut(ctx)
 	case opRestore:
 		if err := s.mayStart(ctx, r.Unit); err != nil {
 			return "", err
 		}
-		return "", s.of(r).Restore(ctx)
-	case opPolicy:
-		return s.units.Restart(ctx, r.Unit)
+	default:
+		return "", fmt.Errorf("%w: %q is nothing that can be asked", ErrRefused, r.Op)
 	}
-	return "", fmt.Errorf("%w: %q is nothing that can be asked", ErrRefused, r.Op)
+	redis, err := s.of(r)
+	if err != nil {
+		return "", err
+	}
+	switch r.Op {
+	case opPrepare:
+		return "", redis.Prepare(ctx, systemd.Claim{PID: r.PID, Uptime: r.Uptime, Executable: r.Executable})
+	case opKill:
+		return "", redis.Kill(ctx, r.PID, "")
+	case opIsBarred:
+		return redis.Shut(ctx)
+	}
+	return "", redis.Restore(ctx)
 }
 
 // of is the Redis that is meant, with what was prepared for it.
-func (s *Server) of(r request) *systemd.Stopper {
+func (s *Server) of(r request) (*systemd.Stopper, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := r.Redis + "\x00" + r.Unit
 	if s.redis[key] == nil {
+		if len(s.redis) >= maxRedis {
+			return nil, fmt.Errorf("%w: %d Redis are known already", ErrRefused, maxRedis)
+		}
 		s.redis[key] = systemd.NewStopper(s.units, r.Unit)
 	}
-	return s.redis[key]
+	return s.redis[key], nil
 }
 
 // mayKill says that it is a Redis. The kernel says what a process is called and

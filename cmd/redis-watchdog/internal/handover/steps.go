@@ -139,7 +139,8 @@ func (r *run) running() bool {
 // nobody may serve: it could be promoted at any time. So that timeout is set to
 // nothing for a moment, which ends the failover as its own lapse would; that is a
 // setting of the operator's, and is put back also when the command is
-// interrupted. One that is killed in this moment leaves it.
+// interrupted. One that is killed in this moment leaves it, which is a fault
+// (sentinel_failover_timeout).
 func (r *run) giveUp(ctx context.Context, at string) error {
 	was := time.Duration(0)
 	for _, s := range r.Sentinels.View().Sentinels {
