@@ -139,22 +139,18 @@ func frozenHost(t *testing.T, length time.Duration, before func(*watched.Dog)) {
 	change := c.Heal()
 	writes, reads := writer.Stop(), reader.Stop()
 	t.Logf("%s", change.Sum(downAfter))
-	queuedWrites := writes.Sent(stands, woken).Received(woken, watchdog.Never)
-	queuedReads := reads.Sent(stands, woken).Received(woken, watchdog.Never)
-	t.Logf("queued while it was frozen: writes: %s; reads: %s", queuedWrites, queuedReads)
-	// A Redis that is frozen while it sends its answers sends the rest on waking: of
-	// what it had executed before, as if the network had held them up.
-	t.Logf("on their way when it froze: writes: %s; reads: %s",
-		writes.Sent(0, stands).Received(woken, watchdog.Never), reads.Sent(0, stands).Received(woken, watchdog.Never))
-
-	if len(queuedWrites) == 0 || len(queuedReads) == 0 {
-		t.Errorf("%d writes and %d reads were queued while it was frozen: nothing was tried", len(queuedWrites), len(queuedReads))
-	}
-	if n := len(queuedWrites.OK()); n != 0 {
-		t.Errorf("%d of %d queued writes were acknowledged on waking, want 0", n, len(queuedWrites))
-	}
-	if n := len(queuedReads.OK()); n != 0 {
-		t.Errorf("%d of %d queued reads were answered on waking, want 0", n, len(queuedReads))
+	for name, trace := range map[string]lab.Trace{"writes": writes, "reads": reads} {
+		queued := trace.Sent(0, woken).Received(woken, watchdog.Never)
+		t.Logf("%s queued while it was frozen: %s", name, queued)
+		// A Redis that is frozen while it sends its answers sends the rest on waking:
+		// of what it had executed before, as if the network had held them up. One that
+		// is not fenced answers all.
+		if n := len(queued.OK()); 2*n >= len(queued) {
+			t.Errorf("%d of %d queued %s were answered on waking", n, len(queued), name)
+		}
+		if n := len(queued.Sent(stands, woken).OK()); n != 0 {
+			t.Errorf("%d %s that were sent after it had frozen were answered on waking, want 0", n, name)
+		}
 	}
 	// It was not there to be fenced before the promotion: it is fenced before
 	// its first answer.
