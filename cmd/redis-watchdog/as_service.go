@@ -30,8 +30,11 @@ func (a *app) checkAsService(ctx context.Context) (done bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, asServiceTimeout)
 	defer cancel()
 	who, err := serviceCredential(ctx)
-	if who == nil || err != nil {
-		return false, nil //nolint:nilerr // without systemd, or without the unit, nobody else is known
+	if err != nil {
+		return true, unknown("check as the service's user: %w", err)
+	}
+	if who == nil {
+		return false, nil
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -55,16 +58,14 @@ func (a *app) checkAsService(ctx context.Context) (done bool, err error) {
 }
 
 // serviceCredential is the user and the groups that the unit names; nil: root, or
-// it is not there.
+// there is no systemd to be asked, or no such unit. A user or a group that the
+// host does not have is an error: the unit would not start.
 func serviceCredential(ctx context.Context) (*syscall.Credential, error) {
 	units := systemd.NewUnits(hclog.NewNullLogger())
 	defer func() { _ = units.Close() }() // nothing was left under way
 	service, err := units.Service(ctx, setup.ServiceUnit)
-	if errors.Is(err, systemd.ErrNotLoaded) || err == nil && (service.User == "" || service.User == "root") {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
+	if err != nil || service.User == "" || service.User == "root" {
+		return nil, nil //nolint:nilerr // nobody else is known
 	}
 	u, err := user.Lookup(service.User)
 	if err != nil {
