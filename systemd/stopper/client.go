@@ -39,7 +39,7 @@ type Redis struct {
 
 // Prepare readies Kill for the Redis that says c of itself. Call it at the
 // start, for every new run id, and now and then: a stopper that was started anew
-// knows nothing.
+// knows of no Redis without a unit.
 func (r *Redis) Prepare(ctx context.Context, c systemd.Claim) error {
 	_, err := r.client.ask(ctx, request{Op: opPrepare, Redis: r.name, Unit: r.unit, PID: c.PID, Uptime: c.Uptime, Executable: c.Executable})
 	return err
