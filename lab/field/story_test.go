@@ -1,0 +1,117 @@
+package field
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/watched"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+)
+
+// story is one case while it is played: a writer and a reader at the master
+// that was serving when it began, and what the watchdogs had decided until then.
+type story struct {
+	*watched.World
+	t      *testing.T
+	master *watched.Dog // who served when the story began
+	writer *lab.Load    // both stand on the master's own host and never move
+	reader *lab.Load
+	before map[*watched.Dog]int // decisions before the story
+}
+
+// begin tells a story about a group that is guarded.
+func begin(t *testing.T, w *watched.World) *story {
+	t.Helper()
+	s := &story{World: w, t: t, master: w.WaitServing(), before: map[*watched.Dog]int{}}
+	for _, d := range w.Dogs {
+		s.before[d] = len(d.Decided())
+	}
+	s.writer = s.master.Host.Writer(lab.LoadConfig{To: s.master.Redis})
+	s.reader = s.master.Host.Reader(lab.LoadConfig{To: s.master.Redis})
+	now := lab.Now()
+	s.writer.WaitOK(now, time.Minute)
+	s.reader.WaitOK(now, time.Minute)
+	return s
+}
+
+// done says what was done; it is only for the reader of the log.
+func (s *story) done(what string) { s.t.Helper(); s.t.Logf("done: %s", what) }
+
+// undisturbed ends a story of which clients must notice nothing: every command
+// of theirs was answered well, and no watchdog wanted clients held or refused.
+// The loads are stopped.
+func (s *story) undisturbed() {
+	s.t.Helper()
+	for what, load := range map[string]*lab.Load{"write": s.writer, "read": s.reader} {
+		trace := load.Stop()
+		if failed := trace.Failed(); len(failed) > 0 {
+			s.t.Errorf("clients: %d of %d %ss failed (%s), the first %s %s", len(failed), len(trace), what, trace, failed[0].Kind, failed[0].Text)
+		} else {
+			s.t.Logf("clients: %d %ss, all answered, the slowest after %v", len(trace), what, trace.Slowest().Received.Sub(trace.Slowest().Sent))
+		}
+	}
+	for _, d := range s.Dogs {
+		for _, decided := range d.Decided()[s.before[d]:] {
+			if needless(decided.Line) {
+				s.t.Errorf("%s decided against its clients: %s", d.Name, decided.Line)
+			}
+		}
+	}
+}
+
+var toPhase = regexp.MustCompile(` to=(hold|lock|refuse)\b`)
+
+// needless is whether a decision takes something from the clients of a healthy
+// master. Only lines of the node that serves can: the others' are of replicas.
+func needless(line string) bool {
+	return strings.Contains(line, " from=serve ") && toPhase.MatchString(line)
+}
+
+// told waits until the node's status has this fault, with a remedy, and that
+// its text contains all parts; it is what the operator is told.
+func (s *story) told(d *watched.Dog, fault string, parts ...string) agent.Status {
+	s.t.Helper()
+	return d.WaitFor("says "+fault, func(st agent.Status) bool {
+		return slices.ContainsFunc(st.Faults, func(f agent.Fault) bool {
+			if f.ID != fault || f.Remedy == "" {
+				return false
+			}
+			text := f.Text + " " + f.Remedy
+			return !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(text, p) })
+		})
+	})
+}
+
+// TestEveryStoryIsListed fails for a test of this package that docs/cases.md
+// does not name.
+func TestEveryStoryIsListed(t *testing.T) {
+	_, file, _, _ := runtime.Caller(0)
+	dir := filepath.Dir(file)
+	doc, err := os.ReadFile(filepath.Join(dir, "..", "..", "docs", "cases.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files: %v", err)
+	}
+	names := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range names.FindAllStringSubmatch(string(text), -1) {
+			if m[1] != "TestEveryStoryIsListed" && !strings.Contains(string(doc), "`"+m[1]+"`") {
+				t.Errorf("docs/cases.md does not list %s", m[1])
+			}
+		}
+	}
+}
