@@ -13,16 +13,17 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml/ast"
+	"go.yaml.in/yaml/v3"
 )
 
 type decoder struct {
-	file    string
-	lines   map[string]int // of every key that is in the file
-	values  map[string]string
-	anchors map[string]ast.Node
-	faults  Faults
-	notYAML bool // then there is nothing but that fault
+	file     string
+	lines    map[string]int // of every key that is in the file
+	values   map[string]string
+	sections map[*yaml.Node][]pair // with what they bring in
+	open     map[*yaml.Node]bool   // anchors that are being followed: one inside itself ends here
+	faults   Faults
+	notYAML  bool // then there is nothing but that fault
 }
 
 // fault notes one. What stands for a password's file may be the password itself.
@@ -50,22 +51,17 @@ var (
 	sizeType     = reflect.TypeFor[Size]()
 )
 
-func (d *decoder) decode(key string, node ast.Node, into reflect.Value) {
-	switch n := node.(type) {
-	case *ast.AnchorNode:
-		d.anchors[n.Name.GetToken().Value] = n.Value
-		d.decode(key, n.Value, into)
-		return
-	case *ast.AliasNode:
-		name := n.Value.GetToken().Value
-		target, ok := d.anchors[name]
-		if !ok {
-			d.fault(key, "*"+name, "no such anchor above", "write the value out")
+func (d *decoder) decode(key string, node *yaml.Node, into reflect.Value) {
+	if node.Kind == yaml.AliasNode {
+		if d.open[node.Alias] {
+			d.fault(key, "*"+node.Value, "is inside what it names", "write the value out")
 			return
 		}
-		d.decode(key, target, into)
-		return
-	case *ast.NullNode, nil:
+		d.open[node.Alias] = true
+		defer delete(d.open, node.Alias)
+		node = node.Alias
+	}
+	if isNull(node) {
 		// "key:" with nothing behind it keeps the default, but for a section
 		// it is the section with all its defaults.
 		if into.Kind() == reflect.Pointer {
@@ -96,19 +92,72 @@ func (d *decoder) decode(key string, node ast.Node, into reflect.Value) {
 	}
 }
 
-// Pairs of a mapping; a mapping of one key is a node type of its own.
-func pairs(node ast.Node) ([]*ast.MappingValueNode, bool) {
-	switch n := node.(type) {
-	case *ast.MappingNode:
-		return n.Values, true
-	case *ast.MappingValueNode:
-		return []*ast.MappingValueNode{n}, true
+// pair is one key of a section and what stands behind it.
+type pair struct{ key, value *yaml.Node }
+
+// pairs are the keys of a section. What "<<" brings in comes last, and only
+// where the section does not say otherwise itself.
+func (d *decoder) pairs(key string, node *yaml.Node) ([]pair, bool) {
+	if node.Kind != yaml.MappingNode {
+		return nil, false
 	}
-	return nil, false
+	if known, ok := d.sections[node]; ok {
+		return known, true // sections that bring each other in twice would double with every level
+	}
+	var own []pair
+	var merged []*yaml.Node
+	said := map[string]bool{}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		name, value := node.Content[i], node.Content[i+1]
+		if name.ShortTag() == "!!merge" {
+			merged = append(merged, value)
+			continue
+		}
+		said[name.Value] = true
+		own = append(own, pair{name, value})
+	}
+	for _, m := range merged {
+		for _, from := range mergeSources(m) {
+			if from.Kind != yaml.MappingNode || d.open[from] {
+				d.fault(key, "<<", "does not name a section of keys", "name an anchor above: <<: *name")
+				continue
+			}
+			d.open[from] = true
+			more, _ := d.pairs(key, from)
+			delete(d.open, from)
+			for _, p := range more {
+				if !said[p.key.Value] {
+					said[p.key.Value] = true
+					own = append(own, p)
+				}
+			}
+		}
+	}
+	d.sections[node] = own
+	return own, true
 }
 
-func (d *decoder) decodeStruct(key string, node ast.Node, into reflect.Value) {
-	entries, ok := pairs(node)
+// mergeSources are the sections behind a "<<": one, or a list of them of which
+// the first that has a key wins (https://yaml.org/type/merge.html).
+func mergeSources(node *yaml.Node) []*yaml.Node {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	if node.Kind != yaml.SequenceNode {
+		return []*yaml.Node{node}
+	}
+	var all []*yaml.Node
+	for _, n := range node.Content {
+		if n.Kind == yaml.AliasNode {
+			n = n.Alias
+		}
+		all = append(all, n)
+	}
+	return all
+}
+
+func (d *decoder) decodeStruct(key string, node *yaml.Node, into reflect.Value) {
+	entries, ok := d.pairs(key, node)
 	if !ok {
 		d.fault(key, text(node), "is "+kind(node)+", not a section of keys", "indent the keys below it")
 		return
@@ -122,9 +171,9 @@ func (d *decoder) decodeStruct(key string, node ast.Node, into reflect.Value) {
 		}
 	}
 	for _, entry := range entries {
-		name := entry.Key.GetToken().Value
+		name := entry.key.Value
 		path := join(key, name)
-		line := entry.Key.GetToken().Position.Line
+		line := entry.key.Line
 		if first, twice := d.lines[path]; twice {
 			d.faults = append(d.faults, Fault{File: d.file, Line: line, Key: path,
 				Problem: fmt.Sprintf("is already given in line %d", first), Remedy: "keep one of them"})
@@ -136,8 +185,8 @@ func (d *decoder) decodeStruct(key string, node ast.Node, into reflect.Value) {
 			d.fault(path, "", "unknown key", d.unknownRemedy(name, known))
 			continue
 		}
-		d.values[path] = text(entry.Value)
-		d.decode(path, entry.Value, field)
+		d.values[path] = text(entry.value)
+		d.decode(path, entry.value, field)
 	}
 }
 
@@ -161,19 +210,15 @@ func (d *decoder) unknownRemedy(name string, known []string) string {
 	return "known here: " + strings.Join(known, ", ")
 }
 
-func (d *decoder) decodeSlice(key string, node ast.Node, into reflect.Value) {
-	sequence, ok := node.(*ast.SequenceNode)
-	if !ok {
+func (d *decoder) decodeSlice(key string, node *yaml.Node, into reflect.Value) {
+	if node.Kind != yaml.SequenceNode {
 		d.fault(key, text(node), "is "+kind(node)+", not a list", `start each entry with "- "`)
 		return
 	}
-	list := reflect.MakeSlice(into.Type(), len(sequence.Values), len(sequence.Values))
-	for i, entry := range sequence.Values {
+	list := reflect.MakeSlice(into.Type(), len(node.Content), len(node.Content))
+	for i, entry := range node.Content {
 		path := fmt.Sprintf("%s[%d]", key, i)
-		d.lines[path] = entry.GetToken().Position.Line
-		if entries, ok := pairs(entry); ok && len(entries) > 0 {
-			d.lines[path] = entries[0].Key.GetToken().Position.Line
-		}
+		d.lines[path] = entry.Line
 		d.values[path] = text(entry)
 		setInitial(list.Index(i))
 		d.decode(path, entry, list.Index(i))
@@ -181,25 +226,25 @@ func (d *decoder) decodeSlice(key string, node ast.Node, into reflect.Value) {
 	into.Set(list)
 }
 
-func (d *decoder) decodeMap(key string, node ast.Node, into reflect.Value) {
-	entries, ok := pairs(node)
+func (d *decoder) decodeMap(key string, node *yaml.Node, into reflect.Value) {
+	entries, ok := d.pairs(key, node)
 	if !ok {
 		d.fault(key, text(node), "is "+kind(node)+", not a section of keys", "indent the keys below it")
 		return
 	}
 	into.Set(reflect.MakeMap(into.Type()))
 	for _, entry := range entries {
-		name := entry.Key.GetToken().Value
+		name := entry.key.Value
 		path := join(key, name)
-		d.lines[path] = entry.Key.GetToken().Position.Line
-		d.values[path] = text(entry.Value)
+		d.lines[path] = entry.key.Line
+		d.values[path] = text(entry.value)
 		value := reflect.New(into.Type().Elem()).Elem()
-		d.decode(path, entry.Value, value)
+		d.decode(path, entry.value, value)
 		into.SetMapIndex(reflect.ValueOf(name), value)
 	}
 }
 
-func (d *decoder) decodeDuration(key string, node ast.Node, into reflect.Value) {
+func (d *decoder) decodeDuration(key string, node *yaml.Node, into reflect.Value) {
 	const remedy = `write a number and a unit, such as 400ms or 1.5s`
 	written := text(node)
 	length, err := time.ParseDuration(written)
@@ -213,7 +258,7 @@ func (d *decoder) decodeDuration(key string, node ast.Node, into reflect.Value) 
 	}
 }
 
-func (d *decoder) decodeSize(key string, node ast.Node, into reflect.Value) {
+func (d *decoder) decodeSize(key string, node *yaml.Node, into reflect.Value) {
 	written := text(node)
 	size, ok := parseSize(written)
 	if !ok {
@@ -223,23 +268,18 @@ func (d *decoder) decodeSize(key string, node ast.Node, into reflect.Value) {
 	into.SetInt(int64(size))
 }
 
-func (d *decoder) decodeScalar(key string, node ast.Node, into reflect.Value) {
+func (d *decoder) decodeScalar(key string, node *yaml.Node, into reflect.Value) {
 	written := text(node)
 	switch into.Kind() {
 	case reflect.String:
-		switch n := node.(type) {
-		case *ast.StringNode:
-			into.SetString(n.Value)
-		case *ast.LiteralNode:
-			into.SetString(n.Value.Value)
-		case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
-			into.SetString(written) // a name such as 6379 or on needs no quotes
-		default:
-			d.fault(key, written, "is "+kind(node)+", not a text", "write one value, in quotes where there is a colon in it")
+		if node.Kind != yaml.ScalarNode {
+			d.fault(key, written, "is "+kind(node)+", not a text", "write one value")
+			return
 		}
+		into.SetString(node.Value) // a name such as 6379 or on needs no quotes
 	case reflect.Bool:
-		if n, ok := node.(*ast.BoolNode); ok {
-			into.SetBool(n.Value)
+		if value, err := strconv.ParseBool(node.Value); err == nil && node.ShortTag() == "!!bool" {
+			into.SetBool(value)
 			return
 		}
 		d.fault(key, written, "is "+kind(node)+", not true or false", "write true or false, without quotes")
@@ -266,25 +306,30 @@ func setInitial(value reflect.Value) {
 	}
 }
 
-func text(node ast.Node) string {
-	switch n := node.(type) {
-	case *ast.MappingNode, *ast.MappingValueNode, *ast.SequenceNode, *ast.NullNode, nil:
-		return ""
-	case *ast.LiteralNode:
-		return n.Value.Value
+// isNull is whether nothing stands there, or the null of YAML. An empty text in
+// quotes is a text.
+func isNull(node *yaml.Node) bool { return node.Kind == 0 || node.ShortTag() == "!!null" }
+
+// text is a scalar as it was written, without quotes; empty for all else.
+func text(node *yaml.Node) string {
+	if node.Kind == yaml.AliasNode {
+		return "*" + node.Value
 	}
-	return node.GetToken().Value
+	if node.Kind != yaml.ScalarNode || isNull(node) {
+		return ""
+	}
+	return node.Value
 }
 
-func kind(node ast.Node) string {
-	switch node.(type) {
-	case *ast.MappingNode, *ast.MappingValueNode:
+func kind(node *yaml.Node) string {
+	switch {
+	case node.Kind == yaml.MappingNode:
 		return "a section of keys"
-	case *ast.SequenceNode:
+	case node.Kind == yaml.SequenceNode:
 		return "a list"
-	case *ast.BoolNode:
+	case node.ShortTag() == "!!bool":
 		return "a truth value"
-	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
+	case node.ShortTag() == "!!int", node.ShortTag() == "!!float":
 		return "a number"
 	}
 	return "a text"

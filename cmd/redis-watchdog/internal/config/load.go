@@ -1,9 +1,11 @@
 package config
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -12,8 +14,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
+	"go.yaml.in/yaml/v3"
 )
 
 // Load reads and checks the file. An error of type Faults names everything
@@ -68,19 +69,25 @@ func decode(path string, source []byte, env func(string) string) (*Config, *deco
 	config := &Config{File: path}
 	setInitial(reflect.ValueOf(config).Elem())
 	defer config.fill(env)
-	d := &decoder{file: path, lines: map[string]int{}, values: map[string]string{}, anchors: map[string]ast.Node{}}
-	tree, err := parser.ParseBytes(source, 0, parser.AllowDuplicateMapKey())
-	if err != nil {
+	d := &decoder{file: path, lines: map[string]int{}, values: map[string]string{}, sections: map[*yaml.Node][]pair{}, open: map[*yaml.Node]bool{}}
+	documents := yaml.NewDecoder(bytes.NewReader(source))
+	var document yaml.Node
+	switch err := documents.Decode(&document); {
+	case errors.Is(err, io.EOF): // nothing but comments
+	case err != nil:
 		d.faults, d.notYAML = Faults{syntaxFault(path, err)}, true
 		return config, d
+	default:
+		d.decode("", document.Content[0], reflect.ValueOf(config).Elem())
 	}
-	for i, document := range tree.Docs {
-		if i > 0 && document.Body != nil {
-			d.faults = append(d.faults, Fault{File: path, Line: document.Body.GetToken().Position.Line,
-				Problem: "a second document", Remedy: `take out the line "---"`})
-			break
-		}
-		d.decode("", document.Body, reflect.ValueOf(config).Elem())
+	var another yaml.Node
+	switch err := documents.Decode(&another); {
+	case errors.Is(err, io.EOF):
+	case err != nil:
+		d.faults = append(d.faults, syntaxFault(path, err))
+	case !isNull(another.Content[0]):
+		d.faults = append(d.faults, Fault{File: path, Line: another.Content[0].Line,
+			Problem: "a second document", Remedy: `take out the line "---"`})
 	}
 	return config, d
 }
@@ -113,12 +120,12 @@ func firstDir(list, otherwise string) string {
 	return first
 }
 
-var syntaxPlace = regexp.MustCompile(`^\[(\d+):\d+\] (.*)`)
+var syntaxPlace = regexp.MustCompile(`^line (\d+): (.*)`)
 
 // syntaxFault finds the line in what the parser says.
 func syntaxFault(path string, err error) Fault {
 	fault := Fault{File: path, Remedy: "see redis-watchdog.yaml, the shipped reference, for the form"}
-	first, _, _ := strings.Cut(err.Error(), "\n")
+	first, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "yaml: "), "\n")
 	fault.Problem = "is not YAML: " + first
 	if m := syntaxPlace.FindStringSubmatch(first); m != nil {
 		fault.Line, _ = strconv.Atoi(m[1])
