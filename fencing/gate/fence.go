@@ -72,29 +72,12 @@ func (g *Gate) fenceOnce(ctx context.Context) time.Duration {
 		return refenceEvery
 	}
 	proved, again := g.judge(re)
-	if !proved && again == 0 { // EXEC would not have it: one by one
-		g.mu.Lock()
-		if g.want.Access != watchdog.Refuse && (want.Access == watchdog.Refuse || opens(g.want)) {
-			g.mu.Unlock()
-			return idle
-		}
-		behind = g.changes
-		k = h.send(g.plain.bytes, g.plain.n, g.conf.Now(), nil)
-		g.mu.Unlock()
-		if re = g.awaitFence(ctx, k, behind); re == nil {
-			return refenceEvery
-		}
-		proved, again = g.judge(re)
-	}
 	if proved {
 		g.fail("gate.fence.answered")
 		g.fenced(at, begun, behind)
 		return idle
 	}
 	poke(g.wake)
-	if again == 0 {
-		again = refenceEvery
-	}
 	return min(again, g.stopIfLate(ctx))
 }
 
@@ -157,7 +140,7 @@ func (g *Gate) awaitFence(ctx context.Context, k *call, behind uint64) []resp.Re
 }
 
 // judge reads the answers to a fence: whether Redis was seen to refuse, and if
-// not when to try again (zero: at once, without MULTI).
+// not when to try again.
 func (g *Gate) judge(re []resp.Reply) (proved bool, again time.Duration) {
 	n := len(re)
 	role, get, del := re[n-3], re[n-2], re[n-1]
@@ -171,22 +154,14 @@ func (g *Gate) judge(re []resp.Reply) (proved bool, again time.Duration) {
 	if nowhere && get.ErrorIs("MASTERDOWN") && del.ErrorIs("MASTERDOWN", "READONLY") {
 		return true, 0
 	}
-	if role.Kind == '+' && role.Text == "QUEUED" {
-		g.unqueue()
-		return false, fenceRetry
-	}
 	if nowhere && (get.ErrorIs("NOPERM") || del.ErrorIs("NOPERM")) {
 		g.Poke() // we may not try: the worker reads the parameters instead
 		return false, refenceEvery
 	}
-	for _, r := range re[:n-3] {
-		if r.ErrorIs("EXECABORT") || (r.UnknownCommand() && (re[0].IsError() || re[1].IsError())) {
-			return false, 0
-		}
-	}
+	text := complaint(re[:n-3])
 	g.setFault(Fault{
-		ID: "fence_incomplete", Error: true, Text: "the fence did not make Redis refuse: " + complaint(re[:n-3]),
-		Remedy: "check the rights of the watchdog's Redis user: ACL SETUSER <user> " + ACLRule,
+		ID: "fence_incomplete", Error: true, Text: "the fence did not make Redis refuse: " + text,
+		Remedy: remedyFor(text),
 	})
 	return false, refenceEvery
 }
@@ -196,11 +171,6 @@ func complaint(re []resp.Reply) string {
 	for _, r := range re {
 		if r.IsError() && !isNoFailover(r) {
 			return r.Text
-		}
-		for _, e := range r.Elems {
-			if e.IsError() && !isNoFailover(e) {
-				return e.Text
-			}
 		}
 	}
 	return "no command of it was refused"

@@ -113,7 +113,6 @@ type Gate struct {
 	caps      capabilities
 	seen      watchdog.Redis
 	fence     script // prepared
-	plain     script // likewise, without MULTI
 	arm       script // likewise
 	pause     script // likewise
 	details   Details

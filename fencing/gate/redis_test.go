@@ -52,6 +52,7 @@ type server struct {
 	port   string
 	socket string
 	conf   string
+	binary string
 	cmd    *exec.Cmd
 	ended  chan struct{}
 }
@@ -73,7 +74,13 @@ func startRedis(t testing.TB, lines ...string) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &server{t: t, dir: dir, port: freePort(t), socket: filepath.Join(dir, "s"), conf: filepath.Join(dir, "redis.conf")}
+	return startIn(t, dir, "redis-server", lines...)
+}
+
+// startIn is startRedis in a directory that is there, and of a binary.
+func startIn(t testing.TB, dir, binary string, lines ...string) *server {
+	t.Helper()
+	s := &server{t: t, dir: dir, binary: binary, port: freePort(t), socket: filepath.Join(dir, "s"), conf: filepath.Join(dir, "redis.conf")}
 	conf := fmt.Sprintf("port %s\nbind 127.0.0.1\nunixsocket %s\ndir %s\nsave \"\"\nrepl-diskless-sync-delay 0\nmaxclients 2000\n%s\n",
 		s.port, s.socket, dir, strings.Join(lines, "\n"))
 	if err := os.WriteFile(s.conf, []byte(conf), 0o644); err != nil {
@@ -85,7 +92,8 @@ func startRedis(t testing.TB, lines ...string) *server {
 
 func (s *server) start() {
 	s.t.Helper()
-	s.cmd = exec.Command("redis-server", s.conf)
+	s.cmd = exec.Command(s.binary, s.conf)
+	s.cmd.Dir = s.dir
 	out, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		s.t.Fatal(err)

@@ -18,19 +18,18 @@ const rightsEvery = time.Minute
 
 // capabilities are the means that this Redis grants us.
 type capabilities struct {
-	Multi, Config, ReplicaOf, Kill, XRead, List, Pause bool
+	Config, ReplicaOf, Kill, XRead, List, Pause bool
 
 	PauseWrite bool // CLIENT PAUSE … WRITE: 6.2
 	ListID     bool // CLIENT LIST ID: 6.2
 	Failover   bool // FAILOVER ABORT: 6.2
 	NoHello    bool // HELLO is not to be had
-	NoExec     bool // EXEC is not known: never MULTI, or the connection is lost for all else
 	Checked    bool
 }
 
 // assumed is what is tried before anything is known.
 func assumed() capabilities {
-	return capabilities{Multi: true, Config: true, ReplicaOf: true, Kill: true, XRead: true, List: true, Pause: true}
+	return capabilities{Config: true, ReplicaOf: true, Kill: true, XRead: true, List: true, Pause: true}
 }
 
 func (g *Gate) capabilities() capabilities {
@@ -43,7 +42,7 @@ func (g *Gate) capabilities() capabilities {
 // connection, a machine that stalls) is tried again and again.
 func (g *Gate) mayArm() bool {
 	c := g.capabilities()
-	return c.XRead && c.Multi && c.ReplicaOf && c.List
+	return c.XRead && c.ReplicaOf && c.List
 }
 
 // armIsOff says that a grant is not kept waiting for the fence any longer.
@@ -56,14 +55,10 @@ func (g *Gate) armIsOff() bool {
 func (g *Gate) prepare(c capabilities) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	c.NoHello, c.NoExec = g.caps.NoHello, c.NoExec || g.caps.NoExec
-	c.Multi = c.Multi && !c.NoExec
+	c.NoHello = g.caps.NoHello
 	g.caps = c
-	g.fence = fenceScript(g.words, c)
-	plain := c
-	plain.Multi = false
-	g.plain = fenceScript(g.words, plain)
-	g.arm = armedScript(g.words, c)
+	g.fence = liveScript(g.words, c)
+	g.arm = fenceScript(g.words, c)
 	g.pause = script{}.with(g.words, "CLIENT", "PAUSE", "300", "WRITE")
 }
 
@@ -84,7 +79,6 @@ func (g *Gate) checkRights(ctx context.Context) {
 	}
 	c := g.capabilities()
 	const nobody = "9223372036854775807"
-	exec := false
 	trials := []trial{
 		{[]string{"CONFIG", "SET", "redis-watchdog", "trial"}, &c.Config, "+config|set"},
 		{[]string{"REPLICAOF", "redis-watchdog", "trial"}, &c.ReplicaOf, "+replicaof"},
@@ -95,9 +89,6 @@ func (g *Gate) checkRights(ctx context.Context) {
 		{[]string{"FAILOVER", "TIMEOUT", "trial"}, &c.Failover, "+failover"},
 	}
 	const list, pause = 4, 5
-	if !c.NoExec {
-		trials = append(trials, trial{[]string{"MULTI"}, &c.Multi, "+multi"}, trial{[]string{"EXEC"}, &exec, "+exec"})
-	}
 	var s script
 	for _, t := range trials {
 		s = s.with(g.words, t.words[0], t.words[1:]...)
@@ -110,9 +101,6 @@ func (g *Gate) checkRights(ctx context.Context) {
 	syntax := func(r resp.Reply) bool {
 		return r.IsError() && (strings.Contains(r.Text, "syntax") || strings.Contains(strings.ToLower(r.Text), "unknown subcommand"))
 	}
-	stuck := c.Multi && re[len(re)-1].UnknownCommand()
-	c.NoExec = c.NoExec || stuck
-	c.Multi = c.Multi && exec
 	c.ListID = c.List && !syntax(re[list])
 	c.PauseWrite = c.Pause && !syntax(re[pause])
 	c.Checked = true
@@ -124,10 +112,6 @@ func (g *Gate) checkRights(ctx context.Context) {
 	g.blame()
 	w.smallDue = true
 	g.checkSmallRights()
-	if stuck {
-		w.capsOn = nil
-		g.dropHand() // it waits for an EXEC that cannot be said
-	}
 }
 
 // judgeTrials notes what came of each trial, and names the rights that are
@@ -136,7 +120,8 @@ func judgeTrials(trials []trial, re []resp.Reply) (missing []string) {
 	for i, t := range trials {
 		allowed := true
 		switch r := re[i]; {
-		case r.ErrorIs("NOPERM", "EXECABORT"), r.UnknownCommand():
+		case r.ErrorIs("NOPERM", "EXECABORT"), r.UnknownCommand(): // EXEC that is denied aborts
+
 			allowed = false
 			missing = append(missing, t.right)
 		case r.ErrorIs("MASTERDOWN", "LOADING", "BUSY"): // says nothing of rights
@@ -155,21 +140,17 @@ func judgeTrials(trials []trial, re []resp.Reply) (missing []string) {
 //
 // CONFIG REWRITE and CLIENT UNPAUSE have no harmless form. They are queued in a
 // transaction that a command without its arguments spoils: Redis checks rights
-// while it queues, and executes none of it.
+// while it queues, and executes none of it. That is done only once an empty
+// transaction has gone well, for where MULTI is denied they would be executed.
 func (g *Gate) checkSmallRights() {
 	w := &g.worker
 	if k := w.small.call; k != nil {
 		if !k.finished() {
 			return
 		}
-		w.small.call = nil
-		if k.err == nil {
-			g.giveBack(w.small.on)
-			w.missingSmall = judgeTrials(w.small.trials, k.replies)
-			g.blame()
+		if g.smallAnswered(k) {
 			return
 		}
-		w.smallDue = true
 	}
 	if !w.smallDue {
 		return
@@ -178,20 +159,61 @@ func (g *Gate) checkSmallRights() {
 	if spare == nil {
 		return
 	}
-	trials, s := g.smallTrials()
 	w.smallDue = false
-	w.small = smallCheck{on: spare, trials: trials, call: spare.send(s.bytes, s.n, g.conf.Now(), func(*call) { poke(g.wake) })}
+	g.trySmall(spare, g.smallTrials(), false)
 }
 
 // smallCheck is the trials under way: nobody waits for them.
 type smallCheck struct {
 	on     *conn
 	trials []trial
+	queued bool  // they are in a transaction
 	call   *call // nil: none
 }
 
-func (g *Gate) smallTrials() ([]trial, script) {
-	c := g.capabilities()
+func (g *Gate) trySmall(on *conn, trials []trial, queued bool) {
+	var s script
+	for _, t := range trials {
+		s = s.with(g.words, t.words[0], t.words[1:]...)
+	}
+	g.worker.small = smallCheck{on: on, trials: trials, queued: queued,
+		call: on.send(s.bytes, s.n, g.conf.Now(), func(*call) { poke(g.wake) })}
+}
+
+// smallAnswered takes in what came of the trials; it is true when that was all,
+// or more are under way.
+func (g *Gate) smallAnswered(k *call) bool {
+	w := &g.worker
+	small := w.small
+	w.small = smallCheck{}
+	if k.err != nil {
+		w.smallDue = true
+		return false
+	}
+	if small.queued {
+		g.giveBack(small.on)
+		if k.replies[len(k.replies)-1].ErrorIs("EXECABORT") && !slices.ContainsFunc(k.replies, func(r resp.Reply) bool { return r.ErrorIs("OOM") }) {
+			w.missingQueued = judgeTrials(small.trials[:len(small.trials)-1], k.replies)
+		} // else nothing was checked: over maxmemory Redis 6 and 7 queue nothing
+		g.blame()
+		return true
+	}
+	w.missingSmall = judgeTrials(small.trials, k.replies)
+	multi, exec := k.replies[len(k.replies)-2], k.replies[len(k.replies)-1]
+	switch {
+	case multi.OK() && exec.Kind == '*':
+		g.trySmall(small.on, queuedTrials(), true)
+	case multi.OK():
+		small.on.close() // it waits for an EXEC that cannot be said
+	default:
+		g.giveBack(small.on)
+	}
+	g.blame()
+	return true
+}
+
+// smallTrials end with an empty transaction.
+func (g *Gate) smallTrials() []trial {
 	trials := []trial{
 		{words: []string{"PING"}, right: "+ping"},
 		{words: []string{"INFO", "redis-watchdog"}, right: "+info"},
@@ -200,51 +222,27 @@ func (g *Gate) smallTrials() ([]trial, script) {
 		{words: []string{"GET", probeKey}, right: "+get on ~redis-watchdog:*"},
 		{words: []string{"DEL", probeKey}, right: "+del on ~redis-watchdog:*"},
 	}
-	if c.NoHello {
+	if g.capabilities().NoHello {
 		trials = append(trials, trial{words: []string{"CLIENT", "ID"}, right: "+client|id"},
 			trial{words: []string{"CLIENT", "SETNAME", clientName}, right: "+client|setname"})
 	}
-	var s script
-	for _, t := range trials {
-		s = s.with(g.words, t.words[0], t.words[1:]...)
-	}
-	if c.Multi {
-		queued := []trial{
-			{words: []string{"CONFIG", "REWRITE"}, right: "+config|rewrite"},
-			{words: []string{"CLIENT", "UNPAUSE"}, right: "+client|unpause"},
-		}
-		trials = append(trials, trial{right: "+multi"})
-		s = s.with(g.words, "MULTI")
-		for _, t := range queued {
-			s = s.with(g.words, t.words[0], t.words[1:]...)
-		}
-		trials = append(trials, queued...)
-		s = s.with(g.words, "GET").with(g.words, "EXEC")
-	}
-	return trials, s
+	return append(trials, trial{words: []string{"MULTI"}, right: "+multi"}, trial{words: []string{"EXEC"}, right: "+exec"})
 }
 
-// dropHand closes the hand; a spare takes its place.
-func (g *Gate) dropHand() {
-	g.mu.Lock()
-	h := g.hand
-	g.mu.Unlock()
-	if h != nil {
-		h.close()
+// queuedTrials are a transaction that is never executed.
+func queuedTrials() []trial {
+	return []trial{
+		{words: []string{"MULTI"}, right: "+multi"},
+		{words: []string{"CONFIG", "REWRITE"}, right: "+config|rewrite"},
+		{words: []string{"CLIENT", "UNPAUSE"}, right: "+client|unpause"},
+		{words: []string{"GET"}, right: "+get on ~redis-watchdog:*"},
+		{words: []string{"EXEC"}, right: "+exec"},
 	}
-}
-
-// unqueue is for a hand that answers QUEUED to everything: EXEC is renamed.
-func (g *Gate) unqueue() {
-	c := g.capabilities()
-	c.NoExec = true
-	g.prepare(c)
-	g.dropHand()
 }
 
 // blame says what is missing and what is done in its place.
 func (g *Gate) blame() {
-	missing := slices.Concat(g.worker.missing, g.worker.missingSmall)
+	missing := slices.Compact(slices.Sorted(slices.Values(slices.Concat(g.worker.missing, g.worker.missingSmall, g.worker.missingQueued))))
 	g.mu.Lock()
 	c, old := g.caps, g.details.RedisVersion
 	g.details.Missing = missing
@@ -272,7 +270,7 @@ func (g *Gate) blame() {
 		{"rights_replicaof", "REPLICAOF is denied or renamed: Redis cannot be fenced, it is killed instead when it has to refuse", !c.ReplicaOf, true},
 		{"rights_config", "CONFIG SET is denied or renamed: no lock, and a fenced Redis goes on answering reads, so it is killed when it has to refuse", !c.Config, true},
 		{"rights_xread", "XREAD or CLIENT LIST is denied or renamed: no fence can be armed inside Redis, a frozen or killed watchdog does not fence it", !c.XRead || !c.List, true},
-		{"rights_multi", "MULTI or EXEC is denied or renamed: the fence is sent command by command, and none can be armed inside Redis", !c.Multi, true},
+		{"rights_multi", "MULTI or EXEC is denied or renamed: whether CONFIG REWRITE and CLIENT UNPAUSE are allowed is not known before they are needed", without("+multi", "+exec"), false},
 		{"rights_kill", "CLIENT KILL is denied or renamed: the fence leaves connections open (they are refused), and an armed fence is put off by closing its socket", !c.Kill, false},
 		{"rights_pause", "CLIENT PAUSE is denied, renamed or without WRITE (before Redis 6.2): a hold gives writers an error instead of making them wait", !c.PauseWrite, false},
 		{"rights_failover", "FAILOVER is denied or renamed: a fence during a FAILOVER typed into Redis waits until that has ended", !c.Failover && !failover, false},
@@ -287,6 +285,14 @@ func (g *Gate) blame() {
 			Remedy: "ACL SETUSER <user> " + ACLRule + " ; for a renamed command name it under commands: in the configuration",
 		})
 	}
+}
+
+// remedyFor is what helps against an error by which Redis refused a change.
+func remedyFor(text string) string {
+	if r := (resp.Reply{Kind: '-', Text: text}); r.ErrorIs("NOPERM") || r.UnknownCommand() {
+		return "give the watchdog's Redis user its rights: ACL SETUSER <user> " + ACLRule
+	}
+	return "see in Redis' own log why it refuses CONFIG SET or REPLICAOF, and try the same by redis-cli; the watchdog tries it again and again"
 }
 
 func sortedFaults(m map[string]Fault) []Fault {

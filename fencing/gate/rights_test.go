@@ -89,6 +89,24 @@ func TestRenamedExecDoesNotCatchTheHand(t *testing.T) {
 	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing })
 }
 
+// The fence needs no transaction, the one that stands inside Redis neither.
+func TestFenceIsArmedAndFiresWithoutMulti(t *testing.T) {
+	for _, denied := range []string{"-multi", "-exec", "-multi -exec"} {
+		t.Run(denied, func(t *testing.T) {
+			kept := newShelf(t)
+			s, l := withoutRight(t, denied, func(c *Config) { c.Store = kept })
+			stop := l.serve(time.Second)
+			l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+			stop()
+			l.stop()
+			eventually(t, "it fires", func() bool { return strings.HasPrefix(s.role(), "slave of 127.0.0.1:0") })
+			if r := s.do("GET", "k"); !r.ErrorIs("MASTERDOWN") {
+				t.Errorf("GET: got %+v", r)
+			}
+		})
+	}
+}
+
 func TestRedisThatCannotBeFencedIsKilled(t *testing.T) {
 	for _, tt := range []struct{ denied, fault string }{
 		{"-replicaof", "rights_replicaof"},

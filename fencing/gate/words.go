@@ -76,20 +76,29 @@ func (s script) then(t script) script {
 	return script{append(s.bytes[:len(s.bytes):len(s.bytes)], t.bytes...), s.n + t.n}
 }
 
-// fenceBody is what the fence does, without MULTI and EXEC, leaving out what
-// this Redis lacks. An element too many would cost the whole fence: EXEC is
-// all or nothing when queueing fails. FAILOVER ABORT comes first because
-// REPLICAOF is refused while Redis fails over; with none running it answers an
-// error, which is nobody's harm.
-func fenceBody(w words, c capabilities) script {
+// No step of the gate is a transaction. Redis 6.0 to 7.2 reject every command
+// that is queued in MULTI while they are over maxmemory with nothing to evict,
+// whether it needs memory or not (server.c, processCommand), and a transaction
+// with one command that Redis denies or does not know does nothing at all. What
+// is sent in one write is executed in one go all the same: Redis works off what
+// it has read of a connection before it turns to the next. The order within a
+// script is such that every first part of it is safe by itself.
+
+// fenceScript is the fence, leaving out what this Redis lacks. The lock comes
+// first: it stops writers whatever becomes of the rest. The priority stands
+// before Redis is a replica that Sentinel could choose. FAILOVER ABORT comes
+// before REPLICAOF, which is refused while Redis fails over; with none running
+// it answers an error, which is nobody's harm. Clients are cut last, when
+// nothing is answered any more.
+func fenceScript(w words, c capabilities) script {
 	var s script
-	if c.Failover {
-		s = s.with(w, "FAILOVER", "ABORT")
-	}
 	if c.Config {
+		s = s.with(w, "CONFIG", "SET", keyLock, lockValue)
 		s = s.with(w, "CONFIG", "SET", keyStale, staleValue)
 		s = s.with(w, "CONFIG", "SET", keyPrio, vetoValue)
-		s = s.with(w, "CONFIG", "SET", keyLock, lockValue)
+	}
+	if c.Failover {
+		s = s.with(w, "FAILOVER", "ABORT")
 	}
 	if c.ReplicaOf {
 		s = s.with(w, "REPLICAOF", nowhereHost, strconv.Itoa(nowherePort))
@@ -101,62 +110,55 @@ func fenceBody(w words, c capabilities) script {
 	return s
 }
 
-// whole is s as one transaction.
-func whole(w words, s script) script {
-	return script{}.with(w, "MULTI").then(s).with(w, "EXEC")
-}
-
 // look back: the role, and whether a reader and a writer are refused. DEL of a
 // key that does not exist changes nothing where it is not refused.
 func probes(w words) script {
 	return script{}.with(w, "ROLE").with(w, "GET", probeKey).with(w, "DEL", probeKey)
 }
 
-// fenceScript is what the watchdog sends when clients are to be refused. The
-// lock goes before the rest and the pause is lifted after it: should Redis not
-// take the rest, the writers that wait are refused all the same, and where
-// nothing refuses them they wait on.
-func fenceScript(w words, c capabilities) script {
-	s := fenceBody(w, c)
-	if c.Multi {
-		s = whole(w, s)
-		if c.Config {
-			s = script{}.with(w, "CONFIG", "SET", keyLock, lockValue).then(s)
-		}
-	}
+// liveScript is what the watchdog sends when clients are to be refused: the
+// fence, and a look at what came of it. The pause is lifted behind the fence:
+// should Redis not take all of that, the writers that wait are refused by the
+// lock, and where nothing refuses them they wait on.
+func liveScript(w words, c capabilities) script {
+	s := fenceScript(w, c)
 	if c.PauseWrite && (c.Config || c.ReplicaOf) {
 		s = s.with(w, "CLIENT", "UNPAUSE")
 	}
 	return s.then(probes(w))
 }
 
-// armedScript is what waits behind the XREAD.
-func armedScript(w words, c capabilities) script { return whole(w, fenceBody(w, c)) }
-
-// openScript makes a fenced Redis a master again, born locked.
-func openScript(w words, maxLag string) script {
+// lockScript sets the lock, and the lag without which it would be void.
+func lockScript(w words, maxLag string) script {
 	s := script{}.with(w, "CONFIG", "SET", keyLock, lockValue)
 	if maxLag == "0" {
 		s = s.with(w, "CONFIG", "SET", keyLag, lagValue)
 	}
-	return whole(w, s.with(w, "REPLICAOF", "NO", "ONE"))
+	return s
+}
+
+// openScript makes a fenced Redis a master again, born locked. It is sent only
+// when Redis has taken lockScript: REPLICAOF is executed here even where the
+// lock before it is denied.
+func openScript(w words, maxLag string) script {
+	return lockScript(w, maxLag).with(w, "REPLICAOF", "NO", "ONE")
 }
 
 // followScript makes Redis a replica. A master that is to become one answers
 // nothing until it is in sync (shut).
 func followScript(w words, c capabilities, host, port string, shut, lock bool) script {
 	var s script
+	if lock {
+		s = s.with(w, "CONFIG", "SET", keyLock, lockValue)
+	}
 	if shut {
 		s = s.with(w, "CONFIG", "SET", keyStale, staleValue)
 		s = s.with(w, "CONFIG", "SET", keyPrio, vetoValue)
-	}
-	if lock {
-		s = s.with(w, "CONFIG", "SET", keyLock, lockValue)
 	}
 	s = s.with(w, "REPLICAOF", host, port)
 	if shut && c.Kill {
 		s = s.with(w, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 		s = s.with(w, "CLIENT", "KILL", "TYPE", "pubsub")
 	}
-	return whole(w, s)
+	return s
 }

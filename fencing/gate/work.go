@@ -32,6 +32,7 @@ type worker struct {
 	capsOn        *conn
 	missing       []string // rights, as last tried
 	missingSmall  []string // likewise, of those that checkSmallRights tries
+	missingQueued []string // likewise, of those that it tries in a transaction
 	smallDue      bool     // they are to be tried
 	small         smallCheck
 	heldAt        watchdog.Instant // the last CLIENT PAUSE of ours; zero: none, or taken back
@@ -130,7 +131,7 @@ func (g *Gate) note(err error) {
 		g.mu.Unlock()
 		g.setFault(Fault{
 			ID: "gate_step", Error: true, Text: "a change of Redis was refused: " + err.Error(),
-			Remedy: "check the rights of the watchdog's Redis user: ACL SETUSER <user> " + ACLRule,
+			Remedy: remedyFor(err.Error()),
 		})
 	}
 }
@@ -224,18 +225,25 @@ const openAgain = time.Minute // between two lines of the log about openings tha
 // it is seen to be one.
 func (g *Gate) openUp(ctx context.Context, want watchdog.Gate) (bool, error) {
 	w := &g.worker
+	re, err := g.change(ctx, want, lockScript(g.words, w.cur.lag))
+	if err == nil {
+		err = firstError(re)
+	}
+	if err != nil {
+		return false, err
+	}
 	g.fail("gate.unfence.begun")
 	if now := g.conf.Now(); w.openedAt == 0 || now.Sub(w.openedAt) > openAgain { // refused, it is tried at every turn
 		g.log.Info("making the fenced Redis a master again, locked")
 		w.openedAt = now
 	}
-	re, err := g.step(ctx, want, openScript(g.words, w.cur.lag), true)
+	re, err = g.step(ctx, want, openScript(g.words, w.cur.lag), true)
 	if err != nil {
 		return false, err
 	}
 	g.fail("gate.unfence.sent")
 	w.rejoin = true // its values are the fence's still
-	return true, execError(re)
+	return true, firstError(re)
 }
 
 // follow makes Redis a replica of want.Master.
@@ -263,7 +271,7 @@ func (g *Gate) follow(ctx context.Context, want watchdog.Gate) (bool, error) {
 	}
 	w.followed, w.followedAt = want.Master, now
 	g.fail("gate.rejoin.sent")
-	return true, execError(re)
+	return true, firstError(re)
 }
 
 // settle brings the four parameters and the armed fence to where they belong:
@@ -332,7 +340,8 @@ func (g *Gate) unlock(ctx context.Context, want watchdog.Gate, to settings) (boo
 	return true, firstError(re)
 }
 
-// restore sets serve-stale-data and the priority, both or neither.
+// restore sets serve-stale-data and the priority, both in one write: one of the
+// fence's values without the other would be taken for the operator's.
 func (g *Gate) restore(ctx context.Context, want watchdog.Gate, to settings) (bool, error) {
 	w := &g.worker
 	if veto := to.prio == vetoValue && w.originals.ReplicaPriority != vetoValue; veto {
@@ -353,15 +362,15 @@ func (g *Gate) restore(ctx context.Context, want watchdog.Gate, to settings) (bo
 		s = s.with(g.words, "CONFIG", "SET", keyPrio, to.prio)
 	}
 	g.fail("gate.restore.begun")
-	re, err := g.change(ctx, want, whole(g.words, s))
+	re, err := g.change(ctx, want, s)
 	if err != nil {
 		return false, err
 	}
 	g.fail("gate.restore.sent")
-	return true, execError(re)
+	return true, firstError(re)
 }
 
-// firstError is the first error among plain answers.
+// firstError is the first error among the answers.
 func firstError(re []resp.Reply) error {
 	for _, r := range re {
 		if err := r.Err(); err != nil {
@@ -369,18 +378,6 @@ func firstError(re []resp.Reply) error {
 		}
 	}
 	return nil
-}
-
-// execError is the first error of a transaction: while it was queued, or in
-// what EXEC answered.
-func execError(re []resp.Reply) error {
-	if err := firstError(re); err != nil {
-		return err
-	}
-	if len(re) == 0 {
-		return nil
-	}
-	return firstError(re[len(re)-1].Elems)
 }
 
 func roleName(r watchdog.Role) string {

@@ -51,21 +51,26 @@ func (b Build) Root(t testing.TB) string {
 	return root
 }
 
+// Script writes a script that runs the server in its root, as one that is
+// installed is run: in a directory of the test's, whose parent is seen in the
+// root as well. It is left there, empty, at RootOf(t) + that parent. mode goes
+// behind the server's own arguments ("--sentinel"; empty: none).
+func (b Build) Script(t testing.TB, mode string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "server")
+	text := strings.NewReplacer("ROOT", b.Root(t), "BINARY", b.Binary, "MODE", mode).Replace(enter)
+	if err := os.WriteFile(to, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
 // Use has a group made of that build, Sentinels and all. of is called at the
 // end of the test, for the lab's directory.
 func (b Build) Use(t testing.TB, c lab.GroupConfig, of func() *lab.Lab) lab.GroupConfig {
 	t.Helper()
-	root := b.Root(t)
-	script := func(mode string) string {
-		to := filepath.Join(t.TempDir(), "server")
-		text := strings.NewReplacer("ROOT", root, "BINARY", b.Binary, "MODE", mode).Replace(enter)
-		if err := os.WriteFile(to, []byte(text), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		return to
-	}
 	b.Leave(t, of)
-	c.Redis.Binary, c.Sentinel.Binary = script(""), script("--sentinel")
+	c.Redis.Binary, c.Sentinel.Binary = b.Script(t, ""), b.Script(t, "--sentinel")
 	return c
 }
 
@@ -78,8 +83,18 @@ func (b Build) Leave(t testing.TB, of func() *lab.Lab) {
 		if l == nil {
 			return
 		}
-		if err := os.Remove(root + l.Dir()); err != nil && !errors.Is(err, os.ErrNotExist) {
-			t.Error(err)
-		}
+		leave(t, root, l.Dir())
 	})
+}
+
+// LeaveDir is Leave for a directory of the test's that is no lab's.
+func (b Build) LeaveDir(t testing.TB, dir string) {
+	root := b.Root(t)
+	t.Cleanup(func() { leave(t, root, dir) })
+}
+
+func leave(t testing.TB, root, dir string) {
+	if err := os.Remove(root + dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
 }
