@@ -213,11 +213,20 @@ type Sentinel struct {
 	Flags         string         `json:"flags"`
 	FailoverState string         `json:"failover_state,omitempty"`
 	Tilt          bool           `json:"tilt"`
-	CKQuorum      string         `json:"ckquorum"` // its answer, or its error
+	TiltUnknown   string         `json:"tilt_unknown,omitempty"` // why it does not say; empty: it does
+	CKQuorum      string         `json:"ckquorum"`               // its answer, or its error
 	CKQuorumOK    bool           `json:"ckquorum_ok"`
 	Replicas      []SentinelView `json:"replicas"`
 	Peers         []string       `json:"peers"` // addresses of the other Sentinels it knows
+	Unread        []Unread       `json:"unread,omitempty"`
 	Version       string         `json:"version"`
+}
+
+// Unread is an entry of an answer that was left out, as it makes no sense.
+type Unread struct {
+	Name string `json:"name"` // as it was spelled
+	In   string `json:"in"`   // the command it answered
+	Why  string `json:"why"`
 }
 
 // SentinelView is a replica as one Sentinel sees it.

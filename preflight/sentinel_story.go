@@ -105,9 +105,9 @@ func sentinelReplicasCheck() Check {
 	return Check{ID: "sentinel_replicas", Area: areaSentinel, Severity: Warns,
 		Title: "The Sentinels list the same replicas",
 		Story: Story{
-			Why:       "SENTINEL REPLICAS of each.",
+			Why:       "SENTINEL REPLICAS of each. A replica at port 0 is none: redis-cli --rdb at a master leaves one, as Sentinel takes the backup for a replica.",
 			Otherwise: "Whom a failover re-points depends on who leads it; a replica that is gone waits to be reconfigured until failover-timeout.",
-			Fix:       "SENTINEL RESET GROUP at each Sentinel, one after the other.",
+			Fix:       "SENTINEL RESET GROUP at each Sentinel, one after the other, while no backup runs. Back up from a replica: that leaves nothing.",
 		}}
 }
 

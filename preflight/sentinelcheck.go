@@ -106,6 +106,8 @@ func sentinelAble(s *subject) answer {
 		switch {
 		case one.Tilt:
 			why = one.Address + " is in TILT"
+		case one.TiltUnknown != "":
+			why = "whether " + one.Address + " is in TILT it does not say (" + one.TiltUnknown + ")"
 		case !one.CKQuorumOK:
 			why = fmt.Sprintf("%s says %s", one.Address, orThe(one.CKQuorum, "nothing"))
 		default:
@@ -244,6 +246,9 @@ func sentinelTilt(s *subject) answer {
 		if one.Tilt {
 			tilted = append(tilted, one.Address)
 		}
+		if one.TiltUnknown != "" {
+			s.lack("whether "+one.Address+" is in TILT", one.TiltUnknown, sentinelCLI(one.Address, "INFO sentinel"))
+		}
 	}
 	if s.short() {
 		return answer{}
@@ -307,15 +312,18 @@ func sentinelSpread(s *subject) answer {
 func sentinelReplicas(s *subject) answer {
 	seen := map[string]int{}
 	heard := s.answering()
+	var differ []string
 	for _, one := range heard {
 		for _, v := range one.Replicas {
 			seen[v.Address]++
+		}
+		for _, u := range one.Unread {
+			differ = append(differ, fmt.Sprintf("%s in %s of %s was left out: %s", u.Name, u.In, one.Address, u.Why))
 		}
 	}
 	if s.short() {
 		return answer{}
 	}
-	var differ []string
 	for _, address := range slices.Sorted(maps.Keys(seen)) {
 		if seen[address] < len(heard) {
 			differ = append(differ, fmt.Sprintf("%s is listed by %d of %d", address, seen[address], len(heard)))
@@ -323,8 +331,8 @@ func sentinelReplicas(s *subject) answer {
 			differ = append(differ, address+" is listed and is no node of the group")
 		}
 	}
-	return verdictOn(len(differ) == 0, "the Sentinels list the same replicas", "the Sentinels list different replicas: "+strings.Join(differ, "; "),
-		"SENTINEL RESET "+s.facts.Group+" at each Sentinel, one after the other, 30 s apart; where one answers no more, repair it first")
+	return verdictOn(len(differ) == 0, "the Sentinels list the same replicas", "the Sentinels list different replicas, or what is none: "+strings.Join(differ, "; "),
+		"SENTINEL RESET "+s.facts.Group+" at each Sentinel, one after the other, 30 s apart, while no backup runs; where one answers no more, repair it first")
 }
 
 func sentinelTiming(s *subject) answer {

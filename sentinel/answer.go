@@ -50,6 +50,7 @@ type Instance struct {
 
 	// Of a master only.
 	Epoch           uint64        // config-epoch
+	noEpoch         bool          // it was told and cannot be read
 	Others          int           // num-other-sentinels
 	Replicas        int           // num-slaves
 	Quorum          int           // quorum
@@ -89,6 +90,16 @@ type Peer struct {
 	PongAge, HelloAge time.Duration
 }
 
+// LeftOut is an entry of an answer, or a field of one, that makes no sense: it
+// was left out, and the rest of the answer stands.
+type LeftOut struct {
+	From string // the command it was an answer to, without the group
+	Name string // as the Sentinel spells it
+	Why  string
+	// Candidate: as far as can be told that Sentinel could promote it.
+	Candidate bool
+}
+
 // Answer is what one Sentinel answered to one poll. All commands of a poll
 // leave in one write, and SentAt was taken before it.
 type Answer struct {
@@ -96,19 +107,27 @@ type Answer struct {
 	Named  watchdog.Address // GET-MASTER-ADDR-BY-NAME; empty: it does not know the group
 	Master Instance         // SENTINEL MASTER. Not always the one that is Named: see past
 
-	Full      bool // the rest was asked as well
+	Asked     bool // the rest was asked as well
+	Full      bool // and its lists are there
 	Tilt      bool
 	Replicas  []Instance
 	Sentinels []Peer // without itself
+
+	Unread   []LeftOut // of the lists
+	Unclear  string    // of SENTINEL MASTER: what could not be read; empty: nothing
+	Nameless string    // why the master that it names cannot be found; empty: it can, or it does not know the group
+	Denied   string    // its word against telling the lists; empty: it tells them
 }
 
 // fault says what makes an answer unusable; empty: it is usable. What Sentinel
-// itself cannot say (a torn pair, a PONG from the future) proves nothing.
+// itself cannot say (a torn pair) proves nothing.
 func (a *Answer) fault() string {
 	m := &a.Master
 	switch {
 	case a.SentAt <= 0:
 		return "no send time"
+	case a.Nameless != "":
+		return a.Nameless
 	case a.Named == "":
 		return "" // it does not know the group: an answer, without a word about a master
 	case m.Address == "":
@@ -117,18 +136,52 @@ func (a *Answer) fault() string {
 		// The two commands straddled a change, or it is lying. (The promoted
 		// one never has the address of the old master.)
 		return "names another than it describes"
-	case m.PongAge < 0 || m.RoleFor < 0:
-		return "an answer from the future: its clock was set back"
+	}
+	return ""
+}
+
+// vague says why an answer that names a master does not tell how long that
+// Sentinel would have to miss it; empty: it does. It is a vote all the same.
+func (a *Answer) vague() string {
+	m := &a.Master
+	switch {
 	case m.DownAfter <= 0:
 		return "no down-after-milliseconds"
 	case m.Quorum <= 0:
 		return "no quorum"
+	case m.past():
+		return "" // its other fields are the old master's
+	case m.PongAge < 0 || m.Reported == watchdog.Replica && m.RoleFor < 0:
+		return "a time from the future: its clock was set back"
 	case m.Reported != watchdog.Master && m.Reported != watchdog.Replica:
 		return "no role-reported"
+	}
+	return ""
+}
+
+// unclear is what of an answer that names a master was left out, for people;
+// empty: nothing.
+func (a *Answer) unclear() string {
+	m := &a.Master
+	switch why := a.vague(); {
+	case a.Named == "" || a.fault() != "":
+		return ""
+	case why != "":
+		return why
+	case a.Unclear != "":
+		return a.Unclear
 	case m.Others < 0 || m.Others > maxSentinels:
 		return "num-other-sentinels out of range"
 	}
 	return ""
+}
+
+// others is num-other-sentinels; one that no group has is no number.
+func (i Instance) others() int {
+	if i.Others < 0 || i.Others > maxSentinels {
+		return 0
+	}
+	return i.Others
 }
 
 // maxSentinels bounds what a lie may make us count and dial.

@@ -36,7 +36,7 @@ func BenchmarkPoll(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				c.full.Store(full)
-				if _, err := c.pollOnce(conn, r); err != nil {
+				if _, _, err := c.pollOnce(conn, r); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -182,13 +182,13 @@ func (c *conversation) talk(ctx context.Context, conn net.Conn) (good bool, err 
 	c.full.Store(true)
 	c.up.Store(true)
 	for {
-		a, err := c.pollOnce(conn, r)
+		a, full, err := c.pollOnce(conn, r)
 		if err != nil {
 			return good, err // what follows on this connection means nothing
 		}
 		good = true
 		c.w.tell(ctx, heard{c: c, answer: a})
-		if again := c.look(&a); again {
+		if again := c.look(&a); again && !full {
 			c.full.Store(true)
 			continue
 		}
@@ -200,13 +200,13 @@ func (c *conversation) talk(ctx context.Context, conn net.Conn) (good bool, err 
 	}
 }
 
-// look says whether a lean answer is out of the ordinary, so that the lists are
+// look says whether an answer is out of the ordinary, so that the lists are
 // worth asking at once, and remembers it: while it lasts every poll is full.
 func (c *conversation) look(a *Answer) (again bool) {
 	m := &a.Master
 	lists := [2]int{m.Others, m.Replicas}
 	odd := m.Flags != 0 || m.Failover != FailoverNone || m.Reported != watchdog.Master || a.fault() != "" || a.Named == ""
-	again = !a.Full && (odd || lists != c.lists)
+	again = odd || lists != c.lists
 	c.unquiet, c.lists = odd, lists
 	return again
 }
@@ -278,31 +278,30 @@ func send(conn net.Conn, timeout time.Duration, b []byte) error {
 	return nil
 }
 
-func (c *conversation) pollOnce(conn net.Conn, r *replies) (Answer, error) {
+func (c *conversation) pollOnce(conn net.Conn, r *replies) (a Answer, full bool, err error) {
 	// Nothing may have come unasked: a connection out of step answers the
 	// question before this one.
 	if r.reset(); len(r.buf) != 0 {
-		return Answer{}, fmt.Errorf("%w: bytes that were not asked for", errProtocol)
+		return a, false, fmt.Errorf("%w: bytes that were not asked for", errProtocol)
 	}
-	full := c.full.Swap(false) || c.unquiet
+	full = c.full.Swap(false) || c.unquiet
 	out, n := c.w.lean, leanReplies
 	if full {
 		out, n = c.w.full, fullReplies
 	}
 	sentAt := c.w.cfg.Now()
 	if err := send(conn, c.w.pollTimeout(), out); err != nil {
-		return Answer{}, err
+		return a, full, err
 	}
 	var at [fullReplies]int
 	for i := range n {
-		var err error
 		if at[i], err = r.next(); err != nil {
-			return Answer{}, fmt.Errorf("read poll: %w", err)
+			return a, full, fmt.Errorf("read poll: %w", err)
 		}
 	}
-	a, err := parse(r, at[:n], c.w.names)
+	a, err = parse(r, at[:n], c.w.names)
 	a.SentAt = sentAt
-	return a, err
+	return a, full, err
 }
 
 // listen keeps a subscription until ctx ends.

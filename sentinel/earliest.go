@@ -47,6 +47,9 @@ func (s *State) tallyEnd(t *watchdog.Sentinels, self watchdog.Address, now watch
 	for len(ends) < t.Known {
 		ends = append(ends, end{})
 	}
+	for range s.heardUnmet(t.DownAfter, now) {
+		heard = append(heard, end{})
+	}
 	t.E, t.EFrom = earliest(ends, t.Quorum)
 	// Fewer silent ones than the quorum need no such rule, and the lists that
 	// it rests on are asked with every poll only where it is needed (Relies).
@@ -96,19 +99,44 @@ func (s *State) heardNow(m *Member, downAfter time.Duration, now watchdog.Instan
 	if m.metAt != 0 && m.Last.SentAt == 0 && now.Sub(m.metAt) <= metGrace {
 		return false
 	}
-	silence := max(unheardFor, downAfter/2)
 	for i := range s.Members {
 		o := &s.Members[i]
 		if !s.freshLists(o, now) {
 			continue
 		}
 		for _, p := range o.Last.Sentinels {
-			if m.is(p) && (p.PongAge <= silence || p.HelloAge <= silence) {
+			if m.is(p) && p.heard(downAfter) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// heard says that the Sentinel that lists p has heard of it lately.
+func (p Peer) heard(downAfter time.Duration) bool {
+	silence := max(unheardFor, downAfter/2)
+	return p.PongAge <= silence || p.HelloAge <= silence
+}
+
+// heardUnmet is how many Sentinels that one of the listeners has heard of lately
+// cannot be asked for want of an address, and are no Member.
+func (s *State) heardUnmet(downAfter time.Duration, now watchdog.Instant) int {
+	most := 0
+	for i := range s.Members {
+		o := &s.Members[i]
+		if !s.freshLists(o, now) {
+			continue
+		}
+		n := 0
+		for _, p := range o.Last.Sentinels {
+			if p.Address == "" && p.heard(downAfter) && !slices.ContainsFunc(s.Members, func(m Member) bool { return m.is(p) }) {
+				n++
+			}
+		}
+		most = max(most, n)
+	}
+	return most
 }
 
 // listeners says whether more than half of the known Sentinels answer with

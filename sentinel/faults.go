@@ -42,8 +42,11 @@ func (w *Watcher) conversationFaults() []Fault {
 		if n == nil {
 			continue
 		}
-		if n.kind != errorNone {
+		switch {
+		case n.kind != errorNone:
 			kinds[n.kind] = append(kinds[n.kind], m.Key+" ("+n.err+")")
+		case m.Last.Denied != "":
+			kinds[errorRefused] = append(kinds[errorRefused], m.Key+" ("+m.Last.Denied+")")
 		}
 		if n.deaf != "" && n.kind == errorNone {
 			deaf = append(deaf, m.Key+" ("+n.deaf+")")
@@ -72,6 +75,44 @@ const (
 	leastFailoverTimeout   = time.Second       // a promotion alone takes as long: Sentinel acts ten times a second, and then waits for INFO
 	defaultFailoverTimeout = 180 * time.Second // of Sentinel
 )
+
+// ghosts are what the Sentinels list and nothing can be, and the fields that
+// cannot be read.
+func (s *State) ghosts(group string, now watchdog.Instant) (faults []Fault) {
+	by := map[LeftOut][]string{} // who lists it
+	var unclear []string
+	for i := range s.Members {
+		m := &s.Members[i]
+		if !s.fresh(m, now) {
+			continue
+		}
+		for _, l := range m.Last.Unread {
+			by[l] = append(by[l], m.Key)
+		}
+		if why := m.Last.unclear(); why != "" {
+			unclear = append(unclear, m.Key+" ("+why+")")
+		}
+	}
+	var entries []string
+	remedy := fmt.Sprintf("look at SENTINEL REPLICAS %[1]s and SENTINEL SENTINELS %[1]s there; what is gone for good, SENTINEL RESET %[1]s forgets, at one sentinel after the other, each time when all list all replicas again", group)
+	for l, who := range by {
+		entries = append(entries, fmt.Sprintf("%s in %s (%s) at %s", l.Name, l.From, l.Why, strings.Join(who, ", ")))
+		if l.Why == PortZero {
+			remedy = fmt.Sprintf("while no backup runs: SENTINEL RESET %s at one sentinel after the other, each time when all list all replicas and the other sentinels again (half a minute); redis-cli --rdb at a master leaves such a replica, at a replica none", group)
+		}
+	}
+	slices.Sort(entries)
+	if entries != nil {
+		faults = append(faults, Fault{"sentinel_ghost", severityWarning,
+			fmt.Sprintf("left out of what the sentinels of group %q list, as it cannot be a Redis or a sentinel: %s", group, strings.Join(entries, "; ")), remedy})
+	}
+	if unclear != nil {
+		faults = append(faults, Fault{"sentinel_unclear", severityWarning,
+			fmt.Sprintf("these sentinels of group %q name the master, but not all of the rest can be used: %s", group, strings.Join(unclear, "; ")),
+			"look at the clock of that host (it passes by itself within a second or so of a clock that was set back), and at SENTINEL MASTER " + group + " there"})
+	}
+	return faults
+}
 
 // faults is what the answers themselves show.
 func (s *State) faults(group string, now watchdog.Instant) (faults []Fault) {
@@ -142,5 +183,5 @@ func (s *State) faults(group string, now watchdog.Instant) (faults []Fault) {
 		add("sentinel_tilt", severityWarning, "look for a suspended host or a clock that was set",
 			"the sentinels %s are in TILT mode: they start no failover for 30 s", strings.Join(tilt, ", "))
 	}
-	return faults
+	return append(faults, s.ghosts(group, now)...)
 }

@@ -122,6 +122,9 @@ func (m *Member) dial(at string) {
 // another run id, and one that moved keeps its own.
 func (s *State) meet(peers []Peer, at watchdog.Instant) {
 	for _, p := range peers {
+		if p.Address == "" {
+			continue // nobody could ask it
+		}
 		i := slices.IndexFunc(s.Members, func(m Member) bool { return m.Address == p.Address })
 		if i < 0 && p.RunID != "" {
 			i = slices.IndexFunc(s.Members, func(m Member) bool { return m.RunID == p.RunID })
@@ -140,7 +143,7 @@ func (s *State) meet(peers []Peer, at watchdog.Instant) {
 }
 
 func (m *Member) is(p Peer) bool {
-	return p.Address == m.Address || p.RunID != "" && p.RunID == m.RunID
+	return p.Address != "" && p.Address == m.Address || p.RunID != "" && p.RunID == m.RunID
 }
 
 func (s *State) names(m *Member, now watchdog.Instant) bool {
@@ -161,7 +164,7 @@ func (s *State) count(now watchdog.Instant) {
 		fresh := s.fresh(m, now)
 		if fresh {
 			answering++
-			want = max(want, m.Last.Master.Others+1)
+			want = max(want, m.Last.Master.others()+1)
 		}
 		if fresh || m.Configured || s.names(m, now) {
 			shown++

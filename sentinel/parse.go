@@ -35,10 +35,11 @@ const (
 )
 
 // parse makes an Answer of the replies whose values begin at the given
-// indices. An error that is not errRefused is garbage.
+// indices. Of many things that were read, the one that makes no sense is left
+// out and named; the rest stands. An error that is not errRefused is garbage.
 func parse(r *replies, at []int, names *resolver) (Answer, error) {
 	var a Answer
-	for _, i := range at {
+	for _, i := range at[:leanReplies] {
 		if err := refusal(r, i); err != nil {
 			return a, err
 		}
@@ -50,40 +51,43 @@ func parse(r *replies, at []int, names *resolver) (Answer, error) {
 	if v.kind != '*' || v.n != 2 || r.vals[at[0]+1].kind != '$' || r.vals[at[0]+2].kind != '$' {
 		return a, fmt.Errorf("%w: GET-MASTER-ADDR-BY-NAME is no pair", errProtocol)
 	}
-	a.Named = names.Address(r.text(r.vals[at[0]+1]), r.text(r.vals[at[0]+2]))
-	if a.Named == "" {
-		return a, fmt.Errorf("%w: GET-MASTER-ADDR-BY-NAME is no address", errProtocol)
+	host, port := r.text(r.vals[at[0]+1]), r.text(r.vals[at[0]+2])
+	if a.Named = names.Address(host, port); a.Named == "" {
+		a.Nameless = fmt.Sprintf("GET-MASTER-ADDR-BY-NAME is no address: %.60q", spelled(host, port))
 	}
-	var err error
-	if a.Master, err = parseInstance(r, at[1], names); err != nil {
-		return a, fmt.Errorf("parse SENTINEL MASTER: %w", err)
+	var bad []byte
+	if a.Master, bad = parseInstance(r, at[1], names); bad != nil {
+		a.Unclear = fmt.Sprintf("field %.40q of SENTINEL MASTER cannot be read", bad)
 	}
-	if len(at) < fullReplies {
-		return a, nil
+	if a.Master.noEpoch {
+		a.Nameless = "config-epoch of SENTINEL MASTER cannot be read" // a vote is of an address at an epoch
 	}
-	a.Full = true
-	err = elements(r, at[2], func(i int) error {
-		in, err := parseInstance(r, i, names)
-		a.Replicas = append(a.Replicas, in)
-		return err
-	})
-	if err != nil {
-		return a, fmt.Errorf("parse SENTINEL REPLICAS: %w", err)
+	if a.Asked = len(at) == fullReplies; a.Asked {
+		parseLists(r, at, names, &a)
 	}
-	err = elements(r, at[3], func(i int) error {
-		p, err := parsePeer(r, i, names)
-		a.Sentinels = append(a.Sentinels, p)
-		return err
-	})
-	if err != nil {
-		return a, fmt.Errorf("parse SENTINEL SENTINELS: %w", err)
-	}
-	info := r.vals[at[4]]
-	if info.kind != '$' {
-		return a, fmt.Errorf("%w: INFO is no text", errProtocol)
-	}
-	a.Tilt = bytes.Contains(r.text(info), []byte("sentinel_tilt:1"))
 	return a, nil
+}
+
+// parseLists reads what a full poll asks besides.
+func parseLists(r *replies, at []int, names *resolver, a *Answer) {
+	for _, i := range at[leanReplies:] {
+		if v := r.vals[i]; v.kind == '-' && a.Denied == "" {
+			a.Denied = string(r.text(v))
+		}
+	}
+	told := true
+	told = elements(r, at[2], func(i int) { parseReplica(r, i, names, a) }) && told
+	told = elements(r, at[3], func(i int) { parsePeer(r, i, names, a) }) && told
+	if !told && a.Denied == "" {
+		a.Denied = "no list is answered"
+	}
+	// One list without the other would be taken for an empty one.
+	if a.Full = told; !told {
+		a.Replicas, a.Sentinels, a.Unread = nil, nil, nil
+	}
+	if info := r.vals[at[4]]; info.kind == '$' {
+		a.Tilt = bytes.Contains(r.text(info), []byte("sentinel_tilt:1"))
+	}
 }
 
 func refusal(r *replies, i int) error {
@@ -100,10 +104,11 @@ func refusal(r *replies, i int) error {
 	return nil
 }
 
-func elements(r *replies, i int, f func(i int) error) error {
+// elements calls f for each element of the list at i; false: it is none.
+func elements(r *replies, i int, f func(i int)) bool {
 	v := r.vals[i]
-	if v.kind != '*' || v.n < 0 || v.n > 10*maxSentinels {
-		return fmt.Errorf("%w: no list", errProtocol)
+	if v.kind != '*' || v.n < 0 {
+		return false
 	}
 	for j := range v.n {
 		if j == 0 {
@@ -111,39 +116,41 @@ func elements(r *replies, i int, f func(i int) error) error {
 		} else {
 			i = r.skip(i)
 		}
-		if err := f(i); err != nil {
-			return err
-		}
+		f(i)
 	}
-	return nil
+	return true
 }
 
 // fields collects what went wrong while fields are read one by one.
 type fields struct{ bad []byte }
 
-func (f *fields) int(name, text []byte) int64 {
+func (f *fields) int(name, text []byte, otherwise int64) int64 {
 	n, ok := number(text)
 	if !ok {
 		f.bad = name
+		return otherwise
 	}
 	return n
 }
 
-// ms is a time in milliseconds. One of more than thirty years is no time: a
-// clock was set, or it is garbage.
+// ms is a time in milliseconds; -1: it is none. One of more than thirty years
+// is no time: a clock was set, or it is garbage.
 func (f *fields) ms(name, text []byte) time.Duration {
-	n := f.int(name, text)
+	n := f.int(name, text, -1)
 	if n > 1e12 || n < -1e12 {
-		f.bad, n = name, 0
+		f.bad, n = name, -1
 	}
 	return time.Duration(n) * time.Millisecond
 }
 
-func parseInstance(r *replies, i int, names *resolver) (Instance, error) {
-	in := Instance{PongAge: -1, RoleFor: -1, Priority: -1}
+// parseInstance reads one Redis. A field that cannot be read (bad is the name of
+// one; nil: none) is what it is where it is not told. No Address: there is none,
+// or the element is no list of fields.
+func parseInstance(r *replies, i int, names *resolver) (in Instance, bad []byte) {
+	in = Instance{PongAge: -1, RoleFor: -1, Priority: -1}
 	var ip, port []byte
 	var f fields
-	ok := r.pairs(i, func(name, text []byte) {
+	if !r.pairs(i, func(name, text []byte) {
 		switch string(name) {
 		case "ip":
 			ip = text
@@ -164,33 +171,78 @@ func parseInstance(r *replies, i int, names *resolver) (Instance, error) {
 		case "role-reported-time":
 			in.RoleFor = f.ms(name, text)
 		case "config-epoch":
-			in.Epoch = uint64(max(f.int(name, text), 0))
+			n := f.int(name, text, -1)
+			in.Epoch, in.noEpoch = uint64(max(n, 0)), n < 0
 		case "num-other-sentinels":
-			in.Others = int(f.int(name, text))
+			in.Others = int(f.int(name, text, -1))
 		case "num-slaves":
-			in.Replicas = int(f.int(name, text))
+			in.Replicas = int(f.int(name, text, 0))
 		case "quorum":
-			in.Quorum = int(f.int(name, text))
+			in.Quorum = int(f.int(name, text, 0))
 		case "failover-timeout":
 			in.FailoverTimeout = f.ms(name, text)
 		case "slave-priority":
-			in.Priority = int(f.int(name, text))
+			in.Priority = int(f.int(name, text, -1))
 		case "slave-repl-offset":
-			in.Offset = f.int(name, text)
+			in.Offset = f.int(name, text, -1)
 		case "info-refresh":
 			in.InfoAge = age(text)
 		}
+	}) {
+		return Instance{}, nil
+	}
+	in.Address = names.Address(ip, port)
+	return in, f.bad
+}
+
+// parseReplica adds one replica, or leaves it out. One whose offset cannot be
+// read counts as one that was never asked for it.
+func parseReplica(r *replies, i int, names *resolver, a *Answer) {
+	const from = "SENTINEL REPLICAS"
+	in, bad := parseInstance(r, i, names)
+	ip, port := hostPort(r, i)
+	switch {
+	case in.Address != "":
+		if in.Offset < 0 {
+			in.Offset, in.InfoAge = 0, 0
+		}
+		a.Replicas = append(a.Replicas, in)
+		if bad != nil {
+			a.Unread = append(a.Unread, LeftOut{From: from, Name: names.Text(spelled(ip, port)), Why: fmt.Sprintf("its field %.40q cannot be read", bad)})
+		}
+	case string(port) == "0" && len(ip) > 0:
+		// Sentinel never connects to one (sentinelReconnectInstance), and
+		// promotes none that it has no connection to (sentinelSelectSlave).
+		a.Unread = append(a.Unread, LeftOut{From: from, Name: names.Text(spelled(ip, port)), Why: PortZero})
+	default:
+		a.Unread = append(a.Unread, LeftOut{From: from, Name: names.Text(spelled(ip, port)), Why: "it has no address", Candidate: true})
+	}
+}
+
+// PortZero is why a replica at port 0 is left out.
+const PortZero = "no Redis is at port 0"
+
+func hostPort(r *replies, i int) (ip, port []byte) {
+	r.pairs(i, func(name, text []byte) {
+		switch string(name) {
+		case "ip":
+			ip = text
+		case "port":
+			port = text
+		}
 	})
-	if !ok {
-		return in, fmt.Errorf("%w: no list of fields", errProtocol)
+	return ip, port
+}
+
+// spelled is host and port as they came, for people.
+func spelled(host, port []byte) []byte {
+	if len(host) > 255 {
+		host = host[:255]
 	}
-	if f.bad != nil {
-		return in, fmt.Errorf("%w: field %.40q is no number", errProtocol, f.bad)
+	if len(port) > 20 {
+		port = port[:20]
 	}
-	if in.Address = names.Address(ip, port); in.Address == "" {
-		return in, fmt.Errorf("%w: no address: %.60q", errProtocol, ip)
-	}
-	return in, nil
+	return append(append(append([]byte{}, host...), ':'), port...)
 }
 
 // age is info-refresh. Redis 6 counts one that never was from 1970: that is as
@@ -203,7 +255,10 @@ func age(text []byte) time.Duration {
 	return time.Duration(n) * time.Millisecond
 }
 
-func parsePeer(r *replies, i int, names *resolver) (Peer, error) {
+// parsePeer adds another Sentinel. One without an address cannot be asked, but
+// may have its part in a promotion: it stays in the list, without one. What it
+// does not tell of when it was heard is taken for now, the careful reading.
+func parsePeer(r *replies, i int, names *resolver, a *Answer) {
 	var p Peer
 	var ip, port []byte
 	var f fields
@@ -221,14 +276,25 @@ func parsePeer(r *replies, i int, names *resolver) (Peer, error) {
 			p.HelloAge = f.ms(name, text)
 		}
 	})
-	if f.bad != nil {
-		return p, fmt.Errorf("%w: field %.40q is no number", errProtocol, f.bad)
+	if !ok {
+		p = Peer{}
 	}
-	if p.Address = names.Address(ip, port); !ok || p.Address == "" {
-		return p, fmt.Errorf("%w: no address: %.60q", errProtocol, ip)
+	why := ""
+	switch p.Address = names.Address(ip, port); {
+	case !ok:
+		why = "it is no list of fields"
+	case p.Address == "":
+		why = "it has no address"
+	case f.bad != nil:
+		why = fmt.Sprintf("its field %.40q cannot be read", f.bad)
 	}
-	p.Dial = net.JoinHostPort(names.Text(ip), names.Text(port))
-	return p, nil
+	if why != "" {
+		a.Unread = append(a.Unread, LeftOut{From: "SENTINEL SENTINELS", Name: names.Text(spelled(ip, port)), Why: why})
+	}
+	if p.Address != "" {
+		p.Dial = net.JoinHostPort(names.Text(ip), names.Text(port))
+	}
+	a.Sentinels = append(a.Sentinels, p)
 }
 
 func parseFlags(text []byte) (f Flag) {

@@ -134,8 +134,11 @@ func (s *State) Hear(key string, a Answer) (hint watchdog.Announcement, fault st
 	if fault = a.fault(); fault != "" {
 		return hint, fault
 	}
+	if !a.Asked {
+		a.Denied = m.Last.Denied
+	}
 	if !a.Full {
-		a.Replicas, a.Sentinels = m.Last.Replicas, m.Last.Sentinels
+		a.Replicas, a.Sentinels, a.Unread = m.Last.Replicas, m.Last.Sentinels, m.Last.Unread
 	} else {
 		m.hearLists(&a, s.ListFor)
 		s.learnRunIDs(&a)
@@ -144,7 +147,12 @@ func (s *State) Hear(key string, a Answer) (hint watchdog.Announcement, fault st
 	if a.Named == "" {
 		return hint, ""
 	}
-	m.quorum, m.downAfter = a.Master.Quorum, a.Master.DownAfter
+	if a.Master.Quorum > 0 {
+		m.quorum = a.Master.Quorum
+	}
+	if a.Master.DownAfter > 0 {
+		m.downAfter = a.Master.DownAfter
+	}
 	m.hearTerms(&a, s.ClockRateError)
 	m.failoverUntil = 0
 	if a.Master.failing() {
@@ -170,7 +178,8 @@ func (m *Member) Name() string {
 }
 
 func (m *Member) hearLists(a *Answer, gap time.Duration) {
-	none := !slices.ContainsFunc(a.Replicas, func(r Instance) bool { return r.Priority != 0 })
+	none := !slices.ContainsFunc(a.Replicas, func(r Instance) bool { return r.Priority != 0 }) &&
+		!slices.ContainsFunc(a.Unread, func(l LeftOut) bool { return l.Candidate })
 	switch {
 	case !none:
 		m.noneSince = 0
@@ -192,7 +201,10 @@ func (m *Member) hearLists(a *Answer, gap time.Duration) {
 // over, and being one of many it decides nothing alone.
 func (m *Member) hearTerms(a *Answer, rate float64) {
 	in := &a.Master
-	if in.past() {
+	switch {
+	case a.vague() != "":
+		// A vote, and no more.
+	case in.past():
 		// The leader, its failover past wait_promotion. It describes the old
 		// master still, and will begin to count anew for the one it names when
 		// it ends the failover (sentinelResetMaster), which is after this
@@ -200,7 +212,7 @@ func (m *Member) hearTerms(a *Answer, rate float64) {
 		t := m.termFor(a.Named)
 		*t = Term{Of: a.Named, SentAt: a.SentAt, Epoch: in.Epoch, RoleEnd: watchdog.Never,
 			End: a.SentAt.Add(shorten(in.DownAfter, 0, rate))}
-	} else {
+	default:
 		t := m.termFor(a.Named)
 		if t.SentAt != 0 && t.End < a.SentAt && a.SentAt.Sub(t.SentAt) > time.Second {
 			m.backAt = a.SentAt

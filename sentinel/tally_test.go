@@ -569,11 +569,7 @@ func TestUnusableAnswers(t *testing.T) {
 	for name, spoil := range map[string]func(a *Answer){
 		"torn":             func(a *Answer) { a.Named = other },
 		"torn the other":   func(a *Answer) { a.Master.Flags, a.Master.Failover = FlagFailover, FailoverReconf },
-		"PONG to come":     func(a *Answer) { a.Master.PongAge = -time.Second },
-		"no down-after":    func(a *Answer) { a.Master.DownAfter = 0 },
-		"no quorum":        func(a *Answer) { a.Master.Quorum = 0 },
-		"no role":          func(a *Answer) { a.Master.Reported = watchdog.RoleUnknown },
-		"many Sentinels":   func(a *Answer) { a.Master.Others = 1 << 30 },
+		"nameless":         func(a *Answer) { a.Nameless = "no epoch" },
 		"nobody described": func(a *Answer) { a.Master = Instance{} },
 	} {
 		a := g.says(0, t0, us, 1)
@@ -584,6 +580,48 @@ func TestUnusableAnswers(t *testing.T) {
 	}
 	if s := g.Tally(us, t0); s.E != 0 || s.Answering != 0 {
 		t.Errorf("an unusable answer counted: %+v", s)
+	}
+}
+
+// Whom a Sentinel names is a vote, whatever else of its answer makes no sense;
+// how long it would have to miss that master is what it told before.
+func TestVagueAnswerIsAVoteAndNoEvidence(t *testing.T) {
+	for name, spoil := range map[string]func(a *Answer){
+		"PONG to come":            func(a *Answer) { a.Master.PongAge = -time.Second },
+		"role told in the future": func(a *Answer) { a.Master.Reported, a.Master.RoleFor = watchdog.Replica, -time.Second },
+		"no down-after":           func(a *Answer) { a.Master.DownAfter = 0 },
+		"no quorum":               func(a *Answer) { a.Master.Quorum = 0 },
+		"no role":                 func(a *Answer) { a.Master.Reported = watchdog.RoleUnknown },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGroup(3)
+			g.all(t, t0, us, 1)
+			before := g.Tally(us, t0)
+			for i := range 3 {
+				a := g.says(i, t0+sec, us, 1)
+				spoil(&a)
+				g.hear(t, i, a)
+			}
+			got := g.Tally(us, t0+sec)
+			if got.Votes != 3 || got.Answering != 3 || got.Master != us || got.DownAfter != down || got.Quorum != 2 {
+				t.Errorf("got %+v; want three votes for us", got)
+			}
+			if got.E != before.E || got.EFrom != before.EFrom {
+				t.Errorf("E %v from %v, want %v from %v as before", got.E, got.EFrom, before.E, before.EFrom)
+			}
+			if f := g.ghosts("mymaster", t0+sec); len(f) != 1 || f[0].ID != "sentinel_unclear" {
+				t.Errorf("faults %+v", f)
+			}
+		})
+	}
+	g := newGroup(3)
+	for i := range 3 {
+		a := g.says(i, t0, us, 1)
+		a.Master.Others, a.Master.RoleFor = 1<<30, -time.Hour // of a master that is one nothing rests on it
+		g.hear(t, i, a)
+	}
+	if got := g.Tally(us, t0); got.Known != 3 || got.Votes != 3 || got.E != t0.Add(down) {
+		t.Errorf("got %+v; want three of three, and E a down-after ahead", got)
 	}
 }
 

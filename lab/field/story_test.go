@@ -89,6 +89,17 @@ func (s *story) told(d *watched.Dog, fault string, parts ...string) agent.Status
 	})
 }
 
+// shows runs a command on the master's host and expects a name in what it
+// prints, as it is; it is what was printed.
+func (s *story) shows(name string, command ...string) string {
+	s.t.Helper()
+	out, _ := s.master.CLI(command...)
+	if !strings.Contains(out, name) {
+		s.t.Errorf("%s does not show %s:\n%s", command[0], name, out)
+	}
+	return out
+}
+
 // TestEveryStoryIsListed fails for a test of this package that docs/cases.md
 // does not name.
 func TestEveryStoryIsListed(t *testing.T) {

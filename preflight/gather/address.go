@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,7 +24,7 @@ type names struct {
 
 // address is host:port, or empty if they are none.
 func (n *names) address(ctx context.Context, host, port string) string {
-	if host == "" || port == "" || port == "0" {
+	if v, err := strconv.ParseUint(port, 10, 16); err != nil || v == 0 || host == "" || len(host) > 255 {
 		return ""
 	}
 	return net.JoinHostPort(n.host(ctx, host), port)

@@ -5,6 +5,8 @@ package gather
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
+	"math"
 	"net"
 	"slices"
 	"strconv"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/preflight"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // SentinelConfig is the Sentinels of one group.
@@ -105,19 +108,18 @@ func askSentinel(ctx context.Context, c SentinelConfig, address string, n *names
 		return s
 	}
 	s.Master = n.address(ctx, re[0].Elems[0].Text, re[0].Elems[1].Text)
-	readMaster(&s, re[1].Pairs())
-	for _, r := range re[2].Elems {
-		s.Replicas = append(s.Replicas, view(ctx, r.Pairs(), n))
+	if s.Master == "" {
+		s.Error = "it names a master that cannot be found: " + spelled(re[0].Elems[0].Text, re[0].Elems[1].Text)
+		return s
 	}
-	for _, p := range re[3].Elems {
-		m := p.Pairs()
-		if a := n.address(ctx, m["ip"], m["port"]); a != "" {
-			s.Peers = append(s.Peers, a)
-		}
+	if err := readMaster(&s, re[1].Pairs()); err != nil {
+		s.Error = err.Error()
+		return s
 	}
+	readLists(ctx, &s, re[2], re[3], n)
 	s.CKQuorum, s.CKQuorumOK = re[4].Text, re[4].Kind == '+' && strings.HasPrefix(re[4].Text, "OK")
 	if err := re[5].Err(); err != nil {
-		s.Error = "INFO: " + err.Error() // whether it is in TILT is not known
+		s.TiltUnknown = "INFO: " + err.Error()
 	}
 	lines(re[5].Text, func(key, value string) {
 		switch key {
@@ -137,15 +139,57 @@ func askSentinel(ctx context.Context, c SentinelConfig, address string, n *names
 	return s
 }
 
-func readMaster(s *preflight.Sentinel, m map[string]string) {
-	s.Epoch, _ = strconv.ParseUint(m["config-epoch"], 10, 64)
-	s.Quorum = int(number(m["quorum"], 0))
-	s.Others = int(number(m["num-other-sentinels"], 0))
+// readMaster reads SENTINEL MASTER. An error: it does not tell its epoch, and so
+// names nobody.
+func readMaster(s *preflight.Sentinel, m map[string]string) (err error) {
+	if s.Epoch, err = strconv.ParseUint(m["config-epoch"], 10, 64); err != nil {
+		return fmt.Errorf("its config-epoch is no number: %.40q", m["config-epoch"])
+	}
+	count := func(field string) int {
+		v := number(m[field], -1)
+		if v < 0 || v > math.MaxInt32 {
+			s.Unread = append(s.Unread, preflight.Unread{Name: field, In: "SENTINEL MASTER", Why: fmt.Sprintf("it is no number: %.40q", m[field])})
+			return 0
+		}
+		return int(v)
+	}
+	s.Quorum, s.Others, s.ParallelSyncs = count("quorum"), count("num-other-sentinels"), count("parallel-syncs")
 	s.DownAfter = milliseconds(m["down-after-milliseconds"])
 	s.FailTimeout = milliseconds(m["failover-timeout"])
-	s.ParallelSyncs = int(number(m["parallel-syncs"], 0))
 	s.Flags, s.FailoverState = m["flags"], m["failover-state"]
+	return nil
 }
+
+// readLists reads SENTINEL REPLICAS and SENTINEL SENTINELS. What no Redis or
+// Sentinel can be is left out of them, and named.
+func readLists(ctx context.Context, s *preflight.Sentinel, replicas, peers resp.Reply, n *names) {
+	leave := func(in string, m map[string]string) {
+		why := "it has no address"
+		if m["port"] == "0" && m["ip"] != "" {
+			why = "nothing listens on port 0"
+		}
+		s.Unread = append(s.Unread, preflight.Unread{Name: spelled(m["ip"], m["port"]), In: in, Why: why})
+	}
+	for _, r := range replicas.Elems {
+		m := r.Pairs()
+		if v := view(ctx, m, n); v.Address != "" {
+			s.Replicas = append(s.Replicas, v)
+		} else {
+			leave("SENTINEL REPLICAS", m)
+		}
+	}
+	for _, p := range peers.Elems {
+		m := p.Pairs()
+		if a := n.address(ctx, m["ip"], m["port"]); a != "" {
+			s.Peers = append(s.Peers, a)
+		} else {
+			leave("SENTINEL SENTINELS", m)
+		}
+	}
+}
+
+// spelled is host and port as they came, for people.
+func spelled(host, port string) string { return fmt.Sprintf("%.255s:%.20s", host, port) }
 
 // view is one element of SENTINEL REPLICAS. What is not in it is -1.
 func view(ctx context.Context, m map[string]string, n *names) preflight.SentinelView {

@@ -65,6 +65,9 @@ func Find(ctx context.Context) (*Host, error) {
 			continue
 		}
 		for _, m := range s.Groups {
+			for _, u := range m.Unread {
+				h.note("left out of group %s, as nothing can be there: %s in %s (SENTINEL RESET %s at one Sentinel after the other forgets it)", m.Name, u, s.File, m.Name)
+			}
 			if m.Master == "" {
 				continue
 			}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/redis-watchdog/redis-watchdog/preflight/redisconf"
@@ -25,6 +26,7 @@ type Monitored struct {
 	Master    string // host:port
 	Replicas  []string
 	Sentinels []string // the others
+	Unread    []string // what it lists and no Redis or Sentinel can be, as it stands there
 }
 
 // ReadSentinel reads the file of a Sentinel.
@@ -82,8 +84,16 @@ func (s *Sentinel) monitored(words []string) {
 	if len(words) < 4 {
 		return
 	}
-	name, at := words[1], net.JoinHostPort(words[2], words[3])
-	switch strings.ToLower(words[0]) {
+	kind, name, at := strings.ToLower(words[0]), words[1], net.JoinHostPort(words[2], words[3])
+	if port, err := strconv.ParseUint(words[3], 10, 16); err != nil || port == 0 || words[2] == "" {
+		if kind == "monitor" || strings.HasPrefix(kind, "known-") {
+			// redis-cli --rdb at a master leaves a replica at port 0.
+			g := s.group(name)
+			g.Unread = append(g.Unread, kind+" "+at)
+		}
+		return
+	}
+	switch kind {
 	case "monitor":
 		s.group(name).Master = at
 	case "known-replica", "known-slave":
