@@ -251,7 +251,7 @@ func (g *Gate) fold(l *look, seen *watchdog.Redis) {
 	if e := l.role.Elems; len(e) >= 5 && e[0].Text == "slave" && e[4].Num > 0 { // -1 while it has no link
 		seen.Offset = e[4].Num
 	}
-	if master {
+	if master && l.role.Elems[1].Kind == ':' {
 		seen.Offset = l.role.Elems[1].Num
 	}
 	seen.Refusing = g.refuses(l, seen)
@@ -308,7 +308,7 @@ func (g *Gate) foldRole(l *look, seen *watchdog.Redis) {
 	case len(l.role.Elems) >= 3:
 		e := l.role.Elems
 		if role = e[0].Text; role == "slave" && len(e) >= 4 {
-			host, port, link = e[1].Text, strconv.FormatInt(e[2].Num, 10), e[3].Text == "connected"
+			host, port, link = e[1].Text, e[2].Text, e[3].Text == "connected"
 		}
 	default:
 		return // LOADING or BUSY: what was last told stands
@@ -321,7 +321,9 @@ func (g *Gate) foldRole(l *look, seen *watchdog.Redis) {
 		seen.Role = watchdog.Nowhere
 	case role == "slave":
 		seen.Role, seen.LinkUp = watchdog.Replica, link
-		seen.Following = watchdog.Address(net.JoinHostPort(strings.Trim(host, "[]"), port))
+		if n, err := strconv.ParseUint(port, 10, 16); err == nil && n > 0 && host != "" { // else: of somebody who is not told
+			seen.Following = watchdog.Address(net.JoinHostPort(strings.Trim(host, "[]"), port))
+		}
 	default:
 		seen.Role = watchdog.RoleUnknown
 	}

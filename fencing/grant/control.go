@@ -62,8 +62,8 @@ func (s *Store) Names(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// Read reads everything of a group but its history. Records that cannot be
-// understood are named in Problems and left zero.
+// Read reads everything of a group but its history. Records, and parts of them,
+// that cannot be understood are named in Problems and left zero.
 func (s *Store) Read(ctx context.Context, group string) (Group, error) {
 	k := s.reader(group)
 	g := Group{Name: group, Nodes: map[string]string{}, Problems: []string{}}
@@ -82,13 +82,13 @@ func (s *Store) Read(ctx context.Context, group string) (Group, error) {
 			g.Problems = append(g.Problems, err.Error())
 		}
 	}
-	note(fill(&g.Record, k.keys.group, snap.group, validGroup))
-	note(fill(&g.Agreement, k.keys.master, snap.master, validMaster))
-	note(fill(&g.Grant, k.keys.grant, snap.grant, validHolding))
-	note(fill(&g.Last, k.keys.last, snap.last, nil))
-	note(fill(&g.Control, k.keys.control, snap.control, nil))
-	note(fill(&g.Maintenance, k.keys.maintenance, snap.maintenance, nil))
-	note(fill(&g.Handover, k.keys.handover, snap.handover, nil))
+	note(fillPart(&g.Record, k.keys.group, snap.group, validGroup))
+	note(fillPart(&g.Agreement, k.keys.master, snap.master, validMaster))
+	note(fillPart(&g.Grant, k.keys.grant, snap.grant, validHolding))
+	note(fillPart(&g.Last, k.keys.last, snap.last, nil))
+	note(fillPart(&g.Control, k.keys.control, snap.control, nil))
+	note(fillPart(&g.Maintenance, k.keys.maintenance, snap.maintenance, nil))
+	note(fillPart(&g.Handover, k.keys.handover, snap.handover, nil))
 	for _, kv := range resp.Responses[0].GetResponseRange().GetKvs() {
 		g.Nodes[strings.TrimPrefix(string(kv.Key), k.keys.nodes)] = string(kv.Value)
 	}
@@ -101,6 +101,19 @@ func fill[T any](into *T, key string, e entry, valid func(T) bool) error {
 	}
 	v, err := decode(key, e.value, valid)
 	*into = v
+	return err
+}
+
+// fillPart is fill, and what was left out is an error too.
+func fillPart[T any](into *T, key string, e entry, valid func(T) bool) error {
+	if !e.exists() {
+		return nil
+	}
+	v, left, err := decodePart(key, e.value, valid)
+	*into = v
+	if err == nil && left != nil {
+		return left
+	}
 	return err
 }
 
@@ -129,6 +142,7 @@ func (s *Store) ReadHistory(ctx context.Context, group string, limit int) ([]str
 func (s *Store) Fence(ctx context.Context, group string, node watchdog.Address, order Order) error {
 	return s.changeControl(ctx, "order fence", group, func(c *Control) []clientv3.Op {
 		c.Fenced = with(c.Fenced, node, order)
+		delete(c.unread.fenced, node)
 		// An old leave to open must not outlive the order to shut.
 		return []clientv3.Op{clientv3.OpDelete(keysOf(s.prefix, group).unfence + string(node))}
 	})
@@ -151,6 +165,7 @@ func (s *Store) Unfence(ctx context.Context, group string, node watchdog.Address
 	}
 	return s.changeControl(ctx, "order unfence", group, func(c *Control) []clientv3.Op {
 		c.Fenced = without(c.Fenced, node)
+		delete(c.unread.fenced, node)
 		return forced
 	})
 }
@@ -159,6 +174,7 @@ func (s *Store) Unfence(ctx context.Context, group string, node watchdog.Address
 func (s *Store) Release(ctx context.Context, group string, node watchdog.Address, order Order) error {
 	return s.changeControl(ctx, "order release", group, func(c *Control) []clientv3.Op {
 		c.Released = with(c.Released, node, order)
+		delete(c.unread.released, node)
 		return nil
 	})
 }
@@ -167,6 +183,7 @@ func (s *Store) Release(ctx context.Context, group string, node watchdog.Address
 func (s *Store) Unrelease(ctx context.Context, group string, node watchdog.Address) error {
 	return s.changeControl(ctx, "order unrelease", group, func(c *Control) []clientv3.Op {
 		c.Released = without(c.Released, node)
+		delete(c.unread.released, node)
 		return nil
 	})
 }

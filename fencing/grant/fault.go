@@ -47,6 +47,7 @@ const (
 type faultBoard struct {
 	mu             sync.Mutex
 	round, control error
+	left           []error // what of the other records was left out
 	save           error
 	fact           watchdog.Coordinator
 	failed         int   // rounds of the streak that ends, or goes on, now
@@ -63,6 +64,12 @@ func (b *faultBoard) setControl(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.control = err
+}
+
+func (b *faultBoard) setLeft(all []error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left = all
 }
 
 func (b *faultBoard) setSave(err error) {
@@ -96,6 +103,7 @@ func (k *Keeper) Faults() []Fault {
 	b := &k.faults
 	b.mu.Lock()
 	round, control, save, fact, revision, knew := b.round, b.control, b.save, b.fact, b.revision, b.knew
+	left := slices.Clone(b.left)
 	b.mu.Unlock()
 	var faults []Fault
 	if round != nil && !errors.Is(round, errLost) {
@@ -106,8 +114,10 @@ func (k *Keeper) Faults() []Fault {
 			fmt.Sprintf("etcd went back from revision %d to %d: it was restored or emptied", knew, revision),
 			"nothing to do: it is trusted again after one lease; find out who restored it"})
 	}
-	if control != nil {
-		faults = append(faults, explainGarbage(control))
+	for _, err := range append(left, control) {
+		if err != nil {
+			faults = append(faults, explainGarbage(err))
+		}
 	}
 	if save != nil {
 		faults = append(faults, Fault{FaultIdentity, severityError,
@@ -139,6 +149,10 @@ func (k *Keeper) explain(err error) Fault {
 }
 
 func explainGarbage(err error) Fault {
+	if part := (*GarbageError)(nil); errors.As(err, &part) && part.Part {
+		return Fault{FaultGarbage, severityWarning, err.Error() + "; the rest of it stands",
+			"an order: give it anew, or take it back (redis-watchdog fence, release, unfence); else repair the key with etcdctl"}
+	}
 	return Fault{FaultGarbage, severityError, err.Error(), "repair or delete the key with etcdctl; the watchdogs write it anew"}
 }
 

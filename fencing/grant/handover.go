@@ -159,13 +159,13 @@ func (s *Store) ReadHandover(ctx context.Context, group string) (HandoverView, e
 		return v, err
 	}
 	var errs []error
-	for i, into := range []any{&v.Standing, &v.Agreement, &v.Grant} {
+	read := func(i int) (e entry) {
 		if kvs := resp.Responses[i].GetResponseRange().GetKvs(); len(kvs) > 0 {
-			if err := json.Unmarshal(kvs[0].Value, into); err != nil {
-				errs = append(errs, &GarbageError{Key: string(kvs[0].Key), Problem: err.Error()})
-			}
+			e = newEntry(kvs[0])
 		}
+		return e
 	}
+	errs = append(errs, fill(&v.Standing, k.handover, read(0), nil), fill(&v.Agreement, k.master, read(1), nil), fill(&v.Grant, k.grant, read(2), nil))
 	for _, kv := range resp.Responses[3].GetResponseRange().GetKvs() {
 		var a HandoverAnswer
 		if json.Unmarshal(kv.Value, &a) == nil {

@@ -33,17 +33,22 @@ func (k *Keeper) self(w Want) watchdog.Address {
 }
 
 // ordersIn are the operator's orders for this node. A record that cannot be
-// understood leaves the orders as they were: a typing mistake of an operator
-// is no reason to stop renewing.
+// understood leaves the orders as they were, and so does a single order in it: a
+// typing mistake of an operator is no reason to stop renewing.
 func (k *Keeper) ordersIn(ctx context.Context, s snapshot, w Want, limit time.Duration) watchdog.Orders {
 	if s.control.modified != k.orders.modified {
 		control := Control{}
+		var left *GarbageError
 		var err error
 		if s.control.exists() {
-			control, err = decode[Control](k.keys.control, s.control.value, nil)
+			control, left, err = decodePart[Control](k.keys.control, s.control.value, nil)
 		}
 		k.faults.setControl(err)
+		if left != nil {
+			k.faults.setControl(left)
+		}
 		if err == nil {
+			control.carry(k.orders.control)
 			k.orders.control, k.orders.modified = control, s.control.modified
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
@@ -48,6 +49,8 @@ func keysOf(prefix, group string) keys {
 type GroupRecord struct {
 	ID    string             `json:"id"`    // random, made once
 	Nodes []watchdog.Address `json:"nodes"` // seen, oldest first, at most 64
+
+	left string // what of it could not be read
 }
 
 // MasterRecord is masters/<group>: the agreement and who said so.
@@ -130,6 +133,8 @@ type Control struct {
 	Fenced   map[watchdog.Address]Order `json:"fenced"`
 	Released map[watchdog.Address]Order `json:"released"`
 	Adopt    Adoption                   `json:"adopt"`
+
+	unread unreadOrders
 }
 
 // Adoption is the newest order to take something for right that the watchdogs
@@ -176,14 +181,28 @@ func encode(old []byte, v any) (string, error) {
 // decode reads a record. JSON's null, or a record that names nobody where
 // somebody must be named, is garbage as well.
 func decode[T any](key string, data []byte, valid func(T) bool) (T, error) {
-	var v, zero T
-	if err := json.Unmarshal(data, &v); err != nil {
-		return zero, &GarbageError{Key: key, Problem: err.Error()}
+	v, _, err := decodePart(key, data, valid)
+	return v, err
+}
+
+// decodePart is decode, and left says what of the record could not be read and
+// was left out; nil: nothing.
+func decodePart[T any](key string, data []byte, valid func(T) bool) (v T, left *GarbageError, err error) {
+	var zero T
+	names, err := spare(data, &v)
+	if err != nil {
+		return zero, nil, &GarbageError{Key: key, Problem: err.Error()}
 	}
 	if valid != nil && !valid(v) {
-		return zero, &GarbageError{Key: key, Problem: "a field that must be set is empty"}
+		return zero, nil, &GarbageError{Key: key, Problem: "a field that must be set is empty"}
 	}
-	return v, nil
+	if l, ok := any(v).(interface{ leftOut() string }); ok && l.leftOut() != "" {
+		names = append(names, l.leftOut())
+	}
+	if names != nil {
+		left = &GarbageError{Key: key, Problem: "left out: " + strings.Join(names, "; "), Part: true}
+	}
+	return v, left, nil
 }
 
 // decoded is a record as it was read last: most rounds read what the one
@@ -191,15 +210,16 @@ func decode[T any](key string, data []byte, valid func(T) bool) (T, error) {
 type decoded[T any] struct {
 	data  []byte
 	value T
+	left  *GarbageError // what of it could not be read; nil: all was
 }
 
 func (d *decoded[T]) decode(key string, data []byte, valid func(T) bool) (T, error) {
 	if d.data != nil && bytes.Equal(d.data, data) {
 		return d.value, nil
 	}
-	v, err := decode(key, data, valid)
+	v, left, err := decodePart(key, data, valid)
 	if err == nil {
-		d.data, d.value = data, v
+		d.data, d.value, d.left = data, v, left
 	}
 	return v, err
 }
@@ -208,6 +228,7 @@ func (d *decoded[T]) decode(key string, data []byte, valid func(T) bool) (T, err
 type GarbageError struct {
 	Key     string
 	Problem string
+	Part    bool // the rest of it was understood
 }
 
 func (e *GarbageError) Error() string {

@@ -71,6 +71,7 @@ func (k *Keeper) round(ctx context.Context, w Want) error {
 	if err := k.join(ctx, w, limit); err != nil {
 		return err
 	}
+	k.noteLeft(s)
 	if k.fact.Membership == watchdog.Member {
 		if err := k.act(ctx, w, start, renewed, limit); err != nil {
 			return err
@@ -234,6 +235,20 @@ func (k *Keeper) takeIn(ctx context.Context, s snapshot, w Want, limit time.Dura
 	k.fact.Grant = grant
 	k.fact.Orders = k.ordersIn(ctx, s, w, limit)
 	return nil
+}
+
+// noteLeft tells what of the records that stand could not be read.
+func (k *Keeper) noteLeft(s snapshot) {
+	var all []error
+	note := func(e entry, left *GarbageError) {
+		if e.exists() && left != nil {
+			all = append(all, left)
+		}
+	}
+	note(k.seen.group, k.group.left)
+	note(s.master, k.master.left)
+	note(s.grant, k.holding.left)
+	k.faults.setLeft(all)
 }
 
 // grantIn is who holds the grant, and who held it before. RenewedAt and Until
