@@ -1,0 +1,16 @@
+//go:build soak
+
+package keyspace
+
+import (
+	"testing"
+
+	"github.com/redis-watchdog/redis-watchdog/lab/builds"
+)
+
+func TestCountsAreTheServersOfEveryBuildSoak(t *testing.T) {
+	t.Run("redis 6.0", func(t *testing.T) { exact(t, &builds.Redis60, "RDB 9 of Redis", false, false) })
+	t.Run("redis 8.0", func(t *testing.T) { exact(t, &builds.Redis80, "RDB 12 of Redis", true, true) })
+	t.Run("valkey 8.1", func(t *testing.T) { exact(t, &builds.Valkey81, "RDB 11 of Redis", false, false) })
+	t.Run("valkey 9.1", func(t *testing.T) { exact(t, &builds.Valkey9, "RDB 80 of Valkey", true, false) })
+}
