@@ -148,17 +148,29 @@ func (r *reader) skipFar(n uint64) {
 	}
 }
 
-// seek passes over n bytes beyond the buffer. That they exist is found by
-// reading the last of them: a seek beyond the end of a file is no error.
+// seek passes over n bytes beyond the buffer. Beyond the end of a file a seek is
+// no error, so the end is asked for.
 func (r *reader) seek(n uint64) {
 	r.base += int64(r.end)
 	r.pos, r.end = 0, 0
-	if _, err := r.seeker.Seek(int64(n-1), io.SeekCurrent); err != nil {
+	here, err := r.seeker.Seek(0, io.SeekCurrent)
+	var end int64
+	if err == nil {
+		end, err = r.seeker.Seek(0, io.SeekEnd)
+	}
+	if err == nil && n > uint64(end-here) {
+		r.failAt(r.base+end-here, io.ErrUnexpectedEOF, "the file ends here, in the middle: "+io.ErrUnexpectedEOF.Error())
+		r.base += end - here
+		return
+	}
+	if err == nil {
+		_, err = r.seeker.Seek(here+int64(n), io.SeekStart)
+	}
+	if err != nil {
 		r.failAt(r.base, err, "seek: "+err.Error())
 		return
 	}
-	r.base += int64(n - 1)
-	r.byte()
+	r.base += int64(n)
 }
 
 func (r *reader) u16() uint16 {
