@@ -1,0 +1,149 @@
+package size
+
+import (
+	"fmt"
+	"math/bits"
+
+	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/rdb"
+)
+
+// layout is what the structs of one server version measure, in bytes. They are
+// sizeof's of its sources, as MEMORY USAGE adds them up (object.c,
+// objectComputeSize).
+type layout struct {
+	name      string
+	object    uint64 // robj
+	entry     uint64 // dictEntry
+	dict      uint64
+	quicklist uint64
+	node      uint64 // quicklistNode
+	embedded  uint64 // longest string in one allocation with its object
+	oneNode   bool   // a list of one listpack is that listpack (7.2)
+}
+
+var (
+	redis60 = layout{name: "redis 6.0", object: 16, entry: 24, dict: 96, quicklist: 40, node: 32, embedded: 44}
+	redis70 = layout{name: "redis 7.0", object: 16, entry: 24, dict: 56, quicklist: 40, node: 40, embedded: 44}
+)
+
+// Model estimates for one server version and allocator. It is told of elements
+// by the walk (rdb.Elements) and is then asked for the key's size. It is for one
+// goroutine.
+type Model struct {
+	layout  layout
+	classes *Classes
+	sds     [256]uint32 // bytes of an sds of that many characters
+	levels  uint64      // mean bytes of a skiplist node, in 1/1024
+	sum     uint64      // of the elements of this key
+	kind    rdb.Type
+	table   bool // the elements are in a hash table
+}
+
+// New is the model of a server version, as "redis 7.0" or "valkey 8.1".
+func New(version string, classes *Classes) (*Model, error) {
+	for _, l := range []layout{redis60, redis70} {
+		if l.name == version {
+			return build(l, classes), nil
+		}
+	}
+	return nil, fmt.Errorf("sizes of %s are not known", version)
+}
+
+func build(l layout, classes *Classes) *Model {
+	m := &Model{layout: l, classes: classes}
+	for n := range m.sds {
+		m.sds[n] = uint32(classes.Of(header(uint64(n)) + uint64(n) + 1))
+	}
+	// A node has another level with a probability of 1/4 (t_zset.c, ZSKIPLIST_P).
+	share := 0.75
+	mean := 0.0
+	for level := uint64(1); level <= 32; level++ {
+		mean += share * float64(classes.Of(24+16*level))
+		share /= 4
+	}
+	m.levels = uint64(mean * 1024)
+	return m
+}
+
+// header is the bytes before an sds' characters (sds.c, sdsReqType).
+func header(n uint64) uint64 {
+	switch {
+	case n == 0:
+		return 3 // an empty one is made to be appended to
+	case n < 1<<5:
+		return 1
+	case n < 1<<8:
+		return 3
+	case n < 1<<16:
+		return 5
+	case n < 1<<32:
+		return 9
+	}
+	return 17
+}
+
+func (m *Model) text(n uint64) uint64 {
+	if n < uint64(len(m.sds)) {
+		return uint64(m.sds[n])
+	}
+	return m.classes.Of(header(n) + n + 1)
+}
+
+// Name is the version and the allocator, as it stands in an audit.
+func (m *Model) Name() string { return m.layout.name + ", " + m.classes.Name() }
+
+// Begin implements rdb.Elements.
+func (m *Model) Begin(t rdb.Type, e rdb.Encoding) {
+	m.sum, m.kind, m.table = 0, t, e == rdb.HashTable || e == rdb.SkipList
+}
+
+// One implements rdb.Elements.
+func (m *Model) One(n uint64) { m.sum += m.text(n) }
+
+// Two implements rdb.Elements.
+func (m *Model) Two(a, b uint64) { m.sum += m.text(a) + m.text(b) }
+
+// Blob implements rdb.Elements.
+func (m *Model) Blob(n uint64) { m.sum += m.classes.Of(n) }
+
+// Size is the bytes of the key that was walked last, its name included.
+func (m *Model) Size(k *rdb.Key) uint64 {
+	l := &m.layout
+	size := l.object + m.text(k.NameLen) + l.entry
+	switch k.Encoding {
+	case rdb.Int:
+		return size
+	case rdb.Raw:
+		if k.Elements <= l.embedded {
+			return size - l.object + m.classes.Of(l.object+3+k.Elements+1)
+		}
+		return size + m.classes.Of(max(header(k.Elements), 3)+k.Elements+1)
+	case rdb.HashTable:
+		return size + l.dict + m.sum + k.Elements*l.entry + 8*slots(k.Elements)
+	case rdb.SkipList:
+		const zset, skiplist, top = 16, 32, 24 + 16*32
+		return size + zset + skiplist + l.dict + m.classes.Of(top) + m.sum + k.Elements*(l.entry) + k.Elements*m.levels/1024 + 8*slots(k.Elements)
+	case rdb.QuickList:
+		if l.oneNode && k.Blobs == 1 {
+			return size + m.sum
+		}
+		return size + l.quicklist + k.Blobs*l.node + m.sum
+	}
+	return size + m.sum
+}
+
+// slots is the size of a hash table of n entries: the next power of two, and
+// four at least (dict.c). Just above a power of two the table of half the size is
+// still there until enough commands have moved its entries, 0.63 of its slots
+// each by one step (dictRehash skips what is empty). Whether they were given the
+// file does not tell: half of it is counted then, so that the error is half.
+func slots(n uint64) uint64 {
+	if n <= 4 {
+		return 4
+	}
+	size := uint64(1) << bits.Len64(n-1)
+	if moved := (n - size/2) * 3 / 2; moved*100 < size/2*63 {
+		return size + size/4
+	}
+	return size
+}

@@ -1,0 +1,56 @@
+package keyspace
+
+import (
+	"bytes"
+	"hash/crc32"
+)
+
+// ClusterSlots and CodisSlots are how many slots the two rules know.
+const (
+	ClusterSlots = 16384
+	CodisSlots   = 1024
+)
+
+// crc16 is CRC-16/XMODEM, the one of Redis Cluster (crc16.c).
+var crc16 = func() (table [256]uint16) {
+	for i := range table {
+		sum := uint16(i) << 8
+		for range 8 {
+			if sum&0x8000 != 0 {
+				sum = sum<<1 ^ 0x1021
+			} else {
+				sum <<= 1
+			}
+		}
+		table[i] = sum
+	}
+	return table
+}()
+
+// ClusterSlot is the key's slot in Redis Cluster: what is between the first "{"
+// and the next "}" decides, and the whole key where there is nothing between
+// them (cluster.c, keyHashSlot).
+func ClusterSlot(key []byte) int {
+	if open := bytes.IndexByte(key, '{'); open >= 0 {
+		if n := bytes.IndexByte(key[open+1:], '}'); n > 0 {
+			key = key[open+1 : open+1+n]
+		}
+	}
+	var sum uint16
+	for _, b := range key {
+		sum = sum<<8 ^ crc16[byte(sum>>8)^b]
+	}
+	return int(sum) % ClusterSlots
+}
+
+// CodisSlot is the key's slot in codis. Its tags differ from Redis Cluster's:
+// an empty tag is a tag, so that "a{}b" is in slot 0 (codis, mapper.go, and
+// slots.c of its server).
+func CodisSlot(key []byte) int {
+	if open := bytes.IndexByte(key, '{'); open >= 0 {
+		if n := bytes.IndexByte(key[open+1:], '}'); n >= 0 {
+			key = key[open+1 : open+1+n]
+		}
+	}
+	return int(crc32.ChecksumIEEE(key) % CodisSlots)
+}
