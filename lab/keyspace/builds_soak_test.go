@@ -14,3 +14,8 @@ func TestCountsAreTheServersOfEveryBuildSoak(t *testing.T) {
 	t.Run("valkey 8.1", func(t *testing.T) { exact(t, &builds.Valkey81, "RDB 11 of Redis", false, false) })
 	t.Run("valkey 9.1", func(t *testing.T) { exact(t, &builds.Valkey9, "RDB 80 of Valkey", true, false) })
 }
+
+func TestSizesAreTheServersOfEveryBuildSoak(t *testing.T) {
+	t.Run("redis 6.0", func(t *testing.T) { sizes(t, &builds.Redis60, "redis 6.0") })
+	t.Run("redis 8.0", func(t *testing.T) { sizes(t, &builds.Redis80, "redis 8.0") })
+}

@@ -49,6 +49,10 @@ type Options struct {
 	CRC      bool     // check the file's CRC-64, on another processor
 	MaxName  int      // bytes of a name that are kept; zero: 4096
 	Elements Elements // nil: nobody wants to hear of them
+	// Begin is called before the first key, with what the file says of itself
+	// until then; the Elements that it returns take the place of Options'. An
+	// error ends the walk. nil: nobody asks.
+	Begin func(File) (Elements, error)
 	// Progress is told how far the walk is, in bytes, every 16 MiB or so; an error
 	// ends it. nil: nobody asks.
 	Progress func(offset int64) error
@@ -278,6 +282,12 @@ func (w *walker) resetKey() {
 }
 
 func (w *walker) oneKey(op byte, at int64) error {
+	if w.file.Keys == 0 && w.o.Begin != nil {
+		var err error
+		if w.o.Elements, err = w.o.Begin(w.file); err != nil {
+			return err
+		}
+	}
 	k := &w.key
 	k.DB, k.Offset = w.db, at
 	k.Name, k.NameLen = w.keyName(k.Name)

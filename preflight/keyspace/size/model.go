@@ -19,10 +19,12 @@ type layout struct {
 	node      uint64 // quicklistNode
 	embedded  uint64 // longest string in one allocation with its object
 	oneNode   bool   // a list of one listpack is that listpack (7.2)
+	asked     bool   // of blobs and embedded strings it counts what was asked for, not what the allocator gave (6.0)
 }
 
 var (
-	redis60 = layout{name: "redis 6.0", object: 16, entry: 24, dict: 96, quicklist: 40, node: 32, embedded: 44}
+	redis60 = layout{name: "redis 6.0", object: 16, entry: 24, dict: 96, quicklist: 40, node: 32, embedded: 44, asked: true}
+	redis80 = layout{name: "redis 8.0", object: 16, entry: 24, dict: 56, quicklist: 40, node: 40, embedded: 44, oneNode: true}
 	redis70 = layout{name: "redis 7.0", object: 16, entry: 24, dict: 56, quicklist: 40, node: 40, embedded: 44}
 )
 
@@ -41,7 +43,7 @@ type Model struct {
 
 // New is the model of a server version, as "redis 7.0" or "valkey 8.1".
 func New(version string, classes *Classes) (*Model, error) {
-	for _, l := range []layout{redis60, redis70} {
+	for _, l := range []layout{redis60, redis70, redis80} {
 		if l.name == version {
 			return build(l, classes), nil
 		}
@@ -82,6 +84,14 @@ func header(n uint64) uint64 {
 	return 17
 }
 
+// blob is what a listpack or the like counts.
+func (m *Model) blob(n uint64) uint64 {
+	if m.layout.asked {
+		return n
+	}
+	return m.classes.Of(n)
+}
+
 func (m *Model) text(n uint64) uint64 {
 	if n < uint64(len(m.sds)) {
 		return uint64(m.sds[n])
@@ -104,7 +114,7 @@ func (m *Model) One(n uint64) { m.sum += m.text(n) }
 func (m *Model) Two(a, b uint64) { m.sum += m.text(a) + m.text(b) }
 
 // Blob implements rdb.Elements.
-func (m *Model) Blob(n uint64) { m.sum += m.classes.Of(n) }
+func (m *Model) Blob(n uint64) { m.sum += m.blob(n) }
 
 // Size is the bytes of the key that was walked last, its name included.
 func (m *Model) Size(k *rdb.Key) uint64 {
@@ -115,6 +125,9 @@ func (m *Model) Size(k *rdb.Key) uint64 {
 		return size
 	case rdb.Raw:
 		if k.Elements <= l.embedded {
+			if l.asked {
+				return size + k.Elements + 2
+			}
 			return size - l.object + m.classes.Of(l.object+3+k.Elements+1)
 		}
 		return size + m.classes.Of(max(header(k.Elements), 3)+k.Elements+1)
