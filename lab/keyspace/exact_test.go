@@ -65,7 +65,18 @@ func fill(t *testing.T, r *lab.Redis, o keydata.Options) {
 // save makes the server write its file and opens it.
 func save(t *testing.T, r *lab.Redis) *os.File {
 	t.Helper()
-	r.Do("SAVE")
+	// In the background: a large SAVE on a busy disk takes longer than an answer is waited for.
+	r.Do("BGSAVE")
+	deadline := time.Now().Add(2 * time.Minute)
+	for r.Info()["rdb_bgsave_in_progress"] != "0" {
+		if time.Now().After(deadline) {
+			t.Fatal("BGSAVE does not end")
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if status := r.Info()["rdb_last_bgsave_status"]; status != "ok" {
+		t.Fatalf("BGSAVE: %s", status)
+	}
 	f, err := os.Open(filepath.Join(r.Config("dir"), r.Config("dbfilename")))
 	if os.IsNotExist(err) {
 		f, err = os.Open(filepath.Join(r.Dir, "dump.rdb"))
