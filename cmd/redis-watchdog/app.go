@@ -113,7 +113,7 @@ func (a *app) command() *cobra.Command {
 	}
 	root.PersistentFlags().StringVarP(&a.configPath, "config", "c", path, "configuration file; $REDIS_WATCHDOG_CONFIG")
 	root.AddCommand(a.initCommand(), a.runCommand(), a.checkConfigCommand(), a.statusCommand(), a.preflightCommand(), a.fenceCommand(), a.unfenceCommand(),
-		a.releaseCommand(), a.maintenanceCommand(), a.adoptCommand(), a.failoverCommand(), a.historyCommand(), a.startGateCommand(), a.versionCommand())
+		a.releaseCommand(), a.maintenanceCommand(), a.adoptCommand(), a.failoverCommand(), a.historyCommand(), a.keyspaceCommand(), a.startGateCommand(), a.versionCommand())
 	root.AddCommand(more...)
 	return root
 }

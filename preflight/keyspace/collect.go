@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/rdb"
@@ -113,10 +112,12 @@ func (c *Collector) Add(k *rdb.Key, size uint64) {
 
 func (c *Collector) share(s *Share, k *rdb.Key, size uint64) {
 	s.Keys++
-	s.Elements += k.Elements
 	s.Bytes += size
 	s.Longest = max(s.Longest, k.Longest)
-	s.Most = max(s.Most, k.Elements)
+	if k.Type != rdb.String { // of which it is the length
+		s.Elements += k.Elements
+		s.Most = max(s.Most, k.Elements)
+	}
 }
 
 func (c *Collector) expiry(k *rdb.Key, size uint64) {
@@ -165,7 +166,9 @@ func (c *Collector) prefix(k *rdb.Key, size uint64) *Prefix {
 	}
 	p.Keys++
 	p.Bytes += size
-	p.Elements += k.Elements
+	if k.Type != rdb.String {
+		p.Elements += k.Elements
+	}
 	p.Largest = max(p.Largest, size)
 	if k.ExpireAt == 0 {
 		p.NoTTL++
@@ -339,6 +342,3 @@ func keep(h *largeHeap, l Large, most int) *Large {
 	left := heap.Pop(h).(Large)
 	return &left
 }
-
-// quoted is a key as it is shown in a text.
-func quoted(key string) string { return strconv.Quote(key) }

@@ -3,6 +3,8 @@ package size
 import (
 	"fmt"
 	"math/bits"
+	"strconv"
+	"strings"
 
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/rdb"
 )
@@ -41,14 +43,59 @@ type Model struct {
 	table   bool // the elements are in a hash table
 }
 
+// layouts are the versions that are known, the oldest of each family first.
+var layouts = []layout{redis60, redis70, redis80}
+
 // New is the model of a server version, as "redis 7.0" or "valkey 8.1".
 func New(version string, classes *Classes) (*Model, error) {
-	for _, l := range []layout{redis60, redis70, redis80} {
+	for _, l := range layouts {
 		if l.name == version {
 			return build(l, classes), nil
 		}
 	}
-	return nil, fmt.Errorf("sizes of %s are not known", version)
+	return nil, fmt.Errorf("sizes of %q are not known", version)
+}
+
+// Versions are those that New knows.
+func Versions() []string {
+	var names []string
+	for _, l := range layouts {
+		names = append(names, l.name)
+	}
+	return names
+}
+
+// Nearest is the model of that server ("redis 7.2.5"), or of the newest known
+// one of its family that is not newer; the oldest one where all are, and of
+// Redis 7.0 where nothing is said.
+func Nearest(server string, classes *Classes) *Model {
+	family, version, _ := strings.Cut(server, " ")
+	best := redis70
+	found := false
+	for _, l := range layouts {
+		f, v, _ := strings.Cut(l.name, " ")
+		if f == family && (!found || number(v) <= number(version)) {
+			best, found = l, true
+		}
+	}
+	return build(best, classes)
+}
+
+// number is major and minor of a version; zero: it has none.
+func number(version string) int {
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) < 2 {
+		return 0
+	}
+	major, err := strconv.Atoi(parts[0])
+	if err != nil {
+		return 0
+	}
+	minor, err := strconv.Atoi(parts[1])
+	if err != nil {
+		return 0
+	}
+	return major*1000 + minor
 }
 
 func build(l layout, classes *Classes) *Model {
