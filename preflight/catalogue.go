@@ -63,6 +63,9 @@ type answer struct {
 	reason  string
 	remedy  string
 	fixes   []Fix
+	// masterToo: the master fails it in the same way, so a promotion makes it
+	// no worse.
+	masterToo bool
 }
 
 func passed(reason string) answer { return answer{outcome: Passed, reason: reason} }

@@ -136,14 +136,15 @@ func driftAllowed(s *subject) answer {
 }
 
 func driftRunningCheck() Check {
-	return Check{ID: "drift_running", Area: areaDrift, Severity: Blocks, Elsewhere: Warns, Veto: true,
+	return Check{ID: "drift_running", Area: areaDrift, Severity: Blocks, Elsewhere: Warns,
 		Title: "Redis runs as its redis.conf says",
 		Story: Story{
 			Why: "Every parameter of CONFIG GET * is compared with what a restart would give: the file with its includes and command-line options, and the real defaults of that build. " +
-				"Values that the watchdog or Sentinel put there do not count. Secrets are compared and never shown.",
+				"Values that the watchdog or Sentinel put there do not count. Secrets are compared and never shown. " +
+				"It does not veto: a promoted Redis goes on with what it runs with, Sentinel writes that to its file, and what of it would lose data or refuse clients has a check of its own.",
 			Otherwise: "The next restart brings a Redis that nobody has tested: last month's CONFIG SET is gone, or somebody's edit of the file comes alive in the middle of a failover.",
 			Fix:       "CONFIG REWRITE keeps what runs; CONFIG SET goes back to the file. preflight --fix offers both, except for secrets and what needs a restart.",
-			Silence:   "drift_ignore names parameters that may differ. preflight.drift: warns turns it into a warning, and then it does not veto either.",
+			Silence:   "drift_ignore names parameters that may differ. preflight.drift: warns turns it into a warning.",
 		}}
 }
 

@@ -49,6 +49,9 @@ type Finding struct {
 	Reason   string     `json:"reason"`           // one sentence, with the values
 	Remedy   string     `json:"remedy,omitempty"` // a command that can be pasted, or what to do; empty where it passed
 	Fixes    []Fix      `json:"fixes,omitempty"`  // what --fix offers
+	// MasterToo says that the master fails it in the same way: a promotion makes
+	// it no worse, so it does not veto.
+	MasterToo bool `json:"master_too,omitempty"`
 }
 
 // Evidence is one value a finding rests on, and where it was read.

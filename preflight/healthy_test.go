@@ -43,7 +43,7 @@ func healthySentinel(i int) Sentinel {
 func healthyNode(i int, address string) Node {
 	info := map[string]string{
 		"redis_version": "7.0.15", "run_id": strconv.Itoa(i), "role": "slave", "loading": "0", "async_loading": "0",
-		"used_memory": "1073741824", "mem_not_counted_for_evict": "1048576", "connected_clients": "40",
+		"used_memory": "1073741824", "mem_not_counted_for_evict": "1048576", "mem_clients_normal": "131072", "connected_clients": "40",
 		"db0": "keys=1000,expires=10,avg_ttl=0", "instantaneous_ops_per_sec": "0", "instantaneous_input_kbps": "10.5",
 		"master_replid": "h", "master_repl_offset": "5000", "connected_slaves": "0", "master_failover_state": "no-failover",
 		"rdb_last_bgsave_status": "ok", "aof_last_bgrewrite_status": "ok", "aof_last_write_status": "ok",

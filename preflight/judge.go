@@ -50,8 +50,9 @@ func Judge(policy Policy, facts Facts, to string) Report {
 
 // Own is the checks that the standing veto uses, judged of one replica: those
 // that rest on its own facts and its master's. Only Failed ones of severity
-// Blocks veto (see Vetoes): a fact that is missing for a moment must not take
-// the last candidate away.
+// Blocks veto (see Vetoes), and only where the master does not fail them too: a
+// fact that is missing for a moment, or a fault of all nodes alike, must not
+// take the last candidate away.
 func Own(policy Policy, master, own Node) []Finding {
 	facts := Facts{Master: master.Address, Nodes: []Node{master, own}}
 	var some []check
@@ -70,7 +71,7 @@ func Own(policy Policy, master, own Node) []Finding {
 func Vetoes(own []Finding) []string {
 	var ids []string
 	for _, f := range own {
-		if f.Severity == Blocks && f.Outcome == Failed {
+		if f.vetoes() {
 			ids = append(ids, f.Check)
 		}
 	}
@@ -128,7 +129,7 @@ func judgeAll(all []check, s subject) []Finding {
 func (c check) ask(s subject) Finding {
 	s.seen, s.missing = nil, nil
 	a := c.judge(&s)
-	f := Finding{Check: c.ID, Severity: c.Severity, Outcome: a.outcome, Evidence: s.seen, Reason: a.reason, Remedy: a.remedy, Fixes: a.fixes}
+	f := Finding{Check: c.ID, Severity: c.Severity, Outcome: a.outcome, Evidence: s.seen, Reason: a.reason, Remedy: a.remedy, Fixes: a.fixes, MasterToo: a.masterToo}
 	if s.role == ofBystander {
 		f.Severity = c.Elsewhere
 	}
@@ -140,7 +141,7 @@ func (c check) ask(s subject) Finding {
 	}
 	if len(s.missing) > 0 {
 		m := s.missing[0]
-		f.Outcome, f.Fixes, f.Remedy = Unknown, nil, m.remedy
+		f.Outcome, f.Fixes, f.Remedy, f.MasterToo = Unknown, nil, m.remedy, false
 		f.Reason = fmt.Sprintf("%s could not be found out: %s", m.what, m.why)
 	}
 	if f.Outcome == Passed {

@@ -24,120 +24,19 @@ func memoryChecks() []check {
 	}
 }
 
-// counted is the memory of a Redis that counts for eviction: without the
-// replicas' output buffers and the AOF buffer (mem_not_counted_for_evict).
-func (s *subject) counted(n *Node) int64 {
-	used := s.infoBytes(n, "used_memory")
-	not := s.infoBytes(n, "mem_not_counted_for_evict")
-	return max(0, used-max(0, not))
-}
-
-// needed is what a limit must be at least: the larger of what the master and
-// the candidate hold, and the headroom.
-func (s *subject) needed() int64 {
-	return grow(max(s.counted(s.master), s.counted(s.node)), s.policy.Headroom)
-}
-
-func grow(v int64, share float64) int64 {
-	f := math.Ceil(float64(v) * (1 + share))
-	if !(f < math.MaxInt64/2) {
-		return math.MaxInt64 / 2
-	}
-	return int64(f)
-}
-
-// enough is a limit that is to be set: what is needed, and not less than the
-// master's own, rounded up to whole MiB.
-func (s *subject) enough(needed int64) int64 {
-	want := needed
-	if r := s.master.Redis; r != nil {
-		if theirs, err := strconv.ParseInt(r.Config["maxmemory"], 10, 64); err == nil {
-			want = max(want, theirs)
-		}
-	}
-	const mib = 1 << 20
-	if rest := want % mib; rest != 0 && want != masterLimit(s.master) {
-		want += mib - rest
-	}
-	return want
-}
-
-func masterLimit(n *Node) int64 {
-	if n == nil || n.Redis == nil {
-		return 0
-	}
-	v, err := strconv.ParseInt(n.Redis.Config["maxmemory"], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return v
-}
-
-func memoryLimitRunning(s *subject) answer {
-	limit := s.configBytes(s.node, "maxmemory")
-	need := s.needed()
-	if s.short() {
-		return answer{}
-	}
-	if limit == 0 {
-		return passed(s.node.Address + " runs without a limit")
-	}
-	want := s.enough(need)
-	text := strconv.FormatInt(want, 10)
-	a := verdictOn(limit >= need,
-		fmt.Sprintf("maxmemory %s holds the %s that are needed", size(limit), size(need)),
-		fmt.Sprintf("%s runs with maxmemory %s and needs %s: promoted, it evicts or refuses writes at once", s.node.Address, size(limit), size(need)),
-		set(s.node, "maxmemory", text)+"\n"+cli(s.node)+" CONFIG REWRITE")
-	if a.outcome == Failed && s.fits(want) {
-		a.fixes = []Fix{{Kind: FixSet, Node: s.node.Address, Parameter: "maxmemory", Value: text, Was: strconv.FormatInt(limit, 10)}}
-	}
-	return a
-}
-
-// fits is whether the candidate's host has the memory for a limit. Unknown is
-// no: what cannot be seen to be safe is left to a person.
-func (s *subject) fits(limit int64) bool {
-	h := s.node.Host
-	return h != nil && h.MemoryTotal > 0 && limit <= h.MemoryTotal
-}
-
-func memoryLimitFile(s *subject) answer {
-	limit := s.fileBytes(s.node, "maxmemory")
-	need := s.needed()
-	if s.short() {
-		return answer{}
-	}
-	if limit == 0 {
-		return passed(s.node.Address + " starts without a limit")
-	}
-	running, err := strconv.ParseInt(s.node.Redis.Config["maxmemory"], 10, 64)
-	wide := err == nil && (running == 0 || running >= need)
-	remedy := cli(s.node) + " CONFIG REWRITE"
-	if !wide {
-		remedy = set(s.node, "maxmemory", strconv.FormatInt(s.enough(need), 10)) + "\n" + remedy
-	}
-	a := verdictOn(limit >= need,
-		fmt.Sprintf("the file's maxmemory %s holds the %s that are needed", size(limit), size(need)),
-		fmt.Sprintf("after a restart %s has maxmemory %s and needs %s: promoted then, it evicts or refuses writes at once", s.node.Address, size(limit), size(need)),
-		remedy)
-	if a.outcome == Failed && (wide || s.fits(s.enough(need))) {
-		// Where the running limit is too small as well, its own fix comes
-		// first: the file gets what runs then.
-		a.fixes = []Fix{{Kind: FixRewrite, Node: s.node.Address, Parameter: "maxmemory"}}
-	}
-	return a
-}
-
+// memoryPolicy is about what goes at the limit, not about the order it goes in:
+// that is a setting like others (parity_settings).
 func memoryPolicy(s *subject) answer {
 	theirs, ours := s.config(s.master, "maxmemory-policy"), s.config(s.node, "maxmemory-policy")
 	limit := s.configBytes(s.node, "maxmemory")
 	if s.short() {
 		return answer{}
 	}
-	if theirs != ours && limit == 0 {
+	same := evicted(theirs) == evicted(ours)
+	if !same && limit == 0 {
 		return passed(fmt.Sprintf("%s against the master's %s, without effect: %s has no limit", ours, theirs, s.node.Address))
 	}
-	a := verdictOn(theirs == ours, "both evict by "+ours,
+	a := verdictOn(same, "at the limit both evict "+evicted(ours),
 		fmt.Sprintf("%s evicts by %s, the master by %s: at the limit other keys go, or writes are refused that were not", s.node.Address, ours, theirs),
 		set(s.node, "maxmemory-policy", theirs)+"\n"+cli(s.node)+" CONFIG REWRITE")
 	if a.outcome == Failed {
@@ -155,7 +54,7 @@ func memoryLimitLower(s *subject) answer {
 	bad := fmt.Sprintf("%s has maxmemory %s, the master %s: as a master it is full earlier", s.node.Address, limitText(ours), limitText(theirs))
 	a := verdictOn(ours == 0 || theirs != 0 && ours >= theirs, good, bad,
 		set(s.node, "maxmemory", strconv.FormatInt(theirs, 10))+"\n"+cli(s.node)+" CONFIG REWRITE")
-	if a.outcome == Failed && theirs > 0 && s.fits(theirs) {
+	if a.outcome == Failed && theirs > 0 && s.hostHas(theirs) {
 		a.fixes = []Fix{{Kind: FixSet, Node: s.node.Address, Parameter: "maxmemory", Value: strconv.FormatInt(theirs, 10), Was: strconv.FormatInt(ours, 10)}}
 	}
 	return a
@@ -168,14 +67,27 @@ func limitText(v int64) string {
 	return size(v)
 }
 
+// memoryHost is of no use where the master's own host has as little: it is
+// there that the data lives today, and the promotion makes that no worse.
 func memoryHost(s *subject) answer {
 	need := s.needed()
+	limit := s.configBytes(s.node, "maxmemory")
 	total := s.memoryTotal(s.node)
 	if s.short() {
 		return answer{}
 	}
-	return verdictOn(total >= need,
-		fmt.Sprintf("the host's %s hold the %s that are needed", size(total), size(need)),
+	if limit > 0 {
+		need = min(need, limit) // it never holds more
+	}
+	if total >= need {
+		return passed(fmt.Sprintf("the host's %s hold the %s that are needed", size(total), size(need)))
+	}
+	theirs := s.memoryTotal(s.master)
+	if s.short() {
+		return answer{}
+	}
+	return verdictOn(near(total, theirs),
+		fmt.Sprintf("the host has %s of memory, as the master's has; the data needs %s", size(total), size(need)),
 		fmt.Sprintf("the host of %s has %s of memory and the data needs %s: the kernel kills it before it is full", s.node.Address, size(total), size(need)),
 		onHost(s.node, "give it more memory (or the cgroup of Redis: systemctl set-property UNIT MemoryMax=…), or choose another replica"))
 }

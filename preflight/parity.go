@@ -174,21 +174,17 @@ func parityOutputBuffer(s *subject) answer {
 
 func parityMaxclients(s *subject) answer {
 	limit, now := s.configInt(s.node, "maxclients"), s.info(s.master, "connected_clients")
+	theirs := s.configInt(s.master, "maxclients")
 	if s.short() {
 		return answer{}
+	}
+	if limit >= theirs {
+		return passed(fmt.Sprintf("maxclients %d is no less than the master's %d", limit, theirs))
 	}
 	need := grow(now, s.policy.Headroom)
 	return verdictOn(limit >= need, fmt.Sprintf("maxclients %d, the master has %d clients", limit, now),
 		fmt.Sprintf("%s accepts %d clients and the master has %d: some are refused", s.node.Address, limit, now),
-		set(s.node, "maxclients", strconv.FormatInt(max(need, masterMaxclients(s.master)), 10))+"\n"+cli(s.node)+" CONFIG REWRITE")
-}
-
-func masterMaxclients(n *Node) int64 {
-	v, err := strconv.ParseInt(n.Redis.Config["maxclients"], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return v
+		set(s.node, "maxclients", strconv.FormatInt(max(need, theirs), 10))+"\n"+cli(s.node)+" CONFIG REWRITE")
 }
 
 // version is whose server it is, and major and minor of its version.
@@ -292,7 +288,7 @@ func ownAffair(name string) bool {
 		// The watchdog's, the operator's preference, and what another check judges.
 		"replica-priority", "slave-priority", "replica-serve-stale-data", "slave-serve-stale-data",
 		"min-replicas-to-write", "min-slaves-to-write", "min-replicas-max-lag", "min-slaves-max-lag",
-		"maxmemory", "maxmemory-policy", "save", "appendonly", "appendfsync", "aof-use-rdb-preamble", "stop-writes-on-bgsave-error",
+		"maxmemory", "save", "appendonly", "appendfsync", "aof-use-rdb-preamble", "stop-writes-on-bgsave-error",
 		"databases", "notify-keyspace-events", "client-output-buffer-limit", "maxclients", "repl-backlog-size", "replica-read-only", "slave-read-only",
 		"tcp-backlog", "disable-thp":
 		return true

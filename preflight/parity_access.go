@@ -2,7 +2,6 @@ package preflight
 
 import (
 	"fmt"
-	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ func parityAccessChecks() []check {
 		{parityACLCheck(), ofCandidate, parityACL},
 		{parityACLExtraCheck(), ofCandidate, parityACLExtra},
 		{parityCommandsCheck(), ofCandidate, parityCommands},
+		{parityCommandsExtraCheck(), ofCandidate, parityCommandsExtra},
 		{parityReachCheck(), ofCandidate, parityReach},
 		{parityTLSCheck(), ofCandidate, parityTLS},
 		{parityAuthCheck(), ofCandidate, parityAuth},
@@ -42,6 +42,8 @@ func parityACL(s *subject) answer {
 		switch {
 		case watchdogOf(s.master, u.Name) || watchdogOf(s.node, u.Name):
 			continue // no client; what its user lacks, the watchdog itself says
+		case u.off() && (!ok || mine.off()):
+			continue // nobody can be logged in as it
 		case !ok:
 			absent = append(absent, u.Name)
 		case !known:
@@ -70,6 +72,9 @@ func parityACL(s *subject) answer {
 	}
 	return passed(fmt.Sprintf("the %d users of the master are the candidate's", len(theirs)))
 }
+
+// off is whether nobody may log in as a user.
+func (u User) off() bool { return slices.Contains(strings.Fields(u.Rules), "off") }
 
 // watchdogOf is whether that is the user of the node's watchdog. default is not
 // left out for it: clients are that too. One that is shared with them otherwise
@@ -114,30 +119,66 @@ func parityACLExtra(s *subject) answer {
 		cli(s.node)+" ACL DELUSER "+strings.Join(extra, " "))
 }
 
+// removedCommand is how Drift.Renamed names a command that is there no more.
+const removedCommand = "removed"
+
+// renamed is the commands that both files do not treat alike, and what each
+// makes of them. nil: redis.conf of one was not read, which is recorded.
+func (s *subject) renamed() (differ []string, theirs, ours map[string]string) {
+	master, own := s.drift(s.master), s.drift(s.node)
+	if s.short() {
+		return nil, nil, nil
+	}
+	for name := range joined(master.Renamed, own.Renamed) {
+		if master.Renamed[name] != own.Renamed[name] {
+			differ = append(differ, name)
+		}
+	}
+	slices.Sort(differ)
+	return differ, master.Renamed, own.Renamed
+}
+
+func joined(a, b map[string]string) map[string]bool {
+	names := map[string]bool{}
+	for name := range a {
+		names[name] = true
+	}
+	for name := range b {
+		names[name] = true
+	}
+	return names
+}
+
+func (s *subject) showRenamed(name string, theirs, ours map[string]string) {
+	s.show("rename-command "+name, orThe(ours[name], "as it is"), fileOf(s.node))
+	s.show("rename-command "+name, orThe(theirs[name], "as it is"), fileOf(s.master))
+}
+
 func parityCommands(s *subject) answer {
-	theirs, ours := s.drift(s.master), s.drift(s.node)
+	differ, theirs, ours := s.renamed()
 	if s.short() {
 		return answer{}
 	}
-	names := map[string]bool{}
-	for name := range theirs.Renamed {
-		names[name] = true
+	differ = slices.DeleteFunc(differ, func(name string) bool { return theirs[name] == removedCommand }) // nobody uses it
+	for _, name := range differ {
+		s.showRenamed(name, theirs, ours)
 	}
-	for name := range ours.Renamed {
-		names[name] = true
-	}
-	var differ []string
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		at := func(d *Drift) string { return orThe(d.Renamed[name], "as it is") }
-		if at(theirs) == at(ours) {
-			continue
-		}
-		differ = append(differ, name)
-		s.show("rename-command "+name, at(ours), fileOf(s.node))
-		s.show("rename-command "+name, at(theirs), fileOf(s.master))
-	}
-	return verdictOn(len(differ) == 0, "the same commands are renamed or removed",
+	return verdictOn(len(differ) == 0, "what the master calls a command, the candidate does",
 		fmt.Sprintf("%s and the master have renamed or removed %s differently: clients that use it are refused", s.node.Address, strings.Join(differ, ", ")),
+		onHost(s.node, "rename-command as in the master's redis.conf, and restart Redis"))
+}
+
+func parityCommandsExtra(s *subject) answer {
+	differ, theirs, ours := s.renamed()
+	if s.short() {
+		return answer{}
+	}
+	differ = slices.DeleteFunc(differ, func(name string) bool { return theirs[name] != removedCommand })
+	for _, name := range differ {
+		s.showRenamed(name, theirs, ours)
+	}
+	return verdictOn(len(differ) == 0, "the candidate has no command that was taken away from the master",
+		fmt.Sprintf("%s has %s, which was taken away from the master", s.node.Address, strings.Join(differ, ", ")),
 		onHost(s.node, "rename-command as in the master's redis.conf, and restart Redis"))
 }
 
@@ -168,32 +209,49 @@ func listens(bind string) bool {
 	})
 }
 
+// parityReach is whether clients of other hosts reach the candidate as they reach
+// the master: behind a tunnel or a proxy on the host both listen on loopback.
 func parityReach(s *subject) answer {
-	bind := s.config(s.node, "bind")
-	protected := s.config(s.node, "protected-mode")
+	why, remedy := s.unreachable(s.node)
+	if s.short() || why == "" {
+		return passed("clients of other hosts reach " + s.node.Address)
+	}
+	theirs, _ := s.unreachable(s.master)
 	if s.short() {
 		return answer{}
 	}
-	if !remote(s.node.Address) {
-		return passed(s.node.Address + " is on loopback, as its clients are")
+	if theirs != "" && s.config(s.master, "bind") == s.config(s.node, "bind") && s.config(s.master, "protected-mode") == s.config(s.node, "protected-mode") {
+		return passed("clients reach " + s.node.Address + " as they reach the master, by bind and protected-mode not directly")
+	}
+	return failed(why, remedy)
+}
+
+// unreachable is why no client of another host reaches a Redis directly, and
+// what helps; empty: they do, or it is on loopback as its clients are.
+func (s *subject) unreachable(n *Node) (why, remedy string) {
+	bind := s.config(n, "bind")
+	protected := s.config(n, "protected-mode")
+	if s.short() || !remote(n.Address) {
+		return "", ""
 	}
 	if !listens(bind) {
-		return failed(fmt.Sprintf("%s listens on %s only: no client of another host reaches it", s.node.Address, bind),
-			set(s.node, "bind", "* -::*")+"   # 7.0 and later; before, in redis.conf and with a restart")
+		return fmt.Sprintf("%s listens on %s only: no client of another host reaches it", n.Address, bind),
+			set(n, "bind", "* -::*") + "   # 7.0 and later; before, in redis.conf and with a restart"
 	}
 	if protected != "yes" {
-		return passed(fmt.Sprintf("it listens on %s, protected-mode is %s", orThe(bind, "every address"), protected))
+		return "", ""
 	}
-	users := s.users(s.node)
+	users := s.users(n)
 	if s.short() {
-		return answer{}
+		return "", ""
 	}
 	rules := " " + byName(users)["default"].Rules + " "
-	open := strings.Contains(rules, " nopass ")
-	s.show("user default", strings.TrimSpace(rules), s.by(s.node, "ACL LIST"))
-	return verdictOn(!open, "it listens on "+orThe(bind, "every address")+" and wants a password",
-		fmt.Sprintf("%s has protected-mode yes and no password: it refuses every client of another host", s.node.Address),
-		set(s.node, "protected-mode", "no")+"   # or better: a password, on every node alike")
+	s.show("user default", strings.TrimSpace(rules), s.by(n, "ACL LIST"))
+	if !strings.Contains(rules, " nopass ") {
+		return "", ""
+	}
+	return n.Address + " has protected-mode yes and no password: it refuses every client of another host",
+		set(n, "protected-mode", "no") + "   # or better: a password, on every node alike"
 }
 
 func parityTLS(s *subject) answer {

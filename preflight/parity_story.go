@@ -85,7 +85,7 @@ func parityMaxclientsCheck() Check {
 	return Check{ID: "parity_maxclients", Area: areaParity, Severity: Blocks, Veto: true,
 		Title: "The candidate accepts as many clients as the master has",
 		Story: Story{
-			Why:       "maxclients of the candidate against connected_clients of the master, with the headroom. Redis lowers maxclients by itself where the file limit is too small.",
+			Why:       "maxclients of the candidate, where it is lower than the master's, against connected_clients of the master, with the headroom. Redis lowers maxclients by itself where the file limit is too small.",
 			Otherwise: "After the failover all clients come at once, and some are refused (ERR max number of clients reached).",
 			Fix:       "CONFIG SET maxclients on the candidate, and LimitNOFILE= in its unit; then CONFIG REWRITE.",
 		}}
@@ -115,7 +115,7 @@ func parityACLCheck() Check {
 	return Check{ID: "parity_acl", Area: areaParity, Severity: Blocks, Veto: true,
 		Title: "The master's ACL users are the candidate's, with the same rights and passwords",
 		Story: Story{
-			Why:       "ACL SETUSER is not replicated. Users are compared by name, rights (in whatever order they were given) and a keyed digest of their passwords. The watchdogs' own user is left out: what it lacks they say themselves.",
+			Why:       "ACL SETUSER is not replicated. Users are compared by name, rights (in whatever order they were given) and a keyed digest of their passwords. The watchdogs' own user is left out (what it lacks they say themselves), and so is one that is off.",
 			Otherwise: "Clients are refused by the new master (WRONGPASS, NOPERM).",
 			Fix:       "ACL SETUSER on the candidate as on the master, then ACL SAVE or CONFIG REWRITE; or one aclfile from configuration management.",
 		}}
@@ -133,10 +133,20 @@ func parityACLExtraCheck() Check {
 
 func parityCommandsCheck() Check {
 	return Check{ID: "parity_commands", Area: areaParity, Severity: Blocks, Veto: true,
-		Title: "The same commands are renamed or removed",
+		Title: "The candidate has the master's commands, by the names they have there",
 		Story: Story{
-			Why:       "rename-command stands in redis.conf only; both files are compared by the watchdogs. The new names are secrets of a kind and are not shown.",
+			Why:       "rename-command stands in redis.conf only; both files are compared by the watchdogs. The new names are secrets of a kind and are not shown. One that is taken away at the master is used by nobody: see parity_commands_extra.",
 			Otherwise: "Clients, Sentinel or the watchdog use a command that the new master does not know.",
+			Fix:       "The same rename-command lines everywhere, and a restart of the candidate.",
+		}}
+}
+
+func parityCommandsExtraCheck() Check {
+	return Check{ID: "parity_commands_extra", Area: areaParity, Severity: Warns,
+		Title: "The candidate has no command that was taken away from the master",
+		Story: Story{
+			Why:       "rename-command NAME \"\" is there to keep somebody from FLUSHALL, KEYS or CONFIG.",
+			Otherwise: "What was forbidden is allowed again after the failover.",
 			Fix:       "The same rename-command lines everywhere, and a restart of the candidate.",
 		}}
 }
@@ -145,7 +155,7 @@ func parityReachCheck() Check {
 	return Check{ID: "parity_reach", Area: areaParity, Severity: Blocks, Veto: true,
 		Title: "Clients of other hosts can reach the candidate",
 		Story: Story{
-			Why:       "bind, and protected-mode where no password is set. A candidate on loopback is not judged.",
+			Why:       "bind, and protected-mode where no password is set. A candidate on loopback is not judged; nor is one that listens as the master does, whose clients come through a proxy or a tunnel of its host.",
 			Otherwise: "The new master answers nobody but its own host; Sentinel, on that host, may still see it well.",
 			Fix:       "CONFIG SET bind (7.0 and later), or set it in redis.conf and restart; a password, or protected-mode no.",
 		}}

@@ -21,21 +21,42 @@ func persistenceChecks() []check {
 // MISCONF, which a replica shows only when it is master (server.c,
 // writeCommandsDeniedByDiskError).
 func persistenceWritable(s *subject) answer {
-	aof, rdb := s.keeps(s.node)
-	stop := s.config(s.node, "stop-writes-on-bgsave-error")
-	save := s.infoText(s.node, "rdb_last_bgsave_status")
-	write := s.infoText(s.node, "aof_last_write_status")
+	reason, remedy := s.denied(s.node)
 	if s.short() {
 		return answer{}
 	}
+	if reason == "" {
+		return passed("nothing keeps " + s.node.Address + " from accepting writes")
+	}
+	a := failed(reason, remedy)
+	if s.node != s.master && s.master != nil && s.master.Redis != nil {
+		master := subject{facts: s.facts, master: s.master, node: s.master}
+		theirs, _ := master.denied(s.master)
+		if a.masterToo = theirs != "" && !master.short(); a.masterToo {
+			s.seen = append(s.seen, master.seen...)
+		}
+	}
+	return a
+}
+
+// denied is why a Redis refuses writes as a master because it cannot save, and
+// what helps; empty: it does not.
+func (s *subject) denied(n *Node) (reason, remedy string) {
+	aof, rdb := s.keeps(n)
+	stop := s.config(n, "stop-writes-on-bgsave-error")
+	save := s.infoText(n, "rdb_last_bgsave_status")
+	write := s.infoText(n, "aof_last_write_status")
+	if s.short() {
+		return "", ""
+	}
+	disk := "df -h " + orThe(n.Redis.Config["dir"], "/var/lib/redis")
 	switch {
 	case aof && write != "ok":
-		return failed(s.node.Address+" cannot write its append-only file: as a master it refuses every write (MISCONF)", onHost(s.node, "df -h "+orThe(s.node.Redis.Config["dir"], "/var/lib/redis")+"; the log of Redis says what failed"))
+		return n.Address + " cannot write its append-only file: as a master it refuses every write (MISCONF)", onHost(n, disk+"; the log of Redis says what failed")
 	case rdb && stop == "yes" && save != "ok":
-		return failed(s.node.Address+" failed to save and has stop-writes-on-bgsave-error yes: as a master it refuses every write (MISCONF)",
-			onHost(s.node, "df -h "+orThe(s.node.Redis.Config["dir"], "/var/lib/redis")+"; then "+cli(s.node)+" BGSAVE"))
+		return n.Address + " failed to save and has stop-writes-on-bgsave-error yes: as a master it refuses every write (MISCONF)", onHost(n, disk+"; then "+cli(n)+" BGSAVE")
 	}
-	return passed("nothing keeps " + s.node.Address + " from accepting writes")
+	return "", ""
 }
 
 func persistenceRestart(s *subject) answer {

@@ -4,7 +4,7 @@ func persistenceWritableCheck() Check {
 	return Check{ID: "persistence_writable", Area: areaPersistence, Severity: Blocks, Veto: true,
 		Title: "Saving does not keep the node from accepting writes",
 		Story: Story{
-			Why:       "After a failed save (with stop-writes-on-bgsave-error yes) or AOF write a master refuses every write; a replica only says so in INFO.",
+			Why:       "After a failed save (with stop-writes-on-bgsave-error yes) or AOF write a master refuses every write; a replica only says so in INFO. Where the master refuses writes for it as well, it does not veto.",
 			Otherwise: "The new master answers every write with MISCONF.",
 			Fix:       "Free disk, or repair permissions; BGSAVE.",
 		}}

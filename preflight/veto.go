@@ -26,8 +26,9 @@ func (v Veto) Checks() []string {
 }
 
 // Next is the verdict after a survey whose checks found own (see Own). A check
-// that failed is a reason until it is seen to pass, or blocks no more: the
-// operator has made a warning of it, or an upgrade has dropped it. What could
+// that failed is a reason until it is seen to pass, or blocks no more (the
+// operator has made a warning of it, an upgrade has dropped it), or the master
+// fails it too. What could
 // not be found out neither vetoes nor takes a veto back, and a survey that came
 // to nothing changes nothing.
 func (v Veto) Next(own []Finding) Veto {
@@ -38,10 +39,9 @@ func (v Veto) Next(own []Finding) Veto {
 	unknown := map[string]bool{}
 	for _, f := range own {
 		switch {
-		case f.Severity != Blocks:
-		case f.Outcome == Unknown:
+		case f.Severity == Blocks && f.Outcome == Unknown:
 			unknown[f.Check] = true
-		case f.Outcome == Failed:
+		case f.vetoes():
 			next.Reasons = append(next.Reasons, f)
 		}
 	}
@@ -53,6 +53,9 @@ func (v Veto) Next(own []Finding) Veto {
 	slices.SortStableFunc(next.Reasons, func(a, b Finding) int { return cmp.Compare(a.Check, b.Check) })
 	return next
 }
+
+// vetoes is whether a finding (see Own) keeps a replica from being promoted.
+func (f Finding) vetoes() bool { return f.Severity == Blocks && f.Outcome == Failed && !f.MasterToo }
 
 // Last says whether own is the one to leave to Sentinel when every replica of
 // the group is vetoed (last_replica: allow): the one with the fewest reasons,

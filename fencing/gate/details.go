@@ -40,6 +40,7 @@ type Details struct {
 	ConnectedReplicas int     // master: connected_slaves
 	UsedMemory        int64   // bytes
 	MaxMemory         int64   // bytes; 0: no limit
+	MaxMemoryPolicy   string  // empty: not told yet
 	AnnounceIP        string  // replica-announce-ip; empty: none is set
 	AnnouncePort      int     // replica-announce-port; 0: none is set
 	ReadAt            watchdog.Instant
@@ -102,6 +103,9 @@ func (d *Details) fill(m map[string]string, at watchdog.Instant) {
 	number("slave_repl_offset", &d.ReplicaOffset)
 	number("used_memory", &d.UsedMemory)
 	number("maxmemory", &d.MaxMemory)
+	if policy, ok := m["maxmemory_policy"]; ok {
+		d.MaxMemoryPolicy = policy
+	}
 }
 
 // setFault notes f; what is noted already keeps its since. A new one is logged.

@@ -83,6 +83,19 @@ func added(line string) func(string) string {
 	return func(text string) string { return text + "\n" + line + "\n" }
 }
 
+// without leaves out the lines that begin so.
+func without(prefix string) func(string) string {
+	return func(text string) string {
+		var kept []string
+		for line := range strings.Lines(text) {
+			if !strings.HasPrefix(line, prefix) {
+				kept = append(kept, line)
+			}
+		}
+		return strings.Join(kept, "")
+	}
+}
+
 // still is the candidate stopped: its watchdog's last survey is what is known.
 func still(check string, shows ...string) failure {
 	return failure{check: check, shows: shows,
@@ -112,21 +125,14 @@ func alone(check string, shows ...string) failure {
 
 func states(t *testing.T) []failure {
 	other := buildModule(t, 2)
-	withoutModule := func(text string) string {
-		var kept []string
-		for line := range strings.Lines(text) {
-			if !strings.HasPrefix(line, "loadmodule ") {
-				kept = append(kept, line)
-			}
-		}
-		return strings.Join(kept, "")
-	}
+	withoutModule := without("loadmodule ")
 	var clients []net.Conn
 	return []failure{
 		restarted("parity_databases", added("databases 8"), "databases 8", "databases 16"),
 		restarted("parity_modules", withoutModule, "labmodule"),
 		restarted("parity_module_versions", func(text string) string { return withoutModule(text) + "\nloadmodule " + other + "\n" }, "labmodule@1", "labmodule@2"),
 		restarted("parity_commands", added("rename-command KEYS all-keys"), "removed KEYS differently"),
+		restarted("parity_commands_extra", without("rename-command LOLWUT"), "LOLWUT as it is", "LOLWUT removed"),
 		restarted("replication_data", added("masterauth not-the-password"), "never been in step", "link down"),
 		{check: "parity_maxclients",
 			spoil: func(w *world) {
@@ -291,7 +297,7 @@ func (w *world) save() {
 
 func TestStatesFailAndPassOnRealServers(t *testing.T) {
 	w := worldOf(t, lab.GroupConfig{Redis: lab.RedisConfig{Binary: onSlowDisk(t), Lines: []string{"enable-debug-command yes",
-		"loadmodule " + buildModule(t, 1), "repl-backlog-size 64mb", "maxclients 1000", "enable-protected-configs yes"}}})
+		"loadmodule " + buildModule(t, 1), "repl-backlog-size 64mb", "maxclients 1000", "enable-protected-configs yes", `rename-command LOLWUT ""`}}})
 	w.drift, w.side = true, true
 	for _, r := range w.group.Redis {
 		w.allowSide(r)

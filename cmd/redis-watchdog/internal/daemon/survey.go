@@ -6,7 +6,6 @@ package daemon
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -49,7 +48,9 @@ type surveyor struct {
 	onSurvey func(own, master preflight.Node, findings []preflight.Finding)
 
 	mu      sync.Mutex
-	request string           // the newest
+	request string // the newest of a preflight
+	confirm string // the newest for a veto of another node; empty: it was answered
+	since   requests
 	askedAt watchdog.Instant // of the last that was answered; 0: none was
 	last    surveyed
 	rules   surveyRules
@@ -59,6 +60,7 @@ type surveyor struct {
 	compared comparison
 	files    *reading
 	silent   bool // a file of this host does not answer
+	facing   facing
 }
 
 // surveyRules are what the operator asks of a survey.
@@ -101,7 +103,14 @@ func newSurveyor(d *Daemon, x *node, g config.Group, n config.Node) (*surveyor, 
 // ask is told of a request that somebody made in etcd. It never blocks.
 func (s *surveyor) ask(id string) {
 	s.mu.Lock()
-	s.request = id
+	s.since.heard(id)
+	switch {
+	case id == s.since.own: // it is for the others
+	case confirms(id):
+		s.confirm = id
+	default:
+		s.request = id
+	}
 	s.mu.Unlock()
 	select {
 	case s.asked <- struct{}{}:
@@ -112,6 +121,7 @@ func (s *surveyor) ask(id string) {
 // mark is what a survey is made anew for.
 type mark struct {
 	runID, role, following, phase, group, file string
+	policy                                     string    // maxmemory-policy
 	written                                    time.Time // redis.conf
 	size                                       int64
 	maxMemory                                  int64
@@ -123,7 +133,7 @@ type mark struct {
 func (s *surveyor) mark(ctx context.Context, st agent.Status, d gate.Details, last mark) mark {
 	m := mark{
 		runID: st.RunID, role: st.Role, following: st.Following, phase: st.Phase, group: s.x.keeper.GroupID(),
-		file: d.ConfigFile, maxMemory: d.MaxMemory, missing: len(d.Missing), faults: len(st.Faults), rules: s.newestRules().made, originals: d.Recorded,
+		file: d.ConfigFile, policy: d.MaxMemoryPolicy, maxMemory: d.MaxMemory, missing: len(d.Missing), faults: len(st.Faults), rules: s.newestRules().made, originals: d.Recorded,
 	}
 	if d.ConfigFile == "" {
 		return m
@@ -169,7 +179,7 @@ func (s *surveyor) run(ctx context.Context) error {
 		now := agent.Boottime()
 		age := now.Sub(at)
 		request := s.pending()
-		if at == 0 || age >= surveyEvery || request != "" || m != seen && age >= surveyApart {
+		if at == 0 || age >= surveyEvery || request != "" || age >= surveyApart && (m != seen || s.masterChanged(ctx, st)) {
 			s.survey(ctx, st, d, m, request)
 			seen, at = m, now
 		}
@@ -197,14 +207,14 @@ func (s *surveyor) pause(ctx context.Context) error {
 func (s *surveyor) pending() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.request == s.last.answers {
-		return ""
+	if s.request != s.last.answers {
+		return s.request
 	}
-	return s.request
+	return s.confirm
 }
 
 func (s *surveyor) survey(ctx context.Context, st agent.Status, d gate.Details, m mark, request string) {
-	ctx, cancel := context.WithTimeout(ctx, surveyTimeout)
+	ctx, cancel := context.WithTimeout(ctx, surveyTimeout+confirmTimeout)
 	defer cancel()
 	own := s.node(ctx, st, d, m, request)
 	if report, err := json.Marshal(own); err != nil {
@@ -214,8 +224,8 @@ func (s *surveyor) survey(ctx context.Context, st agent.Status, d gate.Details, 
 	}
 	var findings []preflight.Finding
 	if st.Role == watchdog.Replica.String() && st.Master != "" && st.Master != st.Address {
-		master := s.master(ctx, st.Master)
-		findings = preflight.Own(s.newestRules().policy, master, own)
+		var master preflight.Node
+		master, findings = s.judge(ctx, st.Master, own)
 		for _, f := range findings {
 			if f.Outcome != preflight.Passed {
 				s.x.log.Debug("survey", "check", f.Check, "outcome", f.Outcome, "reason", f.Reason)
@@ -235,7 +245,7 @@ func (s *surveyor) node(ctx context.Context, st agent.Status, d gate.Details, m 
 	n := preflight.Node{Address: st.Address, Answers: request, At: time.Now().UTC(), Watchdog: s.watchdog(st, d)}
 	var secrets gather.Secrets
 	n.Redis, secrets, n.Gaps = gather.RedisWithSecrets(ctx, gather.RedisConfig{
-		Server: s.server, ReadBy: preflight.ReadWatchdog, Key: s.x.keeper.GroupID(), Clients: request != "",
+		Server: s.server, ReadBy: preflight.ReadWatchdog, Key: s.x.keeper.GroupID(), Clients: request != "" && !confirms(request),
 	})
 	n.Rates = s.rates.add(n.Redis, agent.Boottime())
 	var gaps []preflight.Gap
@@ -317,25 +327,4 @@ func (s *surveyor) vetoes() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string{}, s.last.vetoes...)
-}
-
-var errNoReport = errors.New("there is none")
-
-// master is the newest survey of the master, which may be a minute old.
-func (s *surveyor) master(ctx context.Context, address string) preflight.Node {
-	n := preflight.Node{Address: address}
-	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
-	defer cancel()
-	report, err := s.x.store.Report(ctx, s.x.group, watchdog.Address(address))
-	if err == nil && report == nil {
-		err = errNoReport
-	}
-	if err == nil {
-		err = json.Unmarshal(report, &n)
-		n.Address = address
-	}
-	if err != nil {
-		n.Gaps = append(n.Gaps, preflight.Gap{What: "report", Why: "the report of the master's watchdog: " + err.Error()})
-	}
-	return n
 }

@@ -39,10 +39,13 @@ func (s *surveyor) keep(own preflight.Node, findings []preflight.Finding, reques
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if request == "" {
+	if request == "" || confirms(request) {
 		one.answers = s.last.answers
 	} else {
 		s.askedAt = one.at
+	}
+	if request == s.confirm {
+		s.confirm = ""
 	}
 	s.last = one
 }

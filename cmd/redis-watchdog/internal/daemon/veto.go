@@ -73,6 +73,13 @@ func (x *node) judged(own, _ preflight.Node, findings []preflight.Finding) {
 	x.tellVeto(own.Address, now)
 }
 
+// vetoedFor are the checks that the standing verdict rests on.
+func (x *node) vetoedFor() []string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.verdict.Checks()
+}
+
 func (x *node) tellVeto(self string, v vetoRecord) {
 	args := []any{"checks", strings.Join(v.Checks(), ",")}
 	for _, f := range v.Reasons {
