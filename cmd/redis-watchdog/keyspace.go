@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +20,12 @@ import (
 
 type keyspaceOptions struct {
 	rdb       string
+	aof       string
+	from      string
+	master    bool
+	user      string
+	password  string
+	ca        string
 	model     string
 	allocator string
 	hashNames bool
@@ -27,11 +36,13 @@ type keyspaceOptions struct {
 func (a *app) keyspaceCommand() *cobra.Command {
 	var o keyspaceOptions
 	c := &cobra.Command{
-		Use:   "keyspace --rdb FILE",
+		Use:   "keyspace --rdb FILE | --aof DIR | --from HOST:PORT",
 		Short: "say which keys are large, what they are made of, when they expire",
-		Long: "keyspace reads every key of an RDB file as a stream, without holding it, and adds up what is in it.\n\n" +
+		Long: "keyspace reads every key of an RDB file, of an append-only directory, or of what a replica sends to its replicas, " +
+			"as a stream, without holding it, and adds up what is in it.\n\n" +
 			"Exit code: 0 all was read, 1 only a part was (it is printed, and said to be one), 2 nothing could be read.",
 		Example: "  redis-watchdog keyspace --rdb /var/lib/redis/dump.rdb\n" +
+			"  redis-watchdog keyspace --from 10.0.0.12:6379 --password-file /etc/redis-watchdog/redis-password\n" +
 			"  zcat backup.rdb.gz | redis-watchdog keyspace --rdb - -o json",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -39,8 +50,10 @@ func (a *app) keyspaceCommand() *cobra.Command {
 			switch {
 			case err != nil:
 				return err
-			case o.rdb == "":
-				return errors.New("no source given: name an RDB file with --rdb, or - for the standard input")
+			case o.rdb == "" && o.aof == "" && o.from == "":
+				return errors.New("no source given: an RDB file with --rdb (- is the standard input), an append-only directory with --aof, or a replica with --from")
+			case o.from == "" && (o.master || o.user != "" || o.password != "" || o.ca != ""):
+				return errors.New("--master, --user, --password-file and --tls-ca are for --from")
 			}
 			return a.keyspace(c.Context(), o, asJSON)
 		},
@@ -48,6 +61,13 @@ func (a *app) keyspaceCommand() *cobra.Command {
 	a.outputFlag(c)
 	f := c.Flags()
 	f.StringVar(&o.rdb, "rdb", "", "an RDB file; - is the standard input")
+	f.StringVar(&o.aof, "aof", "", "an append-only directory (appenddirname), or an append-only file with an RDB in front")
+	f.StringVar(&o.from, "from", "", "a replica, HOST:PORT or the path of a socket: off its replication stream, with nothing on disk here")
+	f.BoolVar(&o.master, "master", false, "let --from ask a master: every Sentinel then lists a replica ADDRESS:0 until SENTINEL RESET")
+	f.StringVar(&o.user, "user", "", "user of --from; it needs the rights +psync +sync +replconf +info")
+	f.StringVar(&o.password, "password-file", "", "file with the password of --from")
+	f.StringVar(&o.ca, "tls-ca", "", "speak TLS with --from, and trust this authority")
+	c.MarkFlagsMutuallyExclusive("rdb", "aof", "from")
 	f.StringVar(&o.model, "model", "", `whose sizes are estimated, as "redis 7.0"; default: the server that wrote the file`)
 	f.StringVar(&o.allocator, "allocator", "jemalloc16", "whose size classes: jemalloc16 (Debian's packages), jemalloc8 (built from Redis' sources), libc")
 	f.BoolVar(&o.hashNames, "hash-names", false, "show hashes instead of the names of keys")
@@ -72,8 +92,8 @@ func (a *app) keyspace(ctx context.Context, o keyspaceOptions, asJSON bool) erro
 		return fmt.Errorf("--top %d is negative", o.top)
 	}
 	bar := terminal.NewBar(a.errOut)
-	audit, err := source.File(ctx, o.rdb, os.Stdin, source.Options{Model: o.model, Classes: classes, CRC: !o.noCRC, HashNames: o.hashNames,
-		Now: time.Now, Progress: bar.Show})
+	so := source.Options{Model: o.model, Classes: classes, CRC: !o.noCRC, HashNames: o.hashNames, Now: time.Now, Progress: bar.Show}
+	audit, err := a.audit(ctx, o, so)
 	bar.End()
 	if err != nil && audit.Schema == 0 {
 		return unknown("%w", err)
@@ -89,6 +109,35 @@ func (a *app) keyspace(ctx context.Context, o keyspaceOptions, asJSON bool) erro
 		return blocked("%w", err)
 	}
 	return nil
+}
+
+// audit reads the source that is named.
+func (a *app) audit(ctx context.Context, o keyspaceOptions, so source.Options) (keyspace.Audit, error) {
+	switch {
+	case o.aof != "":
+		return source.AOF(ctx, o.aof, so)
+	case o.from == "":
+		return source.File(ctx, o.rdb, os.Stdin, so)
+	}
+	s := source.Server{Address: o.from, Username: o.user}
+	if o.password != "" {
+		text, err := os.ReadFile(o.password)
+		if err != nil {
+			return keyspace.Audit{}, fmt.Errorf("read password: %w", err)
+		}
+		s.Password = strings.TrimRight(string(text), "\r\n")
+	}
+	if o.ca != "" {
+		pem, err := os.ReadFile(o.ca)
+		if err != nil {
+			return keyspace.Audit{}, fmt.Errorf("read authority: %w", err)
+		}
+		s.TLS = &tls.Config{RootCAs: x509.NewCertPool()}
+		if !s.TLS.RootCAs.AppendCertsFromPEM(pem) {
+			return keyspace.Audit{}, fmt.Errorf("%s has no certificate", o.ca)
+		}
+	}
+	return source.Stream(ctx, s, source.StreamOptions{Options: so, Master: o.master})
 }
 
 func printAudit(p *terminal.Printer, a keyspace.Audit, top int) {
@@ -109,6 +158,9 @@ func printAudit(p *terminal.Printer, a keyspace.Audit, top int) {
 	p.Line(terminal.Plain, "%s, written by %s, begun %s, CRC %s", a.Source.Format, writer, a.At.Format(time.RFC3339), a.Source.CRC)
 	if !a.Source.Proven {
 		p.Line(terminal.Yellow, "this format was never tested on a file of a real server")
+	}
+	if t := a.Tail; t != nil {
+		p.Line(terminal.Plain, "behind it %s commands of %s, which are counted and no more: it is of the last rewrite, not of now", countText(t.Commands), bytesText(t.Bytes))
 	}
 	if !a.Complete {
 		p.Line(terminal.Red, "only a part was read: %s", a.Incomplete)

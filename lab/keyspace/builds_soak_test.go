@@ -19,3 +19,10 @@ func TestSizesAreTheServersOfEveryBuildSoak(t *testing.T) {
 	t.Run("redis 6.0", func(t *testing.T) { sizes(t, &builds.Redis60, "redis 6.0") })
 	t.Run("redis 8.0", func(t *testing.T) { sizes(t, &builds.Redis80, "redis 8.0") })
 }
+
+func TestStreamIsTheReplicasFileOfEveryBuildSoak(t *testing.T) {
+	t.Run("redis 6.0", func(t *testing.T) { streams(t, &builds.Redis60, "RDB 9 of Redis", false) })
+	t.Run("redis 8.0", func(t *testing.T) { streams(t, &builds.Redis80, "RDB 12 of Redis", true) })
+	t.Run("valkey 8.1", func(t *testing.T) { streams(t, &builds.Valkey81, "RDB 11 of Redis", false) })
+	t.Run("valkey 9.1", func(t *testing.T) { streams(t, &builds.Valkey9, "RDB 80 of Valkey", true) })
+}

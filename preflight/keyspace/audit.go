@@ -31,6 +31,31 @@ type Audit struct {
 	Beyond    Left             `json:"beyond"` // keys above the limits that found no room in Large
 	Slots     map[string]Slots `json:"slots"`  // by rule: "cluster", "codis"
 	Waste     []Waste          `json:"waste"`
+	Tail      *Tail            `json:"tail,omitempty"` // of an append-only file: what came after the data
+}
+
+// Tail is the commands of an append-only file behind its RDB: they are counted,
+// and what they have changed is not in the audit.
+type Tail struct {
+	Commands uint64            `json:"commands"`
+	Bytes    uint64            `json:"bytes"`
+	By       map[string]uint64 `json:"by_command"`
+}
+
+// maxCommands bounds the names of a Tail; Redis has some 240.
+const maxCommands = 500
+
+// Add counts one command.
+func (t *Tail) Add(name string, size uint64) {
+	if t.By == nil {
+		t.By = map[string]uint64{}
+	}
+	t.Commands++
+	t.Bytes += size
+	if _, known := t.By[name]; !known && len(t.By) == maxCommands {
+		name = "(other)"
+	}
+	t.By[name]++
 }
 
 // Source is where the keys came from.

@@ -1,0 +1,95 @@
+package source
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Server is a Redis that is asked.
+type Server struct {
+	Address  string // host:port, or the path of a unix socket
+	Username string
+	Password string
+	TLS      *tls.Config // nil: none
+	// Dial opens a connection; nil: a net.Dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// answerWithin bounds every question to a server, and the dialling.
+const answerWithin = 5 * time.Second
+
+func (s Server) network() string {
+	if strings.HasPrefix(s.Address, "/") {
+		return "unix"
+	}
+	return "tcp"
+}
+
+// dial opens a connection, with TLS where there is TLS.
+func (s Server) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	dial := s.Dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: answerWithin}).DialContext
+	}
+	conn, err := dial(ctx, network, address)
+	if err != nil || s.TLS == nil {
+		return conn, err
+	}
+	c := s.TLS.Clone()
+	if c.ServerName == "" {
+		c.ServerName, _, _ = net.SplitHostPort(address)
+	}
+	secure := tls.Client(conn, c)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("tls handshake: %w", err)
+	}
+	return secure, nil
+}
+
+// client asks questions. It never repeats one, and every one has its deadline.
+func (s Server) client() *redis.Client {
+	return redis.NewClient(&redis.Options{
+		Network: s.network(), Addr: s.Address, Username: s.Username, Password: s.Password, Dialer: s.dial,
+		Protocol: 2, MaxRetries: -1, PoolSize: 2, DialTimeout: answerWithin, ReadTimeout: answerWithin, WriteTimeout: answerWithin,
+		ContextTimeoutEnabled: true, DisableIdentity: true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+}
+
+// info is INFO everything as a map; what occurs twice keeps the first.
+func info(ctx context.Context, c *redis.Client) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	text, err := c.Info(ctx).Result()
+	if err != nil {
+		return nil, fmt.Errorf("INFO: %w", err)
+	}
+	fields := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":"); ok {
+			if _, twice := fields[name]; !twice {
+				fields[name] = value
+			}
+		}
+	}
+	return fields, nil
+}
+
+// writer is the server's name and version, as "valkey 8.1.1".
+func writer(info map[string]string) string {
+	if v := info["valkey_version"]; v != "" {
+		return "valkey " + v
+	}
+	if v := info["redis_version"]; v != "" {
+		return "redis " + v
+	}
+	return ""
+}
