@@ -17,8 +17,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
-
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 )
 
 // EtcdConfig is an etcd cluster to be started.
@@ -193,13 +191,13 @@ func (e *Etcd) WaitHealthy() {
 // ask puts one question to one member, from its own host, two seconds at most.
 func (e *Etcd) ask(m *Member, question func(context.Context, *clientv3.Client) error) error {
 	c := e.ClientConfig(m.Host, m)
-	c.DialTimeout = pace.Of(2 * time.Second)
+	c.DialTimeout = 2 * time.Second
 	client, err := clientv3.New(c) // logs in, where there are users
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(e.lab.ctx, pace.Of(2*time.Second))
+	ctx, cancel := context.WithTimeout(e.lab.ctx, 2*time.Second)
 	defer cancel()
 	return question(ctx, client)
 }
@@ -285,7 +283,7 @@ func (e *Etcd) enableUsers() {
 		e.lab.t.Fatalf("lab: connect to etcd: %v", err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(e.lab.ctx, pace.Of(20*time.Second))
+	ctx, cancel := context.WithTimeout(e.lab.ctx, 20*time.Second)
 	defer cancel()
 	_, userErr := client.UserAdd(ctx, "root", e.config.RootPassword)
 	_, roleErr := client.UserGrantRole(ctx, "root", "root")

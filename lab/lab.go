@@ -8,9 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
+	"github.com/redis-watchdog/redis-watchdog/lab/slot"
 )
 
 // T is what a Lab needs of a test. *testing.T and *testing.B are T, and so is
@@ -45,9 +46,11 @@ type Lab struct {
 	processes []*Process
 }
 
-// New makes a lab whose hosts are network namespaces. It needs root.
+// New makes a lab whose hosts are network namespaces. It needs root. With
+// -short a test that asks for one is skipped.
 func New(t T) *Lab {
 	t.Helper()
+	skipShort(t)
 	if os.Geteuid() != 0 {
 		t.Fatalf("lab: network namespaces need root; run the tests by `make test`, which uses sudo")
 	}
@@ -57,13 +60,25 @@ func New(t T) *Lab {
 // Loopback makes a lab whose hosts share 127.0.0.1. Nothing can be cut.
 func Loopback(t T) *Lab {
 	t.Helper()
+	skipShort(t)
 	return open(t, false)
+}
+
+// skipShort skips a test where only those are wanted that need no servers.
+func skipShort(t T) {
+	t.Helper()
+	if s, ok := t.(interface{ Skip(args ...any) }); ok && testing.Short() {
+		s.Skip("needs real servers, which make test runs")
+	}
 }
 
 func open(t T, namespaces bool) *Lab {
 	t.Helper()
 	l := &Lab{t: t, timeline: newTimeline()}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
+	if t, ok := t.(testing.TB); ok {
+		slot.Take(t)
+	}
 	// Registered first, so that a T that dies half-way through is cleaned up.
 	t.Cleanup(l.close)
 	var err error
@@ -146,15 +161,16 @@ func (l *Lab) writeHosts() error {
 	return nil
 }
 
-// slack is the most that a wait is stretched by: what is waited for has a minute
-// or so for itself already.
-const slack = 45 * time.Second
+// patience is the least that Eventually waits for. A limit says when to give up,
+// and asserts nothing: on a busy machine all takes longer.
+const patience = 30 * time.Second
 
 // Eventually asks done every few milliseconds until it returns nil. It ends
-// the test when that has not happened within limit, with done's last error.
+// the test when that has not happened within limit (half a minute at least),
+// with done's last error.
 func (l *Lab) Eventually(what string, limit time.Duration, done func() error) {
 	l.t.Helper()
-	limit = min(pace.Of(limit), limit+slack)
+	limit = max(limit, patience)
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)

@@ -11,7 +11,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 )
 
 func TestCutDropsOneWay(t *testing.T) {
@@ -98,7 +97,7 @@ func TestCutPortsLeavesOthersAlone(t *testing.T) {
 func TestGroupFailsOverAfterKill(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	group := l.Group(lab.GroupConfig{DownAfter: pace.Of(time.Second)})
+	group := l.Group(lab.GroupConfig{DownAfter: time.Second})
 	old := group.Redis[0]
 	roles := group.WatchRoles()
 	writer := l.Host("clients").Writer(lab.LoadConfig{Sentinels: group.Sentinels, Timeout: time.Second})
@@ -125,7 +124,7 @@ func TestGroupFailsOverAfterKill(t *testing.T) {
 	if overlap := lab.OverlappingWrites(trace.On(old.Address), trace.On(first.Redis)); len(overlap) > 0 {
 		t.Errorf("a dead master acknowledged %d writes", len(overlap))
 	}
-	if _, wait := trace.LongestWait(); wait < pace.Of(time.Second)/2 {
+	if _, wait := trace.LongestWait(); wait < time.Second/2 {
 		t.Errorf("clients waited %v, far less than down-after", wait)
 	}
 	old.Restart()
@@ -142,7 +141,7 @@ func TestGroupFailsOverAfterKill(t *testing.T) {
 func TestPartitionOfSentinelAloneOverlapsAndLoses(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	group := l.Group(lab.GroupConfig{DownAfter: pace.Of(time.Second)})
+	group := l.Group(lab.GroupConfig{DownAfter: time.Second})
 	old, a := group.Redis[0], l.Host("a")
 	roles := group.WatchRoles()
 	near := a.Writer(lab.LoadConfig{Name: "near", To: old})

@@ -14,8 +14,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
-
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 )
 
 // RedisConfig is a Redis to be started. The zero value is one that anybody may
@@ -149,7 +147,7 @@ func (r *Redis) Client() *redis.Client { return r.client }
 func (r *Redis) newClient() *redis.Client {
 	o := &redis.Options{
 		Network: "unix", Addr: r.Socket, MaxRetries: -1, PoolSize: 4,
-		DialTimeout: pace.Of(time.Second), ReadTimeout: pace.Of(2 * time.Second), ContextTimeoutEnabled: true,
+		DialTimeout: time.Second, ReadTimeout: 2 * time.Second, ContextTimeoutEnabled: true,
 		DisableIdentity: true, MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		Protocol: 2,
 	}
@@ -186,7 +184,7 @@ func (r *Redis) Try(args ...any) (any, error) {
 		return nil, err
 	}
 	defer w.close()
-	return w.do(pace.Of(2*time.Second), words(args)...)
+	return w.do(2*time.Second, words(args)...)
 }
 
 // Do is Try, and an error ends the test. A missing key is nil.
@@ -200,7 +198,7 @@ func (r *Redis) Do(args ...any) any {
 }
 
 func (r *Redis) sideWire() (*wire, error) {
-	return dialWire(r.Host.lab.ctx, new(net.Dialer).DialContext, "unix", r.Socket, r.sideDoor(), pace.Of(time.Second))
+	return dialWire(r.Host.lab.ctx, new(net.Dialer).DialContext, "unix", r.Socket, r.sideDoor(), time.Second)
 }
 
 // Config is the value of one parameter, as CONFIG GET has it.

@@ -13,8 +13,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
-
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 )
 
 // Monitor is one group as a Sentinel is told to watch it.
@@ -169,7 +167,7 @@ func (m Monitor) withDefaults() Monitor {
 		m.Quorum = 2
 	}
 	if m.DownAfter == 0 {
-		m.DownAfter = pace.Of(2 * time.Second)
+		m.DownAfter = 2 * time.Second
 	}
 	if m.FailoverTimeout == 0 {
 		m.FailoverTimeout = 10 * time.Second
@@ -183,12 +181,12 @@ func (m Monitor) withDefaults() Monitor {
 // Try sends one command from the Sentinel's own host, so that no cut is in
 // between. The reply is a string, int64, nil or []any.
 func (s *Sentinel) Try(args ...any) (any, error) {
-	w, err := dialWire(s.Host.lab.ctx, s.dial, "tcp", s.Address, login{"", s.config.Password}, pace.Of(3*time.Second))
+	w, err := dialWire(s.Host.lab.ctx, s.dial, "tcp", s.Address, login{"", s.config.Password}, 3*time.Second)
 	if err != nil {
 		return nil, err
 	}
 	defer w.close()
-	return w.do(pace.Of(2*time.Second), words(args)...)
+	return w.do(2*time.Second, words(args)...)
 }
 
 // Do is Try, and an error ends the test.

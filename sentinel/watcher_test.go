@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
@@ -116,7 +115,7 @@ func addresses(sentinels ...*lab.Sentinel) []string {
 func TestFailoverIsHeardInOrder(t *testing.T) {
 	t.Parallel()
 	l := lab.Loopback(t)
-	down := pace.Of(time.Second)
+	down := time.Second
 	g := l.Group(lab.GroupConfig{DownAfter: down})
 	old := g.Redis[0]
 	// One Sentinel is configured, the others are learnt from it.

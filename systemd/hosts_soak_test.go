@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -72,7 +71,7 @@ func newSite(t *testing.T, packages ...string) *site {
 			cd /etc/redis
 			printf 'bind 0.0.0.0\nprotected-mode no\nrepl-diskless-sync-delay 0\n%s' >>redis.conf
 			printf 'port 26379\nprotected-mode no\nlogfile /var/log/redis/redis-sentinel.log\ndir /var/lib/redis\nsentinel monitor mymaster %s 6379 2\nsentinel down-after-milliseconds mymaster %d\nsentinel failover-timeout mymaster %d\n' >sentinel.conf
-			systemctl enable --quiet --now redis-server redis-sentinel`, follows, places[0].IP, pace.Of(siteDownAfter).Milliseconds(), pace.Of(2*siteDownAfter).Milliseconds()))
+			systemctl enable --quiet --now redis-server redis-sentinel`, follows, places[0].IP, siteDownAfter.Milliseconds(), (2 * siteDownAfter).Milliseconds()))
 	}
 	for _, h := range s.hosts {
 		h.await("redis-cli -p 26379 --json sentinel master mymaster | grep -o '\"num-other-sentinels\":\"[0-9]*\",\\|\"num-slaves\":\"[0-9]*\"' | tr -dc '0-9\\n' | tr '\\n' ' '", "2 2")
@@ -215,7 +214,7 @@ func (s *site) masterIsCutOff() {
 	s.lab.Isolate(old.place)
 	next := s.serving(old)
 	s.front.WaitOK(s.lab.Mark("%s serves", next.place.Name), patience)
-	s.lab.Pause(pace.Of(siteDownAfter))
+	s.lab.Pause(siteDownAfter)
 	heal := s.lab.Mark("heal")
 	s.lab.Heal()
 	old.await("redis-cli info replication | grep -c master_link_status:up", "1")

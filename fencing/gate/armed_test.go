@@ -14,7 +14,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
@@ -100,7 +99,7 @@ func TestArmedFenceFiresWithoutTheGate(t *testing.T) {
 			t.Fatalf("before its time: got %s", got)
 		}
 		eventually(t, "the fence fires by itself", func() bool { return strings.HasPrefix(s.role(), "slave of 127.0.0.1:0") })
-		if now := bootTime(); now < due.Add(-pace.Of(1600*time.Millisecond)) {
+		if now := bootTime(); now < due.Add(-1600*time.Millisecond) {
 			t.Errorf("fired %v early", due.Sub(now))
 		}
 		if got := s.do("GET", "k"); !got.ErrorIs("MASTERDOWN") {
@@ -459,7 +458,7 @@ func TestArmingIsTriedAgainHoweverLongItFailed(t *testing.T) {
 	eventually(t, "the fault is there", func() bool { return l.fault("armed_off") != nil })
 	eventually(t, "it has been off for long", func() bool {
 		f := l.fault("armed_off")
-		return f != nil && bootTime().Sub(f.Since) > pace.Of(3*time.Second)
+		return f != nil && bootTime().Sub(f.Since) > 3*time.Second
 	})
 	maxclients("1000")
 	l.sees("an armed fence again", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
@@ -493,7 +492,7 @@ func TestRenamedCommandsAreFoundUnderTheirNames(t *testing.T) {
 func TestLostRightsTakeTheArmedFenceDown(t *testing.T) {
 	s := startRedis(t, "user w on >p "+ACLRule)
 	l := startGate(t, s, func(c *Config) { c.Username, c.Password = "w", "p" })
-	l.serve(pace.Of(4 * time.Second))
+	l.serve(4 * time.Second)
 	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
 	s.do("ACL", "SETUSER", "w", "-xread")
 	l.sees("no armed fence", func(r watchdog.Redis) bool { return r.ArmedFor == 0 })

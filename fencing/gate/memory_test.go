@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
@@ -113,7 +112,7 @@ func everyChange(t *testing.T, m memory, start func(lines ...string) *server) {
 	// The fence that stands inside Redis, without anybody.
 	stop := l.serve(time.Second)
 	l.sees("an armed fence", func(r watchdog.Redis) bool {
-		return r.ArmedFor != 0 && r.ArmedFor < bootTime().Add(pace.Of(2*time.Second))
+		return r.ArmedFor != 0 && r.ArmedFor < bootTime().Add(2*time.Second)
 	})
 	stop()
 	l.stop()

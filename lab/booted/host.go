@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/redis-watchdog/redis-watchdog/lab/slot"
 )
 
 const (
@@ -63,6 +65,7 @@ type machine struct {
 func Boot(t testing.TB, name string, options Options) *Host {
 	t.Helper()
 	needRoot(t)
+	slot.Take(t)
 	h, err := Start(t.Context(), name, options)
 	if err != nil {
 		t.Fatalf("boot host %s: %v", name, err)
@@ -77,6 +80,9 @@ func Boot(t testing.TB, name string, options Options) *Host {
 
 func needRoot(t testing.TB) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("boots a host, as make test does")
+	}
 	if os.Geteuid() != 0 {
 		t.Fatal("booting a host needs root; run the tests by `make test`, which uses sudo")
 	}

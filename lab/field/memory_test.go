@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
@@ -65,11 +64,11 @@ func TestFullStoreIsFencedWithoutItsWatchdog(t *testing.T) {
 	popped := pops(w, s.master.Host, s.master.Redis)
 	s.done("the master's maxmemory is set below its data; its watchdog freezes, and its host is cut off")
 	fill(t, s.master.Redis)
-	w.Pause(pace.Of(time.Second))
+	w.Pause(time.Second)
 	s.master.Stop()
 	c.Cut("cut: the master sees nobody", func() { w.Isolate(s.master.Host) })
 	c.WaitWritten()
-	w.Pause(pace.Of(3 * time.Second))
+	w.Pause(3 * time.Second)
 	change, pop := c.Heal(), popped()
 	if change.Fenced.At == 0 {
 		t.Errorf("the old master was never fenced")

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/preflight"
 	"github.com/redis-watchdog/redis-watchdog/preflight/drift"
 	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
@@ -45,7 +44,7 @@ func newWorld(t *testing.T, lines ...string) *world {
 func worldOf(t *testing.T, c lab.GroupConfig) *world {
 	l := lab.Loopback(t)
 	w := &world{t: t, lab: l, policy: preflight.DefaultPolicy(), hosts: map[*lab.Redis]string{}, files: map[*lab.Redis]map[string]string{}}
-	c.DownAfter, c.Redis.Lines = pace.Of(5*time.Second), append([]string{"maxmemory 1gb"}, c.Redis.Lines...)
+	c.DownAfter, c.Redis.Lines = 5*time.Second, append([]string{"maxmemory 1gb"}, c.Redis.Lines...)
 	w.group = l.Group(c)
 	for _, r := range w.group.Redis {
 		w.hosts[r] = w.goodHost(r)

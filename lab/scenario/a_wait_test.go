@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
@@ -17,7 +16,6 @@ import (
 // one group has watchdogs, the other has Sentinel alone. Both bear the noise of
 // the machine, and Sentinel's own dice.
 func TestClientsWaitNoLongerThanWithSentinelAlone(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	waitsOfPairs(t, 1)
 }

@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -47,7 +46,6 @@ func TestSentinelResetAndMonitoredAnew(t *testing.T) {
 // is a new generation, and the next failover counts, although its epoch is no
 // higher than one there was before.
 func TestEpochsWiped(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Group: groupB()})
 	master := failedOver(w)
@@ -70,7 +68,6 @@ func TestEpochsWiped(t *testing.T) {
 // TestSentinelInTilt: a Sentinel that stood still for longer than 2 s starts
 // and votes for nothing for 30 s (TILT), and its word is as good as ever.
 func TestSentinelInTilt(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Group: groupB()})
 	q := expectQuiet(w)

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -17,7 +16,6 @@ import (
 // replica, and the group have no master at all. The Sentinels put right, it
 // all goes on by itself, in a new generation.
 func TestTemplateWithLastWeeksMaster(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Group: groupB()})
 	stale := w.Group.Master()

@@ -10,7 +10,6 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -39,14 +38,14 @@ func expectQuiet(w *watched.World) *quiet {
 	return q
 }
 
-// decidedSince is what the watchdogs have decided since. On a machine that
-// stands still, an etcd or a replica that is not heard for a moment, which
-// changes nothing for clients, is of the machine.
+// decidedSince is what the watchdogs have decided since, but for what no
+// Sentinel's word can bring about and no client notices: that etcd, a replica or
+// its Redis was not heard for a moment, and that the grant was renewed.
 func (q *quiet) decidedSince() map[int][]string {
 	rows := map[int][]string{}
 	for i, d := range q.w.Dogs {
 		for _, v := range d.Decided()[q.decided[i]:] {
-			if pace.Stretched() && slices.Contains([]int{3, 4, 9, 11}, v.Row) && !moved(v.Reason) {
+			if slices.Contains([]int{3, 4, 9, 11}, v.Row) && !moved(v.Reason) {
 				continue
 			}
 			rows[v.Row] = append(rows[v.Row], d.Host.Name+": "+v.Reason)

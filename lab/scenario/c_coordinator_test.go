@@ -7,13 +7,12 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
-var downAfter = pace.Of(3 * time.Second) // D, of every Sentinel
+var downAfter = 3 * time.Second // D, of every Sentinel
 
 // apart keeps etcd on hosts of its own, so that a cut can take it alone away.
 func apart() watched.Options {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
@@ -44,7 +43,6 @@ func (s side) of(w *watched.World, r *lab.Redis) (writes, reads lab.Trace) {
 // the group accepts a write until etcd is back, whatever heals before. Then
 // the new master opens, and the old one has long been its replica.
 func TestFailoverWithoutCoordinatorByCut(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, apart())
 	old := w.WaitServing()
@@ -125,7 +123,6 @@ func lossIsTheWindow(t *testing.T, lost lab.Trace, cut watchdog.Instant) {
 // Nobody writes twice; the old master holds as soon as a Sentinel shows the
 // failover, and is a replica of the locked new one before etcd is back.
 func TestFailoverWithoutCoordinatorByCommand(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, apart())
 	old := w.WaitServing()
@@ -302,7 +299,6 @@ func connect(t *testing.T, d *watched.Dog) net.Conn {
 // A restart of the master's watchdog in the middle of an outage is no event:
 // that the last grant was ours is remembered.
 func TestWatchdogRestartedWithoutCoordinator(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, apart())
 	master := w.WaitServing()

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 )
 
@@ -46,7 +45,6 @@ func TestMasterUnseenBySentinels(t *testing.T) {
 // TestMasterUnseenWhileWatchdogHearsSentinels cuts nothing but Redis' port: the
 // master's watchdog hears every Sentinel grow uneasy.
 func TestMasterUnseenWhileWatchdogHearsSentinels(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	unseen(t, func(w *watched.World, a, b, c *lab.Host) {
 		w.CutPorts(a, b, redisPort)
@@ -57,13 +55,11 @@ func TestMasterUnseenWhileWatchdogHearsSentinels(t *testing.T) {
 // TestMasterHearsSentinelsOneWay and TestSentinelsHearMasterOneWay cut one way
 // only: what is sent arrives, and is never answered.
 func TestMasterHearsSentinelsOneWay(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	unseen(t, func(w *watched.World, a, b, c *lab.Host) { w.Cut(a, b); w.Cut(a, c) })
 }
 
 func TestSentinelsHearMasterOneWay(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	unseen(t, func(w *watched.World, a, b, c *lab.Host) { w.Cut(b, a); w.Cut(c, a) })
 }

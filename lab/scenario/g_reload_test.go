@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -53,7 +52,7 @@ func rewritten(d *watched.Dog, change func(*watched.Config)) {
 // fence stands throughout: there is no descriptor store here that could keep it.
 func TestConfigurationReloadedUnderLoad(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: pace.Of(5 * time.Second), FailTimeout: 10 * time.Second}})
+	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: 5 * time.Second, FailTimeout: 10 * time.Second}})
 	master := w.WaitServing()
 	replica := w.Others(master)[0]
 	clients, quiet := w.Crowd(), w.Churn()
@@ -210,9 +209,8 @@ func metricShows(w *watched.World, d *watched.Dog, line string) {
 // the service: disarmed, said to be unguarded, no client harmed. The first group
 // is not touched.
 func TestGroupsAndNodesReloaded(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
-	down := pace.Of(5 * time.Second)
+	down := 5 * time.Second
 	first := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: down, FailTimeout: 10 * time.Second}})
 	second := watched.StartIn(first.Lab, t, watched.Options{Names: []string{"f", "g", "h"}, Hosts: 2, On: first.Etcd, Paused: true,
 		Group: lab.GroupConfig{Name: "second", DownAfter: down, FailTimeout: 10 * time.Second}})

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -24,7 +23,7 @@ import (
 // another binary, killed: no client fails, and Sentinel sees nothing of it.
 func TestWatchdogStoppedStartedUpgraded(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Systemd: true, Group: lab.GroupConfig{DownAfter: pace.Of(5 * time.Second), FailTimeout: 10 * time.Second}})
+	w := watched.Start(t, watched.Options{Systemd: true, Group: lab.GroupConfig{DownAfter: 5 * time.Second, FailTimeout: 10 * time.Second}})
 	master := w.WaitServing()
 	clients, quiet := w.Crowd(), w.Churn()
 	agreed := w.Record().Agreement.Agreement()
@@ -158,7 +157,6 @@ func TestWatchdogInstalledBesideRunningGroup(t *testing.T) {
 // password: no client notices, a failover neither; everything says so; and
 // once it is corrected the group is guarded.
 func TestWatchdogInstalledWithWrongCoordinator(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	t.Run("port", func(t *testing.T) {
 		t.Parallel()

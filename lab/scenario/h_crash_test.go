@@ -14,7 +14,6 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
@@ -64,7 +63,7 @@ func TestWatchdogKilledAtEveryStep(t *testing.T) {
 func crashAt(t *testing.T, steps []step) {
 	w := watched.Start(t, watched.Options{
 		Systemd: true,
-		Group:   lab.GroupConfig{DownAfter: pace.Of(5 * time.Second), FailTimeout: 10 * time.Second, Redis: operators()},
+		Group:   lab.GroupConfig{DownAfter: 5 * time.Second, FailTimeout: 10 * time.Second, Redis: operators()},
 	})
 	clients := w.Crowd()
 	for _, s := range steps {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
@@ -103,7 +102,6 @@ func TestHostOfMasterFrozen(t *testing.T) {
 
 // Nor does it take a watchdog that wakes with it.
 func TestHostOfMasterFrozenWithoutWatchdog(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	frozenHost(t, 0, func(d *watched.Dog) { d.Kill() })
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -27,7 +26,6 @@ func TestScriptAtTheFence(t *testing.T) {
 }
 
 func TestWritingScriptAtTheFence(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	hungAtTheFence(t, script(`redis.call('SET', KEYS[1], 'half done') while true do end`), nil)
 }
@@ -94,7 +92,6 @@ const sigkill = 100 * time.Millisecond
 // A script that ends by itself in good time is no reason for anything. One after
 // the other would be: BUSY is no PONG to Sentinel, which would call it down.
 func TestScriptThatEndsInTime(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	o := shortFailover(watched.Options{})
 	o.Group.Redis.Lines = []string{"lua-time-limit 100"}

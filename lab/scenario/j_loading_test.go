@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -66,7 +65,6 @@ func isLoading(err error) bool {
 // the watchdog: it answers nobody anyway. It is neither killed nor fenced, and
 // serves when it has loaded.
 func TestMasterLoadsForLong(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, slowToLoad(15*time.Second))
 	master := w.WaitServing()
@@ -98,7 +96,6 @@ func TestMasterLoadsForLong(t *testing.T) {
 // The same while it is cut off from all: another is promoted meanwhile, and
 // what has loaded at last must answer nobody.
 func TestMasterLoadsWhileCutOff(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, slowToLoad(15*time.Second))
 	old := w.WaitServing()

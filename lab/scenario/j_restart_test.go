@@ -12,7 +12,6 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/fencing/gate"
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
@@ -93,7 +92,6 @@ func TestRedisRestartedWhileServing(t *testing.T) {
 // nothing of it. Nobody vouches for what comes back: it is refused as soon as
 // it is seen, and long before another is promoted.
 func TestRedisRestartedWhileHeld(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, shortFailover(watched.Options{}))
 	old := w.WaitServing()

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -40,7 +39,7 @@ func restartAll(w *watched.World, by syscall.Signal) {
 // and a whole down-after has passed: until then nothing changes for clients.
 func TestSentinelsRestartedAtOnce(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: pace.Of(5 * time.Second)}})
+	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: 5 * time.Second}})
 	clients := w.Crowd()
 	quiet := w.Churn()
 	for _, by := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
@@ -73,9 +72,8 @@ func setDownAfter(w *watched.World, d time.Duration, sentinels ...*lab.Sentinel)
 // only. D is the smallest at once; the lease, E and the deadline follow; and
 // when the master is cut off afterwards it refuses by the new times.
 func TestDownAfterChanged(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
-	first, long, short := pace.Of(5*time.Second), pace.Of(8*time.Second), pace.Of(3*time.Second)
+	first, long, short := 5*time.Second, 8*time.Second, 3*time.Second
 	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: first, FailTimeout: 10 * time.Second}})
 	master := w.WaitServing()
 	clients := w.Crowd(w.Hosts[1:]...)
@@ -167,7 +165,6 @@ func waitKnown(w *watched.World, n int) {
 // a minute after they were told to forget it: meanwhile a list that a RESET
 // has emptied must not make one Sentinel of three a majority.
 func TestSentinelAddedAndRemoved(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	sentinelAddedAndRemoved(t, func(w *watched.World) {
 		for _, d := range w.Dogs {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -16,7 +15,6 @@ import (
 // A replica and its watchdog are added to a running group: it is locked for
 // the day it is promoted, and on that day it serves like any other.
 func TestReplicaAdded(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	o := watched.Options{Hosts: 2, Group: lab.GroupConfig{DownAfter: downAfter, FailTimeout: 10 * time.Second}}
 	w := watched.Start(t, o)
@@ -99,7 +97,6 @@ func TestGroupWithoutReplicas(t *testing.T) {
 // A master without replicas hangs for longer than its grant and down-after.
 // Nobody took over, so it must come back by itself.
 func TestLoneMasterHung(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Hosts: 1, Sentinels: []string{"x", "y", "z"}, Etcd: []string{"x", "y", "z"},
 		Group: lab.GroupConfig{DownAfter: downAfter, FailTimeout: 10 * time.Second}})
@@ -123,7 +120,6 @@ func TestLoneMasterHung(t *testing.T) {
 
 // One Sentinel is a majority of one: it certifies, and it promotes alone.
 func TestGroupWithOneSentinel(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Sentinels: []string{"b"}, Etcd: []string{"x", "y", "z"},
 		Group: lab.GroupConfig{DownAfter: downAfter, FailTimeout: 10 * time.Second, Quorum: 1}})

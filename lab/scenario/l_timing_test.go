@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -18,9 +17,8 @@ import (
 // TestContractHoldsAtDownAfter5s is case d at the down-after-milliseconds that
 // is recommended.
 func TestContractHoldsAtDownAfter5s(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
-	d := pace.Of(5 * time.Second)
+	d := 5 * time.Second
 	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: d, FailTimeout: 2 * d}})
 	noTimingFault(t, w.Dogs[0], d)
 	contractOfCutOff(t, cutMasterOff(t, w, d), d)
@@ -44,7 +42,6 @@ func TestTimingIsPromisedAtDownAfter30s(t *testing.T) {
 // It is said with both numbers, and a strict watchdog does not start at all.
 // What does not rest on timing holds all the same: no two write.
 func TestTimingIsNotPromisedAtDownAfter2s(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	const d = 2 * time.Second
 	var config watched.Config // of the first
@@ -82,11 +79,6 @@ func TestTimingIsNotPromisedAtDownAfter2s(t *testing.T) {
 		return fmt.Errorf("it does not")
 	})
 
-	if pace.Stretched() {
-		// There Sentinels hold each other and everybody for down all the time.
-		t.Logf("the machine stands still for too long for a cut at %v", d)
-		return
-	}
 	change := cutMasterOff(t, w, d)
 	if n := len(change.OverlappingWrites); n > 0 {
 		t.Errorf("%d writes overlap: at most one writes at any D", n)

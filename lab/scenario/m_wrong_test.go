@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
@@ -32,7 +31,6 @@ type mistake struct {
 // one mistake at Redis, one at the Sentinels and one at etcd: none may hide
 // another.
 func TestWrongCredentialIsNamed(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w, ca := secured(t, watched.Options{Hosts: 2})
 	d := w.Dogs[1] // beside the replica
@@ -159,7 +157,6 @@ func mistakes(t *testing.T, w *watched.World, d *watched.Dog, ca *lab.CA) (atRed
 // users of README.md: each is either missed by the watchdog at once, or was not
 // needed, and then has no place in README.md.
 func TestEachMissingRightIsNoticed(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w, ca := secured(t, watched.Options{Hosts: 2})
 	d := w.Dogs[1]

@@ -16,7 +16,6 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -209,7 +208,6 @@ func followsOwn(t *testing.T, w *watched.World) {
 // Sentinels certify the new one, which serves on, but for the moment until the
 // restored grant is given up; and etcd is written anew.
 func TestEtcdRestoredAfterFailover(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Etcd: []string{"x", "y", "z"}, Group: lab.GroupConfig{FailTimeout: 10 * time.Second}})
 	old := w.WaitServing()
@@ -276,7 +274,6 @@ func servedOn(t *testing.T, w *watched.World, quiet *watched.Churn, kept *keepin
 // All members lose their disks: etcd is empty and begins at revision 1. The
 // watchdogs write what they know, under the group's old id.
 func TestEtcdMadeAnew(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Etcd: []string{"x", "y", "z"}, Group: lab.GroupConfig{FailTimeout: 10 * time.Second}})
 	master, before := w.WaitServing(), w.Record()

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/preflight"
 )
@@ -57,7 +56,6 @@ func otherVersion(t *testing.T) string {
 // TestCoordinatorAndWatchdogChecksFailAndPass makes each check of etcd, the
 // grant and the watchdogs fail, and pass again, as the command tells it.
 func TestCoordinatorAndWatchdogChecksFailAndPass(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Paused: true, Config: func(c *watched.Config) {
 		c.Groups[0]["preflight"] = map[string]any{"shadow": "off"}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/preflight"
 )
@@ -48,7 +47,6 @@ func blockedBy(t *testing.T, w *watched.World, to *lab.Redis) (checks []string) 
 // is told to give up: by itself it would wait for its failover-timeout, three
 // minutes here. Either way the old master serves on.
 func TestPlannedFailoverWhoseCandidateHangs(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{FailTimeout: 3 * time.Minute}})
 	old := w.WaitServing()
@@ -86,7 +84,6 @@ func TestPlannedFailoverWhoseCandidateHangs(t *testing.T) {
 // The master is killed with its writers stopped: Sentinel promotes another, and
 // the command does not say that the old one serves on.
 func TestPlannedFailoverWhoseMasterDies(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, watched.Options{})
 	old := w.WaitServing()
@@ -113,7 +110,6 @@ func TestPlannedFailoverWhoseMasterDies(t *testing.T) {
 // Somebody types SENTINEL FAILOVER while the candidates are being chosen: the
 // command says what is so, which is not that the old master serves on.
 func TestPlannedFailoverOvertakenByAnother(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, watched.Options{})
 	old := w.WaitServing()
@@ -142,7 +138,6 @@ func TestPlannedFailoverOvertakenByAnother(t *testing.T) {
 // names for it alone): undone, and whoever reads it knows what Sentinel said.
 func TestPlannedFailoverRefusedBySentinel(t *testing.T) {
 	t.Parallel()
-	pace.Calm(t)
 	w, _ := secured(t, watched.Options{})
 	old := w.WaitServing()
 	roles := w.Group.WatchRoles()

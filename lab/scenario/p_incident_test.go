@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -62,7 +61,6 @@ func restartSmall(t *testing.T, r *lab.Redis) {
 
 // Sentinel alone loses the data, so that the test below is one of something.
 func TestIncidentWithoutUs(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Unguarded: true})
 	populate(t, w, w.Group.Redis[0])

@@ -11,7 +11,6 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
@@ -78,7 +77,6 @@ func settled(t *testing.T, w *watched.World, clients *watched.Crowd, since watch
 }
 
 func TestPlannedFailoverUndoesItself(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, watched.Options{})
 	old := w.WaitServing()

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -126,7 +125,6 @@ func sameAsStatus(t *testing.T, w *watched.World, d *watched.Dog, verdict string
 // TestPageAnswersAtOnceWhileCoordinatorHangs: the page is for the moment when
 // something is wrong with etcd, too.
 func TestPageAnswersAtOnceWhileCoordinatorHangs(t *testing.T) {
-	pace.Calm(t)
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: 10 * time.Second}})
 	d := w.WaitServing()

@@ -18,8 +18,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
-	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
@@ -63,7 +61,7 @@ func Binary() (string, error) {
 		root := filepath.Dir(filepath.Dir(filepath.Dir(file)))
 		build.path = filepath.Join(root, ".tools", "redis-watchdog-lab")
 		fresh := fmt.Sprintf("%s.%d", build.path, os.Getpid())
-		cmd := exec.Command("go", "build", "-tags", "failpoints", "-o", fresh, "./cmd/redis-watchdog")
+		cmd := exec.Command("go", "build", "-trimpath", "-tags=grpcnotrace,failpoints", "-o", fresh, "./cmd/redis-watchdog")
 		cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			build.err = fmt.Errorf("build the watchdog: %w: %s", err, out)
@@ -94,7 +92,7 @@ func (w *World) newDog(h *lab.Host, r *lab.Redis, o Options) *Dog {
 		d.Systemd = newManager(w.T, d.Dir)
 	}
 	d.HTTP = net.JoinHostPort("127.0.0.1", fmt.Sprint(h.Port(26380)))
-	d.client = &http.Client{Timeout: pace.Of(2 * time.Second), Transport: &http.Transport{DialContext: h.Dial, DisableKeepAlives: true}}
+	d.client = &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DialContext: h.Dial, DisableKeepAlives: true}}
 	d.ConfigFile = filepath.Join(d.Dir, "config.yaml")
 	d.Config = func() Config { return w.config(d, o) }
 	d.Write(d.Config())
@@ -108,9 +106,6 @@ func (w *World) config(d *Dog, o Options) Config {
 		sentinels = append(sentinels, s.Address)
 	}
 	policy := map[string]any{}
-	if suspect := suspectAfter(o.Group.DownAfter); suspect > 0 {
-		policy["suspect_after"] = suspect.String()
-	}
 	for k, v := range o.Policy {
 		policy[k] = v
 	}
@@ -129,16 +124,6 @@ func (w *World) config(d *Dog, o Options) Config {
 		o.Config(&c)
 	}
 	return c
-}
-
-// suspectAfter keeps the share of down-after that suspicion has at 3 s, which
-// the product's own bounds would make smaller on a stretched one. Zero: not set.
-func suspectAfter(d time.Duration) time.Duration {
-	suspect := (d * 2 / 15).Truncate(time.Millisecond)
-	if !pace.Stretched() || suspect <= (watchdog.Policy{}).Timing(d).SuspectAfter {
-		return 0
-	}
-	return suspect
 }
 
 // Write replaces the configuration; a running watchdog goes on with the old.
@@ -171,7 +156,7 @@ func (d *Dog) TryStatus() (agent.Status, error) {
 }
 
 func (d *Dog) get(path string, into any) error {
-	ctx, cancel := context.WithTimeout(context.Background(), pace.Of(2*time.Second))
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.HTTP+path, nil)
 	if err != nil {
@@ -193,7 +178,7 @@ func (d *Dog) JSON(path string, into any) error { return d.get(path, into) }
 
 // Page is what a browser gets at "/"; empty: no answer.
 func (d *Dog) Page() string {
-	ctx, cancel := context.WithTimeout(context.Background(), pace.Of(5*time.Second))
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.HTTP+"/", nil)
 	if err != nil {
@@ -213,7 +198,7 @@ func (d *Dog) Page() string {
 
 // Get is the status code a page answers with; 0: none.
 func (d *Dog) Get(path string) int {
-	ctx, cancel := context.WithTimeout(context.Background(), pace.Of(2*time.Second))
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.HTTP+path, nil)
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 )
 
 // Liar answers as a Sentinel does, and says what it is told to: that is what
@@ -131,7 +130,7 @@ func (l *Liar) answer(command string) string {
 		return array(host, port)
 	case strings.HasPrefix(command, "SENTINEL MASTER "):
 		return array("name", "mymaster", "ip", host, "port", port, "runid", "", "flags", "master",
-			"last-ok-ping-reply", "10", "down-after-milliseconds", fmt.Sprint(pace.Of(3*time.Second).Milliseconds()), "role-reported", "master",
+			"last-ok-ping-reply", "10", "down-after-milliseconds", "3000", "role-reported", "master",
 			"role-reported-time", "1000", "config-epoch", fmt.Sprint(epoch), "num-slaves", "0",
 			"num-other-sentinels", "3", "quorum", "2", "failover-timeout", "10000")
 	case strings.HasPrefix(command, "SENTINEL REPLICAS "), strings.HasPrefix(command, "SENTINEL SENTINELS "):

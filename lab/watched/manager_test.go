@@ -7,14 +7,13 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 )
 
 // Without a store an armed fence is gone with the watchdog; with one it stands
 // on, and the next life takes it over.
 func TestManagerKeepsArmedFenceOverKill(t *testing.T) {
 	t.Parallel()
-	w := Start(t, Options{Systemd: true, Hosts: 2, Group: lab.GroupConfig{DownAfter: pace.Of(5 * time.Second)}})
+	w := Start(t, Options{Systemd: true, Hosts: 2, Group: lab.GroupConfig{DownAfter: 5 * time.Second}})
 	d, r := w.Dogs[0], w.Group.Redis[0]
 	w.Eventually("an armed fence is kept", 10*time.Second, func() error {
 		if kept := d.Systemd.Kept(); !strings.Contains(fmt.Sprint(kept), "armed-") {

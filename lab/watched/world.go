@@ -11,7 +11,6 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 )
 
 // Options of a World. The zero value is three hosts a, b and c, each with a
@@ -72,7 +71,7 @@ func StartIn(l *lab.Lab, t lab.T, o Options) *World {
 		w.Etcd = l.Etcd(o.Cluster, l.Hosts(o.Etcd...)...)
 	}
 	if o.Group.DownAfter == 0 {
-		o.Group.DownAfter = pace.Of(3 * time.Second)
+		o.Group.DownAfter = 3 * time.Second
 	}
 	g := o.Group
 	g.Hosts, g.SentinelHosts = w.Hosts, l.Hosts(o.Sentinels...)

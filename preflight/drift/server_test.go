@@ -17,6 +17,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/redis-watchdog/redis-watchdog/lab/slot"
 )
 
 // target is a server binary, in a root of its own or in ours ("/").
@@ -45,6 +47,10 @@ var errRefused = errors.New("the server did not start")
 // prepare makes a directory for a server.
 func (tg target) prepare(t testing.TB) *running {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("needs a real Redis, which make test runs")
+	}
+	slot.Take(t)
 	outside, err := os.MkdirTemp(filepath.Join(tg.root, "tmp"), "drift-")
 	if err != nil {
 		t.Fatal(err)

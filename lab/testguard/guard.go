@@ -9,8 +9,6 @@ import (
 	"io"
 	"strings"
 	"time"
-
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 )
 
 // event is one line of `go test -json` (see `go doc cmd/test2json`).
@@ -25,30 +23,37 @@ type event struct {
 
 // fault is what keeps a run from being green.
 type fault struct {
-	what         string // FAIL, SKIP, NO TESTS RAN, ERROR
-	pkg, test    string // test is empty for a whole package
-	begun, ended time.Time
-	text         string
+	what      string   // FAIL, SKIP, NO TESTS RAN, ERROR; FLAKY is none
+	pkg, test string   // test is empty for a whole package
+	command   []string // that ran it
+	still     time.Duration
+	text      string
 }
 
 func (f fault) String() string {
+	if f.still >= standstill {
+		f.text = strings.TrimSpace(fmt.Sprintf("%s (the machine stood still for %v while it ran)", f.text, f.still.Round(time.Millisecond)))
+	}
 	return strings.TrimSpace(f.what + " " + f.pkg + " " + f.test + " " + f.text)
 }
 
 type guard struct {
 	out     io.Writer
+	meter   *meter
+	started time.Time
+	command []string                    // that runs now
 	output  map[string]*strings.Builder // by package and test, until it has passed
 	begun   map[string]time.Time        // of the top-level tests
 	passed  map[string]int              // top-level tests, by package
 	died    map[string]bool             // packages that ended in a panic or a timeout: the rest of their tests did not run
 	total   int
 	faults  []fault
-	untests int      // packages without test files
-	left    []string // tests that package pace leaves out on this machine
+	flaky   []fault // failed first, and passed when run again
+	untests int     // packages without test files
 }
 
-func newGuard(out io.Writer) *guard {
-	return &guard{out: out, output: map[string]*strings.Builder{}, begun: map[string]time.Time{}, passed: map[string]int{}, died: map[string]bool{}}
+func newGuard(out io.Writer, m *meter) *guard {
+	return &guard{out: out, meter: m, started: time.Now(), output: map[string]*strings.Builder{}, begun: map[string]time.Time{}, passed: map[string]int{}, died: map[string]bool{}}
 }
 
 func (g *guard) read(r io.Reader) error {
@@ -80,10 +85,12 @@ func (g *guard) take(e event) {
 	case "build-output":
 		io.WriteString(g.out, e.Output)
 	case "output":
-		if g.output[key] == nil {
-			g.output[key] = new(strings.Builder)
+		text := g.output[key]
+		if text == nil {
+			text = &strings.Builder{}
+			g.output[key] = text
 		}
-		g.output[key].WriteString(e.Output)
+		text.WriteString(e.Output)
 		if strings.HasPrefix(e.Output, "panic: ") || strings.HasPrefix(e.Output, "fatal error: ") {
 			g.died[e.Package] = true
 		}
@@ -96,13 +103,9 @@ func (g *guard) take(e event) {
 		}
 		delete(g.output, key)
 	case "skip":
-		switch text := g.output[key]; {
-		case e.Test == "":
+		if e.Test == "" {
 			g.untests++ // no test files
-		case text != nil && strings.Contains(text.String(), pace.LeftOut):
-			g.left = append(g.left, e.Test)
-			delete(g.output, key)
-		default:
+		} else {
 			g.fault("SKIP", e)
 		}
 	case "fail":
@@ -119,29 +122,37 @@ func (g *guard) packagePassed(e event) {
 }
 
 func (g *guard) fault(what string, e event) {
-	f := fault{what: what, pkg: e.Package, test: e.Test, begun: g.begun[e.Package+" "+e.Test], ended: e.Time}
+	key := e.Package + " " + e.Test
+	f := fault{what: what, pkg: e.Package, test: e.Test, command: g.command}
+	if begun, ok := g.begun[key]; ok {
+		f.still = g.meter.worst(begun, e.Time)
+	}
 	g.faults = append(g.faults, f)
 	fmt.Fprintf(g.out, "%s (%.1fs)\n", f, e.Elapsed)
-	if text := g.output[e.Package+" "+e.Test]; text != nil {
+	if text := g.output[key]; text != nil {
 		io.WriteString(g.out, text.String())
-		delete(g.output, e.Package+" "+e.Test) // another attempt has its own
+		delete(g.output, key) // another attempt has its own
 	}
 }
 
-// disturbed is the top-level tests that failed while the machine stood still.
-func (g *guard) disturbed(m *meter) []fault {
+// again is the tests that are run once more: those that failed, of packages that
+// ran to their end. None where there are too many for flakes.
+func (g *guard) again() []fault {
 	var again []fault
 	for _, f := range g.faults {
-		if f.what == "FAIL" && f.test != "" && !g.died[f.pkg] && !strings.Contains(f.test, "/") && m.worst(f.begun, f.ended) >= standstill {
+		if f.what == "FAIL" && f.test != "" && !g.died[f.pkg] && !strings.Contains(f.test, "/") {
 			again = append(again, f)
 		}
+	}
+	if len(again) > mostAgain {
+		return nil
 	}
 	return again
 }
 
 // forget takes back what a test that is run again has done to the verdict: its
 // own fault, those of its parts, and its package's where nothing else failed
-// there.
+// there. It is taken for flaky until it fails again.
 func (g *guard) forget(f fault) {
 	var kept []fault
 	others := false
@@ -159,21 +170,38 @@ func (g *guard) forget(f fault) {
 		}
 		g.faults = append(g.faults, o)
 	}
+	f.what = "FLAKY"
+	g.flaky = append(g.flaky, f)
 }
 
 func (g *guard) verdict() int {
-	fmt.Fprintf(g.out, "\n%d tests passed in %d packages (%d have none)\n", g.total, len(g.passed), g.untests)
-	if len(g.left) > 0 {
-		fmt.Fprintf(g.out, "%d tests were left out: this machine stands still again and again. They are run where it does not: %s\n", len(g.left), strings.Join(g.left, " "))
-	}
+	fmt.Fprintf(g.out, "\n%d tests passed in %d packages (%d have none) after %v\n", g.total, len(g.passed), g.untests, time.Since(g.started).Round(time.Second))
 	if g.total == 0 {
 		g.faults = append(g.faults, fault{what: "NO TESTS RAN at all"})
+	}
+	flakes := 0
+	for _, f := range g.flaky {
+		if !g.failed(f.pkg, f.test) {
+			fmt.Fprintln(g.out, f)
+			flakes++
+		}
 	}
 	for _, f := range g.faults {
 		fmt.Fprintln(g.out, f)
 	}
+	fmt.Fprintf(g.out, "%d failed, %d flaky\n", len(g.faults), flakes)
 	if len(g.faults) > 0 {
 		return 1
 	}
 	return 0
+}
+
+// failed is whether the test, or its package as a whole, has failed after all.
+func (g *guard) failed(pkg, test string) bool {
+	for _, f := range g.faults {
+		if f.pkg == pkg && (f.test == test || f.test == "") {
+			return true
+		}
+	}
+	return false
 }
