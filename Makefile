@@ -1,6 +1,8 @@
 # make demo   brings up a group and breaks it before your eyes (KEEP=1: and leaves it up)
-# make test   everything CI runs
-# All do their own set-up: Debian 12 with Go, as root or with sudo.
+# make unit   what needs no root and no server: the core, its scripts, the simulation, the parsers
+# make test   everything CI runs, on real servers
+# make soak   the long forms
+# All but unit do their own set-up: Debian 12 with Go, as root or with sudo.
 
 SHELL       := /bin/bash -o pipefail
 VERSION     ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),devel)
@@ -10,9 +12,9 @@ export PATH := $(PATH):/usr/sbin:/sbin
 # run under sudo.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$(PATH))
 GOTEST = go test -timeout=$(TIMEOUT) $(if $(ROOT),-exec='$(ROOT)')
-TIMEOUT = 65m
+TIMEOUT = 40m
 
-.PHONY: build install setup check test test-systemd sim soak bench demo fuzz package clean
+.PHONY: build install setup check unit test test-systemd sim soak bench demo fuzz package clean
 
 # grpcnotrace: grpc's traces execute templates, which call methods by name, so
 # that the linker could leave no method out: 3 MB of 20.
@@ -29,6 +31,7 @@ install: # what runs on a host, after make build
 	install -D -m 644 systemd/package/sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/redis-watchdog.conf
 	install -D -m 644 systemd/package/tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/redis-watchdog.conf
 
+# For the demo .tools/etcd and `tools/setup demo` will do.
 setup: .tools/etcd .tools/etcdctl .tools/etcdutl .tools/promtool .tools/oldetcd # Redis, Sentinel, nftables by apt-get; etcd from its source. Starts no service
 	tools/setup
 
@@ -59,12 +62,25 @@ check: .tools/staticcheck build
 	go vet -tags=soak ./...
 	.tools/staticcheck ./...
 
+# Tests that need a server or root skip themselves by -short; in lab all do.
+unit:
+	go test -short $$(go list ./... | grep -v /lab) ./lab/testguard
+
+# In this order: what keeps the processors busy by itself; the product's packages
+# beside real servers, in the tests' own process and therefore under the race
+# detector; whole groups, whose watchdogs are processes of their own. There are
+# never more real servers at a time than the processors can carry, whatever -p and
+# -parallel say (package lab/slot).
+BUSY    = ./watchdog/...
+SERVERS = ./cmd/... ./fencing/... ./preflight/... ./sentinel/... ./systemd/... ./lab
+GROUPS  = $(filter-out %/lab,$(shell go list ./lab/...))
 test: setup build check
 	@# Compiled first: a compiler beside them would take the tests' processor.
-	go list -race -test -deps -export ./... >/dev/null
+	go list -race -test -deps -export $(BUSY) $(SERVERS) >/dev/null
+	go list -test -deps -export $(GROUPS) >/dev/null
 	@# Likewise the root of the booted hosts.
-	$(GOTEST) -race -count=1 -run='^TestRootIsMade$$' ./lab/booted
-	go run ./tools/testguard $(GOTEST) -race -count=1 ./...
+	$(GOTEST) -count=1 -run='^TestRootIsMade$$' ./lab/booted
+	go run ./lab/testguard $(GOTEST) -race -count=1 $(BUSY) -- $(GOTEST) -race -count=1 -p=4 -parallel=8 $(SERVERS) -- $(GOTEST) -count=1 -p=8 -parallel=8 $(GROUPS)
 
 SIM ?= 10m
 sim: # the simulated group, as long as you like: make sim SIM=1h
@@ -80,9 +96,18 @@ BENCH ?= .
 bench: setup build
 	$(GOTEST) -count=1 -run='^$$' -bench='$(BENCH)' ./...
 
-demo: setup build
-	go build -o bin/demo ./lab/demo
+# Packages are fetched while Go compiles. The watchdog is built by the lab, of
+# what is compiled here.
+demo:
+	$(MAKE) --no-print-directory -j3 demo-packages .tools/etcd bin/demo
 	$(ROOT) bin/demo $(if $(KEEP),-keep)
+
+.PHONY: demo-packages bin/demo
+demo-packages:
+	tools/setup demo
+bin/demo:
+	CGO_ENABLED=0 go build -trimpath -tags=grpcnotrace -o $@ ./lab/demo
+	CGO_ENABLED=0 go build -trimpath -tags=grpcnotrace,failpoints -o .tools/redis-watchdog-lab ./cmd/redis-watchdog
 
 FUZZ ?= 30s
 fuzz: # every fuzz target in turn, each for FUZZ

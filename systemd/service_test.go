@@ -43,6 +43,9 @@ const (
 
 func TestServiceOverKillsStopsAndHangs(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("boots a host, as make test does")
+	}
 	if os.Geteuid() != 0 {
 		t.Fatal("booting a host needs root; run the tests by `make test`, which uses sudo")
 	}

@@ -40,6 +40,9 @@ func writeConfig(t *testing.T, source string) (path, state, run string) {
 }
 
 func TestBinaryExitCodes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the whole binary")
+	}
 	binary := filepath.Join(t.TempDir(), "redis-watchdog")
 	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-X main.version=9.8.7", "-o", binary, ".")
 	if out, err := build.CombinedOutput(); err != nil {

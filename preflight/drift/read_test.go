@@ -175,10 +175,10 @@ func TestIgnoredParametersAreAllowed(t *testing.T) {
 // A user that may not look into /proc, as the service may not, still compares:
 // by the binary that INFO names.
 func TestAnotherUserReadsItToo(t *testing.T) {
+	r := plain(t, "maxmemory 1gb\n")
 	if os.Geteuid() != 0 {
 		t.Fatal("this test needs root, as make test has it")
 	}
-	r := plain(t, "maxmemory 1gb\n")
 	for _, name := range []string{r.outside, filepath.Join(r.outside, "redis.conf")} {
 		if err := os.Chmod(name, 0o755); err != nil {
 			t.Fatal(err)

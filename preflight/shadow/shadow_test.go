@@ -23,6 +23,9 @@ func (f oneFile) Directory(name string) (string, error) { return name, nil }
 
 func shadowOf(t *testing.T, text string) Config {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("needs a real Redis, which make test runs")
+	}
 	build, err := redisconf.ForVersion("redis", "7.0.15")
 	if err != nil {
 		t.Fatal(err)

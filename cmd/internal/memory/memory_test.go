@@ -127,6 +127,9 @@ func takeTurn(t *testing.T, careful *Thrift) {
 // Where there is no limit to it all is locked, and what nobody uses is given back
 // all the same.
 func TestWhatIsKeptIsLocked(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs root, as make test has it")
+	}
 	t.Cleanup(func() {
 		if err := unix.Munlockall(); err != nil {
 			t.Error(err)

@@ -217,6 +217,9 @@ func TestDashboardPanelsDoNotOverlap(t *testing.T) {
 // promtool is Prometheus' own, which `make setup` brings.
 func promtool(t *testing.T) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("needs promtool, which make test brings")
+	}
 	if own, err := filepath.Abs(filepath.Join(root, ".tools/promtool")); err == nil {
 		if _, err := os.Stat(own); err == nil {
 			return own
