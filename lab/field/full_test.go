@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
@@ -47,7 +46,7 @@ func ordinaries() []ordinary {
 // has a master that accepts commands about as soon as with Sentinel alone, with
 // every key that the master had.
 func TestOrdinarySetupsAreFailedOver(t *testing.T) {
-	down := pace.Of(6 * time.Second)
+	down := 6 * time.Second
 	o := watched.Options{Group: lab.GroupConfig{DownAfter: down, FailTimeout: 10 * time.Second}}
 	guarded := watched.Start(t, o)
 	o.Unguarded = true
