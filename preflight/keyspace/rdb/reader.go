@@ -284,14 +284,67 @@ func digits(v int64) int {
 	return n
 }
 
+// shortText passes over a string in b whose length takes one or two bytes and
+// which is in b as a whole, or an integer; next is behind it, and negative where
+// it is none of these and skipText must do it. It is most of all there is.
+func shortText(b []byte, at int) (next int, n uint64) {
+	if at+2 > len(b) {
+		return -1, 0
+	}
+	size := int(b[at])
+	next = at + 1 + size
+	if size >= 64 {
+		switch {
+		case size < 128:
+			size = (size&0x3f)<<8 | int(b[at+1])
+			next = at + 2 + size
+		case size == 0xc0:
+			return at + 2, uint64(digits(int64(int8(b[at+1]))))
+		case size == 0xc1 && at+3 <= len(b):
+			return at + 3, uint64(digits(int64(int16(binary.LittleEndian.Uint16(b[at+1:])))))
+		case size == 0xc2 && at+5 <= len(b):
+			return at + 5, uint64(digits(int64(int32(binary.LittleEndian.Uint32(b[at+1:])))))
+		case size == 0xc3:
+			return shortLZF(b, at+1)
+		default:
+			return -1, 0
+		}
+	}
+	if next > len(b) {
+		return -1, 0
+	}
+	return next, uint64(size)
+}
+
+// shortLZF is shortText behind the byte of a compressed string.
+func shortLZF(b []byte, at int) (next int, n uint64) {
+	if at+4 > len(b) {
+		return -1, 0
+	}
+	var sizes [2]int // compressed, and as clients see it
+	for i := range sizes {
+		switch size := int(b[at]); {
+		case size < 64:
+			sizes[i] = size
+			at++
+		case size < 128:
+			sizes[i] = (size&0x3f)<<8 | int(b[at+1])
+			at += 2
+		default:
+			return -1, 0
+		}
+	}
+	if at += sizes[0]; at > len(b) {
+		return -1, 0
+	}
+	return at, uint64(sizes[1])
+}
+
 // skipText passes over a string and is its length as clients see it.
 func (r *reader) skipText() uint64 {
-	// Most strings are short, plain and in the buffer.
-	if r.pos < r.end {
-		if b := r.buf[r.pos]; b < 64 && int(b) < r.end-r.pos {
-			r.pos += 1 + int(b)
-			return uint64(b)
-		}
+	if next, n := shortText(r.buf[:r.end], r.pos); next >= 0 {
+		r.pos = next
+		return n
 	}
 	t := r.beginText()
 	r.skipBody(t)

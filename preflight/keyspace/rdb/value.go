@@ -134,13 +134,14 @@ func (w *walker) members(t Type, e Encoding, behind uint64) {
 	n := w.length()
 	k.Elements, k.Counted = n, true
 	sink := w.o.Elements
+	var payload, longest uint64
+	if n > 0 {
+		w.first()
+	}
 	for i := uint64(0); i < n && w.err == nil; i++ {
-		if i == 0 {
-			w.first()
-		}
 		size := w.skipText()
-		k.Payload += size
-		k.Longest = max(k.Longest, size)
+		payload += size
+		longest = max(longest, size)
 		if sink != nil {
 			sink.One(size)
 		}
@@ -148,6 +149,7 @@ func (w *walker) members(t Type, e Encoding, behind uint64) {
 			w.skip(behind)
 		}
 	}
+	k.Payload, k.Longest = payload, longest
 }
 
 // first keeps the beginning of the element that comes next, where it is plain
@@ -190,14 +192,15 @@ func (w *walker) pairs(behind uint64, before bool) {
 	n := w.length()
 	k.Elements, k.Counted = n, true
 	sink := w.o.Elements
+	var payload, longest uint64
 	for i := uint64(0); i < n && w.err == nil; i++ {
 		if before && w.length() != 0 {
 			k.FieldTTLs++
 		}
 		a := w.skipText()
 		b := w.skipText()
-		k.Payload += a + b
-		k.Longest = max(k.Longest, a, b)
+		payload += a + b
+		longest = max(longest, a, b)
 		if sink != nil {
 			sink.Two(a, b)
 		}
@@ -205,6 +208,7 @@ func (w *walker) pairs(behind uint64, before bool) {
 			k.FieldTTLs++
 		}
 	}
+	k.Payload, k.Longest = payload, longest
 }
 
 // one passes over a value that is one blob; per is its entries an element.
