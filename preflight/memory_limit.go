@@ -52,14 +52,17 @@ func (s *subject) fits(limit, theirs int64) (ok bool, need int64) {
 		return limit >= need, need
 	}
 	held, own := s.counted(s.master), s.counted(s.node)
+	slack := slackOf(limit)
+	if own <= limit+slack {
+		return true, own
+	}
 	beyond := own - held
 	if s.evicts(s.node) {
 		// Who reads from a replica takes memory too. A cache makes room for its
 		// clients wherever they are; a store that refuses writes must have it.
 		beyond += s.infoBytes(s.master, "mem_clients_normal") - s.infoBytes(s.node, "mem_clients_normal")
 	}
-	slack := slackOf(limit)
-	return own <= limit+slack || beyond <= slack, own
+	return beyond <= slack, own
 }
 
 // evicts is whether a Redis makes room at its limit, by its policy and by what
@@ -103,7 +106,11 @@ func grow(v int64, share float64) int64 {
 // what is needed, rounded up to whole MiB.
 func (s *subject) enough(needed int64) int64 {
 	theirs := masterLimit(s.master)
-	if ok, _ := s.fits(theirs, theirs); ok && theirs > 0 {
+	// What is not known here changes the remedy, and not the answer.
+	known := len(s.missing)
+	ok, _ := s.fits(theirs, theirs)
+	s.missing = s.missing[:known]
+	if ok && theirs > 0 {
 		return theirs
 	}
 	want := max(needed, theirs)

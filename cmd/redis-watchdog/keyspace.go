@@ -14,7 +14,6 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/terminal"
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace"
-	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/size"
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/source"
 )
 
@@ -73,20 +72,14 @@ func (a *app) keyspaceCommand() *cobra.Command {
 	f.BoolVar(&o.hashNames, "hash-names", false, "show hashes instead of the names of keys")
 	f.BoolVar(&o.noCRC, "no-crc", false, "do not check the file's CRC-64: long values of a file are skipped without being read")
 	f.IntVarP(&o.top, "top", "n", 20, "lines of each table; 0 is all")
+	c.AddCommand(a.keyspaceDiffCommand(), a.keyspaceEstimateCommand())
 	return c
 }
 
 func (a *app) keyspace(ctx context.Context, o keyspaceOptions, asJSON bool) error {
-	var classes *size.Classes
-	switch o.allocator {
-	case "jemalloc16":
-		classes = size.Jemalloc(16)
-	case "jemalloc8":
-		classes = size.Jemalloc(8)
-	case "libc":
-		classes = size.Libc()
-	default:
-		return fmt.Errorf("allocator %q is none of jemalloc16, jemalloc8, libc", o.allocator)
+	classes, err := allocatorClasses(o.allocator)
+	if err != nil {
+		return err
 	}
 	if o.top < 0 {
 		return fmt.Errorf("--top %d is negative", o.top)
