@@ -129,7 +129,7 @@ func decide(p Policy, s State, now Instant) Verdict {
 
 	// 1. Fenced by hand.
 	case o.Fence:
-		return verdict(RowManual, "fenced_by_hand", refuse(Never), s.afterFence(p, v, now))
+		return verdict(RowManual, "fenced_by_hand", Gate{Access: Refuse, StopBy: Never, AnyRole: true}, s.afterFence(p, v, now))
 
 	// 2. Maintenance: no fence, no lock, no arm; the grant is kept.
 	case now < o.Maintenance:
@@ -157,7 +157,7 @@ func decide(p Policy, s State, now Instant) Verdict {
 	// grant up. One that missed a failover is re-pointed: Sentinel repairs
 	// that only after failover-timeout.
 	case r.Role == Replica && s.stranded(v, now):
-		return verdict(RowReplica, "named_but_replica", refuse(Never), s.giveUp())
+		return verdict(RowReplica, "named_but_replica", Gate{Access: Refuse, StopBy: Never, AnyRole: true}, s.giveUp())
 	case r.Role == Replica:
 		to, reason := s.repoint(v, now)
 		return verdict(RowReplica, reason, Gate{Access: Follow, Master: to}, s.giveUp())

@@ -208,6 +208,8 @@ func refusal(s State, f facts, now Instant) string {
 	switch {
 	case v.Want.Gate.StopBy == 0:
 		return "a refusal that nothing enforces"
+	case s.Redis.Role == Replica && !v.Want.Gate.AnyRole:
+		return "a replica shall refuse, and its gate leaves replicas as they are"
 	case v.Row == RowUncertified && now < f.act:
 		return "I3: row 10 refuses before E - A"
 	case v.Row == RowDeposed && (truth.Master == "" || truth.Master == s.Memory.Self):

@@ -299,6 +299,7 @@ func show(v Verdict, now Instant) string {
 	if g.Access == Refuse {
 		at("stop", g.StopBy)
 	}
+	add(g.AnyRole, "any_role")
 	add(g.Beneath, "beneath")
 	add(g.Veto, "veto")
 	add(g.Unlocked, "unlocked")

@@ -44,6 +44,11 @@ type Gate struct {
 	// that nothing listens for is never killed.
 	StopBy Instant
 
+	// AnyRole: with Refuse, a replica of somebody is fenced too. Without it one
+	// that is seen to be a replica is left as it is: whoever made it one has
+	// ended the fence, and there is another row for that.
+	AnyRole bool
+
 	// Beneath: with Hold, the lock is set too, beneath the pause: no writer gets
 	// through when the pause ends, whoever ends it.
 	Beneath bool

@@ -203,7 +203,7 @@ func (a *app) startGateOff(ctx context.Context, openFiles bool) error {
 			if err := startgate.Undo(g.File); err != nil {
 				return unknown("%w", err)
 			}
-		} else if following, err := startgate.Following(g.File); err == nil && following == gate.Nowhere {
+		} else if following, err := startgate.Following(g.File); err == nil && gate.IsNowhere(following) {
 			p.Line(terminal.Yellow, "      %s still holds it shut; a watchdog opens it, or: redis-watchdog start-gate off --open-files", g.File)
 		}
 	}

@@ -57,6 +57,16 @@ func (g *Gate) fenceOnce(ctx context.Context) time.Duration {
 	case h == nil: // a new hand wakes us
 		g.mu.Unlock()
 		return g.stopIfLate(ctx)
+	case seen.Role == watchdog.Nowhere && seen.Answer != watchdog.Up && g.settled == g.changes && !want.AnyRole:
+		if h != g.peeked {
+			g.peeked, g.shutUntil = h, 0
+			g.mu.Unlock()
+			return g.peek(ctx, h)
+		}
+		if left := g.shutUntil.Sub(g.conf.Now()); left > 0 {
+			g.mu.Unlock()
+			return left
+		}
 	}
 	at, behind := g.wantedAt, g.changes
 	begun := g.conf.Now()
@@ -81,6 +91,25 @@ func (g *Gate) fenceOnce(ctx context.Context) time.Duration {
 	return min(again, g.stopIfLate(ctx))
 }
 
+const lookFirst = 50 * time.Millisecond // for a role, of a Redis that was fenced when it was last heard
+
+// peek asks the Redis behind a new connection for its role before it is fenced
+// again, and returns when the fencer is to look at the want again. That the
+// former connection ended is how it is noticed that Sentinel has made the fenced
+// Redis a replica; to fence it then would only have Sentinel do it again. One
+// that is a master by now, or does not answer at once, is fenced at once.
+func (g *Gate) peek(ctx context.Context, h *conn) time.Duration {
+	s := script{}.with(g.words, "ROLE")
+	k := h.send(s.bytes, s.n, g.conf.Now(), nil)
+	if k.wait(ctx, lookFirst) && k.err == nil && len(k.replies[0].Elems) > 0 && k.replies[0].Elems[0].Text == "slave" {
+		g.mu.Lock()
+		g.shutUntil = g.conf.Now().Add(lookTimeout) // the worker's look tells the rest
+		g.mu.Unlock()
+		poke(g.wake)
+	}
+	return 0
+}
+
 // fenceDue says whether a fence is to be sent. g.mu is held.
 //
 // A step that was sent to a Redis that froze runs when it wakes, and what was
@@ -97,9 +126,15 @@ func (g *Gate) fenceDue() bool {
 		return false
 	case g.want.Access == watchdog.Refuse:
 		s := g.seen
-		return g.settled != g.changes || !(s.Refusing && s.Answer == watchdog.Up && s.Role == watchdog.Nowhere)
+		return g.settled != g.changes || !(s.Refusing && s.Answer == watchdog.Up && s.Role == watchdog.Nowhere) && !g.spared(s)
 	}
 	return g.opening != nil && !g.opening.finished() && g.settled != g.changes && !opens(g.want)
+}
+
+// spared says whether a Redis that is to refuse is seen to be a replica, which the
+// want leaves as it is: its owner has not yet heard what it is. g.mu is held.
+func (g *Gate) spared(seen watchdog.Redis) bool {
+	return seen.Role == watchdog.Replica && seen.Answer == watchdog.Up && !g.want.AnyRole
 }
 
 // awaitFence waits for the answers to a fence, however long, and has Redis
@@ -150,7 +185,7 @@ func (g *Gate) judge(re []resp.Reply) (proved bool, again time.Duration) {
 		}
 	}
 	nowhere := role.Kind == '*' && len(role.Elems) >= 3 && role.Elems[0].Text == "slave" &&
-		role.Elems[1].Text == nowhereHost && role.Elems[2].Num == nowherePort
+		isNowhere(role.Elems[1].Text, strconv.FormatInt(role.Elems[2].Num, 10))
 	if nowhere && get.ErrorIs("MASTERDOWN") && del.ErrorIs("MASTERDOWN", "READONLY") {
 		return true, 0
 	}
@@ -221,7 +256,7 @@ func (g *Gate) stopIfLate(ctx context.Context) time.Duration {
 	// One that falls silent while it loads is loading still, and answers nobody;
 	// one that does so fenced (its CONFIG REWRITE waits for a slow disk) will
 	// be fenced when it wakes.
-	refusing := seen.Refusing || seen.Answer == watchdog.Absent || g.lastWord == watchdog.Loading ||
+	refusing := seen.Refusing || g.spared(seen) || seen.Answer == watchdog.Absent || g.lastWord == watchdog.Loading ||
 		seen.Answer == watchdog.Silent && g.refused
 	if refusing || (g.stopped && g.stoppedID == seen.RunID) || now.Sub(g.provedAt) < lookTimeout && g.provedAt != 0 {
 		return refenceEvery

@@ -107,6 +107,8 @@ type Gate struct {
 	changed   *call            // the newest of them; nil: none
 	opening   *call            // the newest that makes a fenced Redis a master; nil: none
 	hand      *conn
+	peeked    *conn            // the hand behind which Redis was asked for its role before it was fenced again
+	shutUntil watchdog.Instant // it was a replica then, and is not fenced before
 	spares    []*conn
 	handless  watchdog.Instant // since when there is no hand
 	dialErr   error

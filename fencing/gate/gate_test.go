@@ -1,6 +1,8 @@
 package gate
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -276,4 +278,100 @@ func TestReleaseGivesEverythingBack(t *testing.T) {
 	s.do("CONFIG", "REWRITE") // as Sentinel's reconfigurations do
 	l.Want(watchdog.Gate{Access: watchdog.Leave, Release: true})
 	checkOriginals(t, s, "7")
+}
+
+// reconfigure does what Sentinel does to a Redis.
+func (s *server) reconfigure(words ...string) {
+	s.t.Helper()
+	c := s.client()
+	c.do("MULTI")
+	c.do(append([]string{"SLAVEOF"}, words...)...)
+	c.do("CONFIG", "REWRITE")
+	c.do("CLIENT", "KILL", "TYPE", "normal")
+	c.do("CLIENT", "KILL", "TYPE", "pubsub")
+	c.try("EXEC")
+}
+
+// Sentinel has made a fenced Redis a replica, and cut every connection: the gate
+// looks what it is before it fences again.
+func TestFencedRedisThatBecomesAReplicaIsLeftToItsOwner(t *testing.T) {
+	master := startRedis(t)
+	for range 10 { // whoever reconnects first
+		s := startRedis(t)
+		l := startGate(t, s)
+		l.Want(refuse())
+		l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing })
+		s.reconfigure("127.0.0.1", master.port)
+		l.sees("a replica", func(r watchdog.Redis) bool { return r.Role == watchdog.Replica && r.LinkUp })
+		l.mu.Lock()
+		from := l.reports
+		l.mu.Unlock()
+		eventually(t, "some looks", func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.reports > from+3 })
+		if n, r := l.Details().Fences, l.last(); n != 1 || r.Role != watchdog.Replica {
+			t.Errorf("fenced %d times, it is %+v; want once, and a replica", n, r)
+		}
+	}
+}
+
+// A master is fenced again whoever has cut the connections.
+func TestFencedRedisThatBecomesAMasterIsFencedAgain(t *testing.T) {
+	s := startRedis(t)
+	l := startGate(t, s)
+	l.Want(refuse())
+	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing })
+	for n := range int64(10) {
+		s.reconfigure("NO", "ONE")
+		eventually(t, "it is fenced again", func() bool { return l.Details().Fences >= 2+n && s.role() == "slave of 127.0.0.1:0 connect" })
+		l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing && r.Role == watchdog.Nowhere })
+	}
+}
+
+// One that was fenced by hand is fenced whatever Sentinel makes of it; that is a
+// quarrel which nobody wins, and redis.conf is not written for every round of it.
+func TestQuarrelAboutAFenceDoesNotWearTheDisk(t *testing.T) {
+	master := startRedis(t)
+	s := startRedis(t)
+	l := startGate(t, s)
+	want := refuse()
+	want.AnyRole = true
+	l.Want(want)
+	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing })
+	const rounds = 30
+	for range rounds {
+		fenced := l.Details().Fences
+		s.reconfigure("127.0.0.1", master.port)
+		eventually(t, "it is fenced again", func() bool { return l.Details().Fences > fenced })
+	}
+	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing && r.Role == watchdog.Nowhere })
+	line := s.do("INFO", "commandstats").Text
+	_, calls, _ := strings.Cut(line, "cmdstat_config|rewrite:calls=")
+	calls, _, _ = strings.Cut(calls, ",")
+	n, err := strconv.Atoi(calls)
+	if err != nil {
+		t.Fatalf("%q: %v", line, err)
+	}
+	if ours := n - rounds; ours > 8 {
+		t.Errorf("%d CONFIG REWRITEs of ours in %d rounds", ours, rounds)
+	}
+}
+
+// A fence by hand is never wrong for long in Sentinel's eyes: see turnAway.
+func TestFenceByHandFollowsOneNobodyAndThenAnother(t *testing.T) {
+	s := startRedis(t)
+	l := startGate(t, s)
+	want := refuse()
+	want.AnyRole = true
+	l.Want(want)
+	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing })
+	for _, host := range []string{nowhereElse, nowhereHost, nowhereElse} {
+		eventually(t, "it follows "+host, func() bool { return s.role() == "slave of "+host+":0 connect" })
+		if r := l.sees("nowhere", func(r watchdog.Redis) bool { return r.Role == watchdog.Nowhere }); !r.Refusing {
+			t.Errorf("at %s it does not refuse", host)
+		}
+	}
+	if n := l.Details().Fences; n != 1 {
+		t.Errorf("fenced %d times, want once", n)
+	}
+	l.Want(watchdog.Gate{Access: watchdog.Lock, Open: true})
+	l.sees("a locked master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master && r.Locked })
 }

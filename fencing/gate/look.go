@@ -207,7 +207,7 @@ func (g *Gate) tell(seen watchdog.Redis, connected bool, behind uint64) bool {
 		g.provedAt = 0
 	}
 	return g.wanted && g.want.Access == watchdog.Refuse &&
-		(g.settled != g.changes || !(seen.Refusing && seen.Answer == watchdog.Up) && g.provedAt == 0)
+		(g.settled != g.changes || !(seen.Refusing && seen.Answer == watchdog.Up) && g.provedAt == 0 && !g.spared(seen))
 }
 
 // fold takes the answers in.
@@ -314,10 +314,11 @@ func (g *Gate) foldRole(l *look, seen *watchdog.Redis) {
 		return // LOADING or BUSY: what was last told stands
 	}
 	seen.Following, seen.LinkUp = "", false
+	g.worker.nowhere = host
 	switch {
 	case role == "master":
 		seen.Role = watchdog.Master
-	case role == "slave" && host == nowhereHost && port == strconv.Itoa(nowherePort):
+	case role == "slave" && isNowhere(host, port):
 		seen.Role = watchdog.Nowhere
 	case role == "slave":
 		seen.Role, seen.LinkUp = watchdog.Replica, link

@@ -12,6 +12,7 @@ const (
 	recordPatience = time.Second      // how long a lock waits for a slow disk
 	rewriteAgain   = time.Minute      // after a CONFIG REWRITE that failed
 	rewriteGiveUp  = 30 * time.Second // an answer to it that has not come
+	rewriteLeast   = time.Second      // from the third within rewriteAgain on; doubled with each
 )
 
 // learn takes in what the last look tells of the operator's values.
@@ -165,6 +166,15 @@ func (g *Gate) rewrite() {
 	if h == nil {
 		return
 	}
+	// Two at once are a fence and its end. Many are a quarrel, such as that about a
+	// Redis fenced by hand, which Sentinel makes a replica again and again.
+	if w.rewroteAt != 0 && now.Sub(w.rewroteAt) < rewriteAgain {
+		w.rewriteAt = now.Add(w.rewritePause)
+		w.rewritePause = min(max(2*w.rewritePause, rewriteLeast), rewriteAgain)
+	} else {
+		w.rewritePause = 0
+	}
+	w.rewroteAt = now
 	w.rewroteOurs = w.originals
 	w.rewroteOurs.Dirty = w.originals.Dirty && !w.clean()
 	w.rewroteOurs.Shut = w.originals.Shut && !w.unfenced()
@@ -181,9 +191,8 @@ func (g *Gate) rewritten(now watchdog.Instant) {
 		err = firstError(k.replies)
 	}
 	if err != nil {
-		w.rewriteAt = now.Add(rewriteAgain)
-		if k.err != nil {
-			w.rewriteAt = now // the connection went, not the command
+		if k.err == nil { // else the connection went, not the command
+			w.rewriteAt = now.Add(rewriteAgain)
 		}
 		g.setFault(Fault{
 			ID:     "config_rewrite",

@@ -3,7 +3,6 @@ package gate
 // What is said to Redis, prepared before it is needed.
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
@@ -16,7 +15,8 @@ const (
 	vetoValue   = "0"       // replica-priority: Sentinel never promotes it
 	staleValue  = "no"      // replica-serve-stale-data of the fence
 	nowhereHost = "127.0.0.1"
-	nowherePort = 0
+	nowhereElse = "127.0.0.2" // see turnAway
+	nowherePort = "0"
 )
 
 // The four parameters that the gate changes, by their names since Redis 5.
@@ -28,7 +28,14 @@ const (
 )
 
 // Nowhere is whom a fenced Redis follows, as replicaof in redis.conf has it.
-const Nowhere = nowhereHost + " 0"
+const Nowhere = nowhereHost + " " + nowherePort
+
+// IsNowhere says whether replicaof, as redis.conf has it, is that of a fence.
+func IsNowhere(replicaof string) bool {
+	return replicaof == Nowhere || replicaof == nowhereElse+" "+nowherePort
+}
+
+func isNowhere(host, port string) bool { return IsNowhere(host + " " + port) }
 
 // StartShut is the lines of a redis.conf that make a Redis start fenced.
 func StartShut() []string {
@@ -101,7 +108,7 @@ func fenceScript(w words, c capabilities) script {
 		s = s.with(w, "FAILOVER", "ABORT")
 	}
 	if c.ReplicaOf {
-		s = s.with(w, "REPLICAOF", nowhereHost, strconv.Itoa(nowherePort))
+		s = s.with(w, "REPLICAOF", nowhereHost, nowherePort)
 	}
 	if c.Kill {
 		s = s.with(w, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")

@@ -38,6 +38,8 @@ type worker struct {
 	heldAt        watchdog.Instant // the last CLIENT PAUSE of ours; zero: none, or taken back
 	openedAt      watchdog.Instant // when the log was last told of an opening
 	followedAt    watchdog.Instant // the last REPLICAOF of ours
+	nowhere       string           // with the role nowhere: the host that it follows
+	turnedAt      watchdog.Instant // since when
 	followed      watchdog.Address
 
 	originals Originals
@@ -53,11 +55,13 @@ type worker struct {
 	pid        int
 	configFile string
 
-	fencedSeen  bool // this run id was seen refusing: its redis.conf is to say so
-	rewriteDue  bool
-	rewriteAt   watchdog.Instant // not before
-	rewriting   *call
-	rewroteOurs Originals // as they are once it has been written
+	fencedSeen   bool // this run id was seen refusing: its redis.conf is to say so
+	rewriteDue   bool
+	rewriteAt    watchdog.Instant // not before
+	rewroteAt    watchdog.Instant // when it was last asked for; zero: never
+	rewritePause time.Duration    // after the next within rewriteAgain
+	rewriting    *call
+	rewroteOurs  Originals // as they are once it has been written
 
 	armFailing watchdog.Instant // since when arming fails; zero: it does not
 	armRetry   watchdog.Instant // not before
@@ -168,7 +172,7 @@ func (g *Gate) lookedJustNow() bool {
 func (g *Gate) act(ctx context.Context, want watchdog.Gate) (acted bool, err error) {
 	w := &g.worker
 	if want.Access == watchdog.Refuse {
-		return false, nil // the fencer's; what stands armed stands
+		return g.turnAway(ctx, want) // all else is the fencer's; what stands armed stands
 	}
 	if !g.lockFirst(want) {
 		if acted, err := g.unhold(ctx, want); acted || err != nil {
@@ -185,6 +189,38 @@ func (g *Gate) act(ctx context.Context, want watchdog.Gate) (acted bool, err err
 		return g.follow(ctx, want)
 	}
 	return g.settle(ctx, want)
+}
+
+const turnEvery = 3 * time.Second
+
+// turnAway keeps Sentinel from making a replica of a Redis that is fenced
+// whatever it is. Once a replica has followed another than the master for a whole
+// failover-timeout, each Sentinel re-points it with every INFO, once a second;
+// that time begins anew whenever it follows somebody else (sentinel.c,
+// sentinelRefreshInstanceInfo, slave_conf_change_time). So a fence by hand
+// follows one nobody, and then another.
+func (g *Gate) turnAway(ctx context.Context, want watchdog.Gate) (bool, error) {
+	w, now := &g.worker, g.conf.Now()
+	if !want.AnyRole || w.seen.Role != watchdog.Nowhere || !w.seen.Refusing || !g.capabilities().ReplicaOf {
+		w.turnedAt = 0
+		return false, nil
+	}
+	if w.turnedAt == 0 {
+		w.turnedAt = now
+	}
+	if now.Sub(w.turnedAt) < turnEvery {
+		return false, nil
+	}
+	w.turnedAt = now
+	to := nowhereElse
+	if w.nowhere == nowhereElse {
+		to = nowhereHost
+	}
+	re, err := g.change(ctx, want, script{}.with(g.words, "REPLICAOF", to, nowherePort))
+	if err != nil {
+		return false, err
+	}
+	return true, firstError(re)
 }
 
 // lockFirst says whether the lock is to be set, or taken off, while the writers

@@ -121,7 +121,7 @@ func (d *dog) leave(what string, opens bool, fn func(r *redis)) bool {
 func (d *dog) refuse(g watchdog.Gate, f watchdog.Redis) {
 	h, r := &d.hand, d.r
 	shut := f.Role == watchdog.Nowhere && f.Refusing && h.leaving.run != f.RunID
-	if shut || f.Answer == watchdog.Absent {
+	if shut || f.Answer == watchdog.Absent || f.Role == watchdog.Replica && f.Answer == watchdog.Up && !g.AnyRole {
 		return
 	}
 	d.queueFence(f)

@@ -118,7 +118,7 @@ func Shut(file string) (following string, err error) {
 	if err := s.lines(strings.Join(kept, "\n"), 0); err != nil {
 		return "", err
 	}
-	if s.following != "" && s.following != gate.Nowhere {
+	if s.following != "" && !gate.IsNowhere(s.following) {
 		return s.following, nil
 	}
 	kept = append(kept, "")
