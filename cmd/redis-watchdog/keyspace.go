@@ -14,6 +14,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/terminal"
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace"
+	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/page"
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/source"
 )
 
@@ -30,6 +31,7 @@ type keyspaceOptions struct {
 	hashNames bool
 	noCRC     bool
 	top       int
+	html      string
 }
 
 func (a *app) keyspaceCommand() *cobra.Command {
@@ -71,6 +73,7 @@ func (a *app) keyspaceCommand() *cobra.Command {
 	f.StringVar(&o.allocator, "allocator", "jemalloc16", "whose size classes: jemalloc16 (Debian's packages), jemalloc8 (built from Redis' sources), libc")
 	f.BoolVar(&o.hashNames, "hash-names", false, "show hashes instead of the names of keys")
 	f.BoolVar(&o.noCRC, "no-crc", false, "do not check the file's CRC-64: long values of a file are skipped without being read")
+	f.StringVar(&o.html, "html", "", "write a page into this file, too: a map and tables, of one file, for a browser")
 	f.IntVarP(&o.top, "top", "n", 20, "lines of each table; 0 is all")
 	c.AddCommand(a.keyspaceDiffCommand(), a.keyspaceEstimateCommand())
 	return c
@@ -90,6 +93,15 @@ func (a *app) keyspace(ctx context.Context, o keyspaceOptions, asJSON bool) erro
 	bar.End()
 	if err != nil && audit.Schema == 0 {
 		return unknown("%w", err)
+	}
+	if o.html != "" {
+		text, err := page.HTML(audit)
+		if err != nil {
+			return unknown("%w", err)
+		}
+		if err := os.WriteFile(o.html, text, 0o600); err != nil {
+			return unknown("write page: %w", err)
+		}
 	}
 	if asJSON {
 		if err := a.printJSON(audit); err != nil {
