@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -57,6 +58,9 @@ func secret(p Parameter) bool { return p.Running == Masked || p.File == Masked }
 // driftRemedy is both ways out, for a person to choose.
 func driftRemedy(n *Node, drifted []Parameter) string {
 	lines := []string{cli(n) + " CONFIG REWRITE   # keep what runs; or go back to the file:"}
+	if !keeps(n, drifted) {
+		lines = []string{"# CONFIG REWRITE would not keep it (drift_rewrite); to go back to the file:"}
+	}
 	for _, p := range drifted {
 		switch {
 		case secret(p):
@@ -70,12 +74,23 @@ func driftRemedy(n *Node, drifted []Parameter) string {
 	return strings.Join(lines, "\n")
 }
 
+// keeps is whether CONFIG REWRITE would end the drift, as far as that is
+// foreseen.
+func keeps(n *Node, drifted []Parameter) bool {
+	if n.Drift == nil || n.Drift.Rewrite == nil {
+		return true
+	}
+	return !slices.ContainsFunc(n.Drift.Rewrite.Lost, func(lost Parameter) bool {
+		return lost.Why == "" && slices.ContainsFunc(drifted, func(p Parameter) bool { return p.Name == lost.Name })
+	})
+}
+
 // driftFixes offers to keep what runs, and then, a parameter at a time, to go
 // back to the file. What a person may have written into the file for the next
 // restart, or a secret, is never overwritten: then nothing is offered to keep.
 func driftFixes(n *Node, drifted []Parameter) []Fix {
 	var fixes []Fix
-	keep := true
+	keep := keeps(n, drifted)
 	for _, p := range drifted {
 		if secret(p) || immutable(p.Name) {
 			keep = false

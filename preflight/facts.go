@@ -156,6 +156,12 @@ type Drift struct {
 	// names are masked ("renamed" or "removed"): they are secrets of a kind.
 	Renamed map[string]string `json:"renamed,omitempty"`
 	Problem string            `json:"problem,omitempty"` // the file could not be compared at all: unreadable, rubbish, not there
+	// Refused is why the server would not start on the file as it stands; empty:
+	// it would, or that is not known.
+	Refused string `json:"refused,omitempty"`
+	Twice   []Line `json:"twice,omitempty"` // of that: the lines that stand once too often
+	// Rewrite is what CONFIG REWRITE would make of the file; nil: not known.
+	Rewrite *Rewrite `json:"rewrite,omitempty"`
 	// Rewritten is when CONFIG REWRITE last wrote the file: its modification
 	// time, where it carries the mark.
 	Rewritten time.Time `json:"rewritten"`
@@ -166,6 +172,26 @@ type Drift struct {
 	// Notes are sentences for people: what was assumed, and why it was the table
 	// where a shadow run was allowed.
 	Notes []string `json:"notes,omitempty"`
+}
+
+// Rewrite is what CONFIG REWRITE would make of a redis.conf. Sentinel sends one
+// with every change of a role, the watchdog with every fence.
+type Rewrite struct {
+	Method  string `json:"method"`            // "shadow", "table": as that of the Drift
+	Denied  string `json:"denied,omitempty"`  // why Redis may not write the file; empty: nothing speaks against it
+	Refused string `json:"refused,omitempty"` // why the server would not start on what it would write
+	Twice   []Line `json:"twice,omitempty"`   // of that: the lines outside of the file that it would write into it as well
+	// Lost are the parameters that a restart would give otherwise, although they
+	// were written: a line behind the one that is edited has the last word. File
+	// is what it would give. Why says in which role, if not in the present one.
+	Lost []Parameter `json:"lost,omitempty"`
+}
+
+// Line is a line of a configuration that may stand only once.
+type Line struct {
+	Name string `json:"name"` // "user alice", "loadmodule /usr/lib/redis/x.so"
+	File string `json:"file"` // empty: the command line
+	Line int    `json:"line,omitempty"`
 }
 
 // Parameter is one configuration parameter under both readings.

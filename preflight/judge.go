@@ -133,7 +133,7 @@ func (c check) ask(s subject) Finding {
 	if s.role == ofBystander {
 		f.Severity = c.Elsewhere
 	}
-	if c.Area == areaDrift && f.Severity == Blocks && s.policy.Drift == Warns {
+	if c.ID == driftRunningCheck().ID && f.Severity == Blocks && s.policy.Drift == Warns {
 		f.Severity = Warns
 	}
 	if s.node != nil {
@@ -147,6 +147,7 @@ func (c check) ask(s subject) Finding {
 	if f.Outcome == Passed {
 		f.Remedy, f.Fixes = "", nil
 	}
+	f.Remedy, f.Fixes = s.honest(f.Remedy, f.Fixes)
 	if f.Evidence == nil {
 		f.Evidence = []Evidence{} // an array in JSON, also when empty
 	}

@@ -188,6 +188,9 @@ func (s *subject) drift(n *Node) *Drift {
 			if n.Drift != nil {
 				why = n.Drift.Problem
 				remedy = onHost(n, "the watchdog must be able to read "+orThe(n.Drift.File, "redis.conf"))
+				if n.Drift.Refused != "" {
+					remedy = startRemedy(n)
+				}
 			} else if n.Watchdog == nil {
 				why = "no watchdog reports from there"
 			}

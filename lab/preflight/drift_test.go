@@ -4,10 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
 	"github.com/redis-watchdog/redis-watchdog/preflight"
@@ -24,11 +28,18 @@ func TestDriftFailsAndPassesOnRealServers(t *testing.T) {
 		set("drift_running", candidate, "timeout", "77", "0", "timeout 77", "timeout 0"),
 		set("drift_allowed", candidate, "hz", "50", "10", "hz 50", "hz 10"),
 		set("drift_running", master, "maxmemory", "2gb", "1gb", "2147483648", "1073741824").judgedAt(ofMaster),
-		badFile("drift_running", func(string) error { return nil }, "is not there: Redis would not start again"),
+		badFile("drift_running", func(string) error { return nil }, "would not start again: "),
 		badFile("drift_running", rubbish, "holds NUL bytes: it is no configuration"),
 		badFile("memory_limit_file", rubbish, "holds NUL bytes: it is no configuration"),
 		badFile("drift_running", text("maxmemory lots\n"), "redis.conf:1: maxmemory"),
 		badFile("memory_limit_file", func(path string) error { return os.Mkdir(path, 0o755) }, "is a directory"),
+		inPlace(failure{check: "drift_starts", shows: []string{"is not there"}}, func(string) error { return nil }),
+		inPlace(failure{check: "drift_starts", shows: []string{"redis.conf:1: maxmemory"}}, text("maxmemory lots\n")),
+		inAnInclude("drift_starts", "user app on >secret ~app:* +get\n", "user app of included.conf:1 would stand in redis.conf as well", "duplicate user"),
+		inAnInclude("drift_starts", "loadmodule "+buildModule(t, 1)+"\n", "of included.conf:1 would stand in redis.conf as well", "is loaded twice"),
+		rewrittenAlready(),
+		inAnInclude("drift_rewrite", "replicaof 127.0.0.1 1\n", "replicaof", "once it is a master"),
+		unwritable(),
 		anotherFile(),
 		withoutFile(),
 	} {
@@ -74,6 +85,83 @@ func inPlace(f failure, put func(path string) error) failure {
 // badFile is one that tells nothing: the check cannot find out, and says why.
 func badFile(check string, put func(path string) error, shows string) failure {
 	return inPlace(failure{check: check, unsure: true, shows: []string{shows}}, put)
+}
+
+// paste does what a finding says is to be done, line by line, as a person on
+// that host would.
+func (w *world) paste(f preflight.Finding) {
+	w.t.Helper()
+	for line := range strings.Lines(f.Remedy) {
+		_, command, found := strings.Cut(strings.TrimSpace(line), ": ")
+		if !found {
+			command = line
+		}
+		if out, err := exec.CommandContext(w.lab.Context(), "sh", "-ec", command).CombinedOutput(); err != nil {
+			w.t.Fatalf("paste %q: %v: %s", command, err, out)
+		}
+	}
+}
+
+// inAnInclude has the candidate's redis.conf include a file with these lines,
+// as if it had been started on it, and mends that by the remedy that is shown,
+// where there is one to be pasted.
+func inAnInclude(check, lines string, shows ...string) failure {
+	var good []byte
+	included := func(w *world) string { return filepath.Join(w.candidate().Dir, "included.conf") }
+	return failure{check: check, shows: shows,
+		spoil: func(w *world) {
+			r := w.candidate()
+			var err error
+			if good, err = os.ReadFile(r.ConfigFile); err != nil {
+				w.t.Fatal(err)
+			}
+			w.write("/", included(w), lines)
+			w.write("/", r.ConfigFile, "include "+included(w)+"\n"+string(good))
+		},
+		mend: func(w *world) {
+			f := w.finding(check, w.candidate().Address)
+			w.t.Logf("remedy: %s", f.Remedy)
+			if strings.Contains(f.Remedy, "sed ") {
+				w.paste(f)
+				w.expect(check, w.candidate().Address, preflight.Passed)
+			}
+			w.write("/", w.candidate().ConfigFile, string(good))
+		}}
+}
+
+// rewrittenAlready is the file as Sentinel's CONFIG REWRITE has left it.
+func rewrittenAlready() failure {
+	f := inAnInclude("drift_starts", "user app on >secret ~app:* +get\n", "user app", "duplicate user", "would not start again")
+	before := f.spoil
+	f.spoil = func(w *world) {
+		before(w)
+		r := w.candidate()
+		r.Do("ACL", "SETUSER", "app", "on", ">secret", "~app:*", "+get")
+		r.Do("CONFIG", "REWRITE")
+		r.Do("ACL", "DELUSER", "app")
+	}
+	return f
+}
+
+// unwritable is a file that is mounted by itself, as containers have it. This
+// one is root's, who may write any directory.
+func unwritable() failure {
+	return failure{check: "drift_rewrite", shows: []string{"is a mount of its own"},
+		spoil: func(w *world) {
+			file := w.candidate().ConfigFile
+			if err := unix.Mount(file, file, "", unix.MS_BIND, ""); err != nil {
+				w.t.Fatal(err)
+			}
+			w.t.Cleanup(func() { _ = unix.Unmount(file, unix.MNT_DETACH) }) // if the test ended here
+			if answer, err := w.candidate().Try("CONFIG", "REWRITE"); err == nil {
+				w.t.Errorf("CONFIG REWRITE says %v", answer)
+			}
+		},
+		mend: func(w *world) {
+			if err := unix.Unmount(w.candidate().ConfigFile, 0); err != nil {
+				w.t.Fatal(err)
+			}
+		}}
 }
 
 // anotherFile is a good one, and not the one it was started with.

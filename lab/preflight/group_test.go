@@ -132,7 +132,7 @@ func (w *world) sentinels(ctx context.Context) []preflight.Sentinel {
 func (w *world) node(ctx context.Context, r *lab.Redis) preflight.Node {
 	n := preflight.Node{Address: r.Address, Answers: "given", At: time.Now(),
 		Watchdog: &preflight.Watchdog{Version: "given", Phase: "follow", Guarded: true, OwnPriority: "100", OwnMinReplicas: "0"},
-		Drift:    &preflight.Drift{File: r.ConfigFile, Method: "given", FileConfig: w.files[r]}}
+		Drift:    &preflight.Drift{File: r.ConfigFile, Method: "given", FileConfig: w.files[r], Rewrite: &preflight.Rewrite{Method: "given"}}}
 	var gaps []preflight.Gap
 	var secrets gather.Secrets
 	n.Redis, secrets, n.Gaps = gather.RedisWithSecrets(ctx, w.asked(r))

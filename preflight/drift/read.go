@@ -46,6 +46,8 @@ type reader struct {
 	version string
 	process process
 	files   files
+	text    []byte // of the main file
+	start   redisconf.Start
 	d       preflight.Drift
 }
 
@@ -53,11 +55,21 @@ type reader struct {
 // Problem means that nothing could be compared. ctx bounds the shadow run.
 func Read(ctx context.Context, o Options) preflight.Drift {
 	r := &reader{Options: o}
-	if err := r.compare(ctx); err != nil {
+	err := r.compare(ctx)
+	if err != nil {
 		r.d.Problem = err.Error()
+	}
+	var no *notStarting
+	if errors.As(err, &no) {
+		r.d.Refused = no.why
 	}
 	return r.d
 }
+
+// notStarting says that a restart would fail.
+type notStarting struct{ why string }
+
+func (e *notStarting) Error() string { return "redis would not start again: " + e.why }
 
 func (r *reader) compare(ctx context.Context) error {
 	if len(r.Running) == 0 {
@@ -77,11 +89,13 @@ func (r *reader) compare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	config, err := redisconf.Evaluate(r.build, r.files, redisconf.Start{
-		File: r.d.File, Dir: r.process.started, Options: options, Known: r.Running,
-	})
+	r.start = redisconf.Start{File: r.d.File, Dir: r.process.started, Options: options, Known: r.Running}
+	config, err := redisconf.Evaluate(r.build, r.files, r.start)
 	if err != nil {
-		return fmt.Errorf("as it stands Redis would not start on it again: %w", err)
+		if config != nil {
+			r.d.Twice = linesOf(r.build.Twice(r.d.File, config))
+		}
+		return &notStarting{err.Error()}
 	}
 	r.d.Renamed = renamed(config)
 	bare := file == "" && options == "" && r.d.File == "" && r.process.command == "none"
@@ -99,6 +113,7 @@ func (r *reader) compare(ctx context.Context) error {
 	r.unseen(config)
 	r.compareUsers(config, users)
 	r.explain()
+	r.rewrite(ctx, config)
 	byName := func(a, b preflight.Parameter) int { return strings.Compare(a.Name, b.Name) }
 	slices.SortStableFunc(r.d.Drifted, byName)
 	slices.SortStableFunc(r.d.Unknown, byName)
@@ -145,7 +160,9 @@ func (r *reader) look() {
 }
 
 func (r *reader) note(format string, args ...any) {
-	r.d.Notes = append(r.d.Notes, fmt.Sprintf(format, args...))
+	if note := fmt.Sprintf(format, args...); !slices.Contains(r.d.Notes, note) {
+		r.d.Notes = append(r.d.Notes, note)
+	}
 }
 
 // knowFile looks at the file before it is read for good.
@@ -163,7 +180,7 @@ func (r *reader) knowFile() error {
 	text, stat, err := r.files.read(r.d.File)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("%s is not there: Redis would not start again", r.d.File)
+		return &notStarting{r.d.File + " is not there"}
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("%s may not be read by the watchdog (a drop-in with SupplementaryGroups= lets it)", r.d.File)
 	case err != nil:
@@ -171,6 +188,7 @@ func (r *reader) knowFile() error {
 	case bytes.IndexByte(text, 0) >= 0:
 		return fmt.Errorf("%s holds NUL bytes: it is no configuration", r.d.File)
 	}
+	r.text = text
 	if bytes.Contains(text, []byte(mark)) {
 		r.d.Rewritten = stat.ModTime()
 	}
@@ -181,6 +199,35 @@ func (r *reader) knowFile() error {
 // expected by what it says. An error is the server's own refusal of the file.
 func (r *reader) shadow(ctx context.Context, config *redisconf.Config, expected map[string]Expected) (users []string, err error) {
 	r.d.Method = "table"
+	result, err := r.ask(ctx, config)
+	switch {
+	case err != nil:
+		r.d.Twice = linesOf(r.build.Twice(r.d.File, config))
+		return nil, &notStarting{err.Error()}
+	case result == nil:
+		return nil, nil
+	}
+	if result.Version != r.version || r.process.gone || result.BuildID != r.Info["redis_build_id"] {
+		r.note("a restart would start another build (%s) than the one that runs (%s)", result.Version, r.version)
+	}
+	r.d.Method = "shadow"
+	r.correct(expected, result, config)
+	return result.Users, nil
+}
+
+// correct puts what the shadow said in the place of our own reading.
+func (r *reader) correct(expected map[string]Expected, result *shadow.Result, config *redisconf.Config) {
+	skip := append(shadow.Overridden(), "maxclients")
+	if slices.ContainsFunc(config.Directives, func(d redisconf.Directive) bool { return d.Name == "include" }) {
+		skip = append(skip, "save") // how save points add up depends on the file they stand in, and the copy is one
+	}
+	overlay(expected, r.build, result.Config, config, result.Version, skip)
+}
+
+// ask runs the shadow on a configuration. No result and no error: it is not
+// allowed, or could not be run, and a note says why. An error says that the
+// server would not start on it.
+func (r *reader) ask(ctx context.Context, config *redisconf.Config) (*shadow.Result, error) {
 	if !r.Shadow {
 		return nil, nil
 	}
@@ -197,31 +244,23 @@ func (r *reader) shadow(ctx context.Context, config *redisconf.Config, expected 
 		if !path.IsAbs(name) {
 			name = path.Join(config.Dir, name)
 		}
-		if c.ACL, err = r.files.Read(name); err != nil {
+		text, err := r.files.Read(name)
+		if err != nil {
 			r.note("no shadow run: read the ACL file: %v", err)
 			return nil, nil
 		}
+		c.ACL = text
 	}
 	result, err := shadow.Run(ctx, c)
 	var refused *shadow.Refused
 	switch {
 	case errors.As(err, &refused) && refused.At.File != "":
-		return nil, fmt.Errorf("as it stands Redis would not start on it again: %w", err)
+		return nil, refused
 	case err != nil:
 		r.note("no shadow run: %v", err)
 		return nil, nil
 	}
-	version := result.Version
-	if version != r.version || r.process.gone || result.BuildID != r.Info["redis_build_id"] {
-		r.note("a restart would start another build (%s) than the one that runs (%s)", version, r.version)
-	}
-	r.d.Method = "shadow"
-	skip := append(shadow.Overridden(), "maxclients")
-	if r.build.CountsSavesByFile() {
-		skip = append(skip, "save") // its count of save points starts anew with every file, and the copy is one
-	}
-	overlay(expected, r.build, result.Config, config, version, skip)
-	return result.Users, nil
+	return result, nil
 }
 
 // renamed masks the new names of commands.

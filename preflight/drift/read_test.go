@@ -95,6 +95,22 @@ func TestOptionsOnTheCommandLineWin(t *testing.T) {
 	clean(t, Read(t.Context(), o), "table")
 }
 
+// How they add up depends on the file they stand in, and the shadow is started
+// on one that has all.
+func TestSavePointsOfAnIncludeAreNoDrift(t *testing.T) {
+	r := local().prepare(t)
+	r.write("a.conf", "save 300 10\n")
+	r.write("b.conf", "save 900 1\n")
+	r.write("redis.conf", "port 0\nunixsocket "+r.dir+"/s\ndir "+r.dir+"\ninclude "+r.dir+"/a.conf\nsave 60 1\ninclude "+r.dir+"/b.conf\n")
+	r.mustStart("", r.dir+"/redis.conf")
+	if got := r.config()["save"]; got != "60 1 900 1" {
+		t.Fatalf("save is %s", got)
+	}
+	for method, shadow := range methods() {
+		clean(t, Read(t.Context(), r.options(shadow)), method)
+	}
+}
+
 func TestWithoutAFileTheDefaultsCount(t *testing.T) {
 	r := local().prepare(t)
 	r.mustStart("", "--port", "0", "--unixsocket", r.dir+"/s", "--set-proc-title", "no", "--maxmemory", "1gb")

@@ -32,6 +32,16 @@ func TestEveryVersionSoak(t *testing.T) {
 			every(t, target{root, v.binary})
 		})
 	}
+	t.Run("valkey of sid", func(t *testing.T) { // there is no table of it
+		root, err := booted.Root(t.Context(), "sid", "valkey-server")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if root, err = filepath.EvalSymlinks(root); err != nil {
+			t.Fatal(err)
+		}
+		rewriteForeseen(t, target{root, "/usr/bin/valkey-server"})
+	})
 }
 
 func every(t *testing.T, tg target) {
@@ -39,4 +49,6 @@ func every(t *testing.T, tg target) {
 	t.Run("changed", func(t *testing.T) { everyParameter(t, tg) })
 	t.Run("lines", func(t *testing.T) { pickedLines(t, tg) })
 	t.Run("random", func(t *testing.T) { randomFiles(t, tg, 300) })
+	t.Run("rewrite", func(t *testing.T) { rewriteForeseen(t, tg) })
+	t.Run("rewrite random", func(t *testing.T) { rewriteRandomFiles(t, tg, 300) })
 }

@@ -65,6 +65,8 @@ type Build struct {
 	older  bool // before 7.0: its own code for what takes several arguments
 	nested bool // 6.2: save points are counted per file
 	later  bool // from 8.0 on
+	// unescaped: CONFIG REWRITE forgets to escape, see rewriting.quote.
+	unescaped bool
 }
 
 // Parameter finds one by any of its names, in any case; nil: unknown.
@@ -154,12 +156,9 @@ func versionNumbers(v string) []int {
 func (b *Build) dialect(version string) {
 	b.older = compareVersions(version, "7") < 0 && b.Product == "redis"
 	b.later = compareVersions(version, "8") >= 0
+	b.unescaped = b.Product == "valkey" && compareVersions(version, "8.1") >= 0 && compareVersions(version, "8.1.2") < 0
 	b.nested = b.older && compareVersions(version, "6.2") >= 0
 }
-
-// CountsSavesByFile says whether the version (6.2) counts save points for each
-// included file on its own: inlined they come out differently.
-func (b *Build) CountsSavesByFile() bool { return b.nested }
 
 // ParseTable reads a table as tools/redistables writes it.
 func ParseTable(text string) (*Build, error) {

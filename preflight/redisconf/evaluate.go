@@ -274,10 +274,41 @@ func (e *evaluation) check() error {
 		e.at = e.config.Users[0].At
 		return e.fail("users in the file and in an ACL file at the same time")
 	}
+	if err := e.once(); err != nil {
+		return err
+	}
 	if hz, ok := values["hz"]; ok && hz.Why == "" && !e.build.older {
 		n, _ := integer(hz.Text)
 		hz.Text = fmt.Sprint(min(max(n, 1), 500)) // CONFIG_MIN_HZ, CONFIG_MAX_HZ
 		values["hz"] = hz
 	}
 	return nil
+}
+
+// once is whether what may stand only once does. Redis 6.0 takes the last of
+// two lines of a user; 7.0, 8.0 and Valkey 8.1 refuse the second.
+func (e *evaluation) once() error {
+	if at := again(e.config.Users); len(at) > 0 && !e.build.older {
+		e.at = e.config.Users[at[0]].At
+		return e.fail("duplicate user found: a user can only be defined once in config files")
+	}
+	if at := again(e.config.Modules); len(at) > 0 {
+		d := e.config.Modules[at[0]]
+		e.at = d.At
+		return e.fail("the module %s is loaded twice: the second time its name is taken, and the server aborts", path.Base(d.Args[0]))
+	}
+	return nil
+}
+
+// again is the indices of what stood before, by its first argument.
+func again(lines []Directive) (at []int) {
+	seen := map[string]bool{}
+	for i, d := range lines {
+		if name := d.Args[0]; seen[name] {
+			at = append(at, i)
+		} else {
+			seen[name] = true
+		}
+	}
+	return at
 }
