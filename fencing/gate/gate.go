@@ -61,6 +61,10 @@ type Config struct {
 	// what it was given counts as kept when it returns nil. nil: not kept.
 	Record func(Originals) error
 
+	// NoRewrite is why CONFIG REWRITE must not be sent, until AllowRewrite says
+	// otherwise; empty: it may be.
+	NoRewrite string
+
 	// PollEvery is how often Redis is looked at when all is calm, until
 	// SetPollEvery says otherwise; zero: 250 ms.
 	PollEvery time.Duration
@@ -119,6 +123,7 @@ type Gate struct {
 	pause     script // likewise
 	details   Details
 	faults    map[string]Fault
+	noRewrite bar              // of CONFIG REWRITE
 	standing  []*armed         // the armed fences that stand, or may
 	provedAt  watchdog.Instant // when a fence was last seen to refuse
 	lastWord  watchdog.Answer  // the last that was no silence
@@ -171,6 +176,7 @@ func New(conf Config) (*Gate, error) {
 		fenceWake: make(chan struct{}, 1),
 		redial:    make(chan struct{}, 1),
 		faults:    map[string]Fault{},
+		noRewrite: bar{why: conf.NoRewrite},
 		scribe:    newScribe(),
 		storer:    newScribe(),
 	}

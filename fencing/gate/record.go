@@ -142,6 +142,26 @@ func (g *Gate) recorded() bool {
 	return g.conf.Record == nil || a == b || (w.learntAt != 0 && now.Sub(w.learntAt) > recordPatience)
 }
 
+// faultRewrite is redis.conf that is not written.
+const faultRewrite = "config_rewrite"
+
+// bar is why CONFIG REWRITE is not sent, and what to do about it.
+type bar struct{ why, remedy string }
+
+// AllowRewrite says whether CONFIG REWRITE may be sent: it may where why is
+// empty. A server that would not start on what it writes is worse than a file
+// that does not say what runs. What is due is sent once it may be.
+func (g *Gate) AllowRewrite(why, remedy string) {
+	g.mu.Lock()
+	was := g.noRewrite
+	g.noRewrite = bar{why, remedy}
+	g.mu.Unlock()
+	if was.why != "" && why == "" {
+		g.clearFault(faultRewrite)
+		poke(g.wake)
+	}
+}
+
 // rewrite has Redis write its redis.conf: with the fence in it once it is seen
 // to refuse, with the operator's values once they are back. Sentinel's
 // reconfigurations write what they find, so ours may be in there.
@@ -157,12 +177,24 @@ func (g *Gate) rewrite() {
 		}
 		return
 	}
-	if !w.rewriteDue || now < w.rewriteAt {
+	if !w.rewriteDue {
+		g.clearFault(faultRewrite) // another Redis came, to which it was not due
+		return
+	}
+	if now < w.rewriteAt {
 		return
 	}
 	g.mu.Lock()
-	h := g.hand
+	h, barred := g.hand, g.noRewrite
 	g.mu.Unlock()
+	if barred.why != "" {
+		g.setFault(Fault{
+			ID:     faultRewrite,
+			Text:   "CONFIG REWRITE is not sent, so redis.conf does not say what Redis does (a fence does not survive a restart of Redis): " + barred.why,
+			Remedy: barred.remedy,
+		})
+		return
+	}
 	if h == nil {
 		return
 	}
@@ -195,13 +227,13 @@ func (g *Gate) rewritten(now watchdog.Instant) {
 			w.rewriteAt = now.Add(rewriteAgain)
 		}
 		g.setFault(Fault{
-			ID:     "config_rewrite",
+			ID:     faultRewrite,
 			Text:   "CONFIG REWRITE is refused, so redis.conf does not say what Redis does (a fence does not survive a restart of Redis): " + err.Error(),
 			Remedy: "start Redis with a configuration file that it may write; until then the start gate is what keeps it shut",
 		})
 		return
 	}
-	g.clearFault("config_rewrite")
+	g.clearFault(faultRewrite)
 	w.rewriteDue = false
 	o := w.rewroteOurs
 	o.Dirty, o.Shut = w.originals.Dirty, w.originals.Shut

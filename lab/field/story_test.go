@@ -100,6 +100,30 @@ func (s *story) shows(name string, command ...string) string {
 	return out
 }
 
+// remedyOf is the remedy of a fault; empty: there is no such fault.
+func remedyOf(st agent.Status, fault string) string {
+	for _, f := range st.Faults {
+		if f.ID == fault {
+			return f.Remedy
+		}
+	}
+	return ""
+}
+
+// paste does what a remedy says on the node's own host, a line after the other.
+func (s *story) paste(d *watched.Dog, remedy string) {
+	s.t.Helper()
+	for line := range strings.Lines(remedy) {
+		p := d.Host.Run(lab.Command{Name: "paste", Path: "sh", Args: []string{"-ec", strings.TrimSpace(line)}})
+		if code := p.Wait(); code != 0 {
+			s.t.Fatalf("paste %q: it ended with %d: %s", line, code, p.Text())
+		}
+	}
+}
+
+// patience is how long a story waits for what is bound to come.
+const patience = time.Minute
+
 // TestEveryStoryIsListed fails for a test of this package that docs/cases.md
 // does not name.
 func TestEveryStoryIsListed(t *testing.T) {

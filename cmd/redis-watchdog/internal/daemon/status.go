@@ -60,6 +60,9 @@ func (x *node) faults() []agent.Fault {
 		add("rights_survey", string(agent.SeverityWarning), "preflight and veto cannot read all they compare: "+denied,
 			"redis-cli ACL SETUSER <user> "+gather.ReadRights+"   # the user of nodes[].username")
 	}
+	for _, f := range x.survey.ofFile() {
+		add(f.Check, string(agent.SeverityWarning), f.Reason, f.Remedy)
+	}
 	if text, remedy := x.reloads.refused(); text != "" {
 		add("reload_refused", string(agent.SeverityWarning), text, remedy)
 	}

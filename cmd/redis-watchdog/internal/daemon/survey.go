@@ -236,6 +236,7 @@ func (s *surveyor) survey(ctx context.Context, st agent.Status, d gate.Details, 
 		}
 	}
 	s.keep(own, findings, request)
+	s.allowRewrite(own)
 }
 
 // node is all of this node.

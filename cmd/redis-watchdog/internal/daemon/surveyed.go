@@ -21,7 +21,8 @@ type surveyed struct {
 	vetoes  []string
 	drifted int // parameters; -1: not compared
 	limit   float64
-	denied  string // what Redis refuses to tell; empty: nothing
+	denied  string              // what Redis refuses to tell; empty: nothing
+	file    []preflight.Finding // that failed, of its redis.conf
 }
 
 func (s *surveyor) keep(own preflight.Node, findings []preflight.Finding, request string) {
@@ -31,6 +32,11 @@ func (s *surveyor) keep(own preflight.Node, findings []preflight.Finding, reques
 	}
 	if own.Drift != nil && own.Drift.Problem == "" {
 		one.drifted = len(own.Drift.Drifted)
+	}
+	for _, f := range preflight.OfFile(own) {
+		if f.Outcome == preflight.Failed {
+			one.file = append(one.file, f)
+		}
 	}
 	for _, g := range own.Gaps {
 		if strings.HasPrefix(g.Why, "NOPERM") {
@@ -55,6 +61,27 @@ func (s *surveyor) denied() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.last.denied
+}
+
+// ofFile is what the newest survey found wrong with redis.conf.
+func (s *surveyor) ofFile() []preflight.Finding {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.last.file)
+}
+
+// allowRewrite tells the gate whether redis.conf may be written. What is not
+// known is allowed, as it was before it could be known.
+func (s *surveyor) allowRewrite(own preflight.Node) {
+	if own.Drift == nil || own.Drift.Rewrite == nil || own.Drift.Rewrite.Refused == "" {
+		s.x.gate.AllowRewrite("", "")
+		return
+	}
+	for _, f := range s.ofFile() {
+		if f.Check == "drift_starts" {
+			s.x.gate.AllowRewrite("Redis would not start on what it writes: "+own.Drift.Rewrite.Refused, f.Remedy)
+		}
+	}
 }
 
 // metrics is the newest survey as the metrics show it.
