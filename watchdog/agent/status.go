@@ -27,8 +27,8 @@ type Fault struct {
 	Since    time.Time `json:"since"`
 }
 
-// FaultKilled is the ID of the fault of a Redis that the watchdog has killed and
-// keeps down.
+// FaultKilled is the ID of the fault of a Redis that the watchdog has killed, and
+// keeps down where a unit is configured.
 const FaultKilled = "redis_killed"
 
 // Status is what one node knows and does. Durations are seconds. Wall-clock

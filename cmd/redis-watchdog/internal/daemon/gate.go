@@ -38,7 +38,7 @@ func (x *node) openGate(d *Daemon, n config.Node, former formerLife) error {
 	x.gate, err = gate.New(gate.Config{
 		Address: n.Address, Socket: n.Socket, Username: n.Username, Password: string(n.Password), TLS: tls,
 		Commands: n.Commands, Now: agent.Boottime, Log: x.log.Named("gate"),
-		Stopper: x.stopper, Store: x.stored, Adopted: armed,
+		Stopper: killer{x}, Store: x.stored, Adopted: armed,
 		Originals: originals,
 		Record:    func(o gate.Originals) error { return x.records.save("originals", o) },
 		Failpoint: failpoint,

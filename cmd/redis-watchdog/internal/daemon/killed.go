@@ -41,8 +41,27 @@ func (x *node) watchKilled(ctx context.Context) error {
 		}
 		x.mu.Lock()
 		x.shut = mark
+		if s.Redis.Answer == watchdog.Up && s.Redis.RunID != x.killed || s.Want.Gate.Release {
+			x.killed = "" // whoever supervises it, or somebody, has started it again
+		}
 		x.mu.Unlock()
 	}
+}
+
+// killer is what kills the Redis of a node. Where no unit is configured it
+// remembers which one: nothing but that is left of it to be told.
+type killer struct{ x *node }
+
+// Kill implements gate.Stopper.
+func (k killer) Kill(ctx context.Context, pid int, runID string) error {
+	x := k.x
+	err := x.stopper.Kill(ctx, pid, runID)
+	if err == nil && x.unit == "" {
+		x.mu.Lock()
+		x.killed = runID
+		x.mu.Unlock()
+	}
+	return err
 }
 
 func (x *node) restore(ctx context.Context) {

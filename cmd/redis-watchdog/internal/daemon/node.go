@@ -60,6 +60,7 @@ type node struct {
 	heard       watchdog.Sentinels   // the newest tally
 	stopFault   error                // why a Redis that hangs could not be killed; nil: it could
 	shut        string               // the file that keeps a killed Redis down; empty: none does
+	killed      string               // the run id of one that was killed and that nothing keeps down; empty: none
 	since       map[string]time.Time // since when each fault stands, by its id
 	left        bool                 // the farewell is said: nothing else is reported
 	verdict     vetoRecord           // the standing veto

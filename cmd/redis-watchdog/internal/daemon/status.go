@@ -81,6 +81,11 @@ func (x *node) faults() []agent.Fault {
 			fmt.Sprintf("%s was killed because it was not seen to refuse clients in time, and is kept down: it might serve beside another master", x.unit),
 			fmt.Sprintf("when its host is well again: rm %s && systemctl start %s", x.shut, x.unit))
 	}
+	if x.killed != "" {
+		add(agent.FaultKilled, string(agent.SeverityError),
+			"this Redis was killed because it was not seen to refuse clients in time: it might have served beside another master; no unit is configured (nodes[].unit), so nothing keeps it down",
+			"when its host is well again: start this Redis as you always do, if its supervisor has not; it is fenced as long as another is master")
+	}
 	if text, remedy := x.heldShut(); text != "" {
 		add("held_shut", string(agent.SeverityWarning), text, remedy)
 	}
