@@ -315,6 +315,8 @@ func (s State) claiming(p Policy, v view, now Instant, verdict verdictFunc) Verd
 	case !s.Memory.Enrolled && (s.Memory.Promoted == "" || !s.Redis.Locked && now.Sub(s.Memory.PromotedAt) > promotionTerm):
 		// Or promoted long ago beside a newcomer, which locked nothing.
 		return verdict(RowClaim, "claiming_not_enrolled", Gate{Access: Leave}, grant)
+	case s.Coordinator.RoundAt != 0 && s.unfit() != "": // and so it does not claim
+		return verdict(RowClaim, s.unfit(), Gate{Access: Lock}, grant)
 	case v.lastOurs && !s.Redis.Locked && now < v.act && now.Sub(s.ClaimSince.orNow(now)) < v.HintHold &&
 		now.Sub(s.HoldSince.orNow(now)) < v.DownAfter/2: // a hold of row 12 counts
 		return verdict(RowClaim, "claiming_again", Gate{Access: Hold, Arm: v.act}, grant)
@@ -377,14 +379,33 @@ func (s State) shut(p Policy, v view, now Instant) string {
 		return "sentinels_do_not_certify" // or row 10 would shut it again at once
 	case f.RoleTerm.Sub(now) <= roleTermToOpen && !wayOut:
 		return "left_to_sentinel"
-	case m.Fenced != s.Redis.RunID && s.Redis.Offset < f.ReplicaOffset && !s.Coordinator.Orders.Unfence:
+	case m.Fenced != s.Redis.RunID && s.Redis.Offset < f.ReplicaOffset && f.ReplicaOffset > neverInStep && !s.Coordinator.Orders.Unfence:
 		return "data_behind"
 	case m.Fenced != s.Redis.RunID && f.Listed == 0 && m.Peers && !s.Coordinator.Orders.Unfence:
 		return "replicas_forgotten" // by a SENTINEL RESET: whether they have more cannot be told
 	case m.Fenced != s.Redis.RunID && f.ReplicasToldAt != 0 && f.ReplicasToldAt < m.FencedAt && !s.Coordinator.Orders.Unfence:
 		return "replicas_not_heard" // since it came up: what they had before may be less than what they got
+	case m.Fenced != s.Redis.RunID:
+		return s.unfit()
 	}
 	return ""
+}
+
+// neverInStep is the offset that a replica shows which came up without one (from
+// an AOF, or empty) and has not been in step since.
+const neverInStep = 1
+
+// unfit says why our data may not be given to clients; empty: it may.
+func (s State) unfit() string {
+	switch d := s.Data(); {
+	case d.Good():
+		return ""
+	case d == DataBehind:
+		return "data_behind"
+	case d == DataUnrelated:
+		return "data_unrelated"
+	}
+	return "data_unknown"
 }
 
 // young says that it was promoted so lately that the Sentinels' evidence may

@@ -45,6 +45,7 @@ type Redis struct {
 
 	Following Address // Role Replica: whom it follows
 	LinkUp    bool    // Role Replica: master_link_status is up
+	InStep    bool    // Role Replica: the link is up, or was since it last became a replica (master_link_down_since_seconds)
 
 	Locked   bool    // min-replicas-to-write is our lock
 	Held     bool    // a CLIENT PAUSE WRITE of ours stands
@@ -52,7 +53,9 @@ type Redis struct {
 	Refusing bool    // seen to refuse: role Nowhere, a probing read and write were refused. A Redis nothing listens for, or one LOADING, refuses too
 	Gated    bool    // it was started shut by the start gate and has not been opened since
 
-	Offset int64 // master_repl_offset: how far its data goes
+	Offset   int64    // master_repl_offset: how far its data goes
+	Position Position // the same with its histories, all of one answer; asked less often. Zero: not told yet
+	Empty    bool     // it holds not one key; asked while it is fenced or has no link
 }
 
 // Sentinels is the tally of what the Sentinels of the group say, from the
@@ -149,6 +152,8 @@ type Coordinator struct {
 	Known      int  // how many Sentinels were known when it was made; zero: not said
 	Listed     bool // the agreement's master is a Redis that our own Sentinels list (only such a one is ever followed)
 	Behind     bool // the record is older than what we know was agreed (restored etcd)
+	Record     Record
+	Disks      Disks // asked while our data is from disk
 	Grant      Grant
 	Orders     Orders
 }

@@ -48,6 +48,10 @@ func (h *history) agreement() Agreement {
 	return Agreement{Term{uint64(1 + h.n(2)), h.epoch()}, [...]Address{"A", "B", "C"}[h.n(3)]}
 }
 
+func (h *history) position() Position {
+	return [...]Position{{}, {ID: "h1", Offset: 1}, {ID: "h1", Offset: 2}, {ID: "h2", Offset: 3, Before: "h1", Until: 1}, {ID: "h9", Offset: 5}}[h.n(5)]
+}
+
 // later moves time: a turn, a step, or to one side of an edge of the verdict.
 func (h *history) later(p Policy, s State) {
 	t := p.Timing(s.Sentinels.DownAfter)
@@ -109,6 +113,8 @@ func (h *history) editRedis() {
 		r.Locked, r.Refusing = h.yes(), h.yes()
 	case 5:
 		r.Offset, r.Gated = int64(h.n(3)), h.yes()
+	case 6:
+		r.Position, r.InStep, r.Empty = h.position(), h.yes(), h.n(4) == 3
 	}
 	r.SeenAt = h.now
 	if r.Answer == Up || r.Answer == Loading || r.Answer == Busy {
@@ -176,7 +182,7 @@ func (h *history) editCoordinator(p Policy) {
 	c, g := &h.c, &h.c.Grant
 	t := p.Timing(h.f.DownAfter)
 	stale := false
-	switch h.n(14) {
+	switch h.n(16) {
 	case 0:
 		c.Membership = [...]Membership{Member, Member, Stranger, MembershipUnknown}[h.n(4)]
 	case 1, 2:
@@ -203,6 +209,10 @@ func (h *history) editCoordinator(p Policy) {
 	case 13:
 		c.Orders.Handover = Handover{ID: "h", From: h.f.Self, To: h.address(), Stop: h.yes(), Forced: h.yes(),
 			Until: h.now.Add([...]time.Duration{-1, time.Second, 5 * time.Second, 30 * time.Second}[h.n(4)])}
+	case 14:
+		c.Record = Record{Master: [...]Address{"A", "B"}[h.n(2)], Position: h.position(), Current: h.yes()}
+	case 15:
+		c.Disks = Disks{Of: h.r.Position, Missing: h.n(2), Better: [...]Address{"", "B"}[h.n(2)]}
 	case 11:
 		stale = true // the orders' local copy: the rest is as old as it was
 	}

@@ -16,17 +16,24 @@ type Handover struct {
 
 func (h Handover) stands(now Instant) bool { return h.ID != "" && now < h.Until }
 
-// vetoed says whether our replica must not be promoted: by its own preflight, or
-// because a handover has chosen another.
+// vetoed says whether our replica must not be promoted: by its own preflight, for
+// what its data is, or because a handover has chosen another.
 func (s State) vetoed(now Instant) bool {
 	h, self := s.Coordinator.Orders.Handover, s.Memory.Self
+	own := s.Vetoed || s.dataVetoed()
 	switch {
 	case !h.stands(now) || self == "":
-		return s.Vetoed
+		return own
 	case self == h.To:
-		return s.Vetoed && !h.Forced
+		return own && !h.Forced
 	}
 	return true
+}
+
+// dataVetoed says whether our replica must not be promoted for what its data is.
+// Nothing is said before Redis was heard, nor by a newcomer, which changes nothing.
+func (s State) dataVetoed() bool {
+	return s.Redis.Role == Replica && s.Redis.SentAt != 0 && !s.newcomer() && !s.Data().Good()
 }
 
 // stopped says whether our writers are to be stopped for a handover. Once they

@@ -286,6 +286,8 @@ func grant(s State, f facts, now Instant) string {
 			return "claims what another holds"
 		case hung:
 			return "claims for a Redis that hangs"
+		case r.Role == Master && s.Memory.Promoted == r.RunID && stale(s):
+			return "claims, promoted, for data of its disk that the record says more than"
 		}
 	case GrantRenew:
 		switch {
@@ -298,6 +300,21 @@ func grant(s State, f facts, now Instant) string {
 		}
 	}
 	return ""
+}
+
+// stale: it has not been in step since it started, and the last master had more
+// than it says it has; and nobody answers for that.
+func stale(s State) bool {
+	rec, own, m, d := s.Coordinator.Record, s.Redis.Position, s.Memory, s.Coordinator.Disks
+	switch {
+	case rec.ID == "" || rec.Offset == 0 || !m.Peers || s.Coordinator.Orders.Unfence:
+		return false
+	case m.InStep == s.Redis.RunID || m.Granted == s.Redis.RunID || d.Of == own && d.Missing == 0 && d.Better == "":
+		return false
+	case rec.Master == m.Self && own.ID != rec.ID && own.Before != rec.ID && own.ID != rec.Before:
+		return false // its own log
+	}
+	return !(own.ID == rec.ID && own.Offset >= rec.Offset) && !(own.Before == rec.ID && own.Until >= rec.Offset)
 }
 
 func proposal(s State) string {
@@ -324,6 +341,7 @@ func planned(p Policy, was State, now Instant, e Event, s State) string {
 	bare.StopSince, bare.Coordinator.Orders.Handover = 0, Handover{}
 	plain := decide(p, bare, now)
 	free := map[Access]int{Serve: 3, Hold: 2, Lock: 1}
+	own := s.Vetoed || s.dataVetoed()
 	stops := h.Stop && h.stands(now) && h.From != "" && h.From == s.Memory.Self && s.Redis.Role == Master
 	changed := v.Want.Gate
 	changed.Access, changed.Beneath, changed.Veto = plain.Want.Gate.Access, false, plain.Want.Gate.Veto
@@ -342,7 +360,7 @@ func planned(p Policy, was State, now Instant, e Event, s State) string {
 		return "I7: stopped by no order"
 	case h.stands(now) && s.Memory.Self != "" && s.Memory.Self != h.To && !v.Want.Gate.Veto:
 		return "I7: another than the one chosen could be promoted"
-	case !h.stands(now) && v.Want.Gate.Veto != s.Vetoed, h.stands(now) && s.Memory.Self != "" && s.Memory.Self == h.To && v.Want.Gate.Veto != (s.Vetoed && !h.Forced):
+	case !h.stands(now) && v.Want.Gate.Veto != own, h.stands(now) && s.Memory.Self != "" && s.Memory.Self == h.To && v.Want.Gate.Veto != (own && !h.Forced):
 		return "I7: the veto is not the preflight's"
 	}
 	return ""

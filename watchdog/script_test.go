@@ -22,7 +22,8 @@ package watchdog
 // What the fiction adds by itself, as the adapters would: an answer that does
 // not name us moves neither E nor its age; votes that are no majority of the
 // known name nobody; a grant is renewed only while the verdict says so, and is
-// gone once its lease has run out.
+// gone once its lease has run out. A replica has been in step, of history h1, unless
+// a line says "disk".
 
 import (
 	"fmt"
@@ -69,6 +70,7 @@ func newScript(t *testing.T) *script {
 	return &script{
 		t: t, now: scriptStart, law: newLaw(), roleOff: true,
 		policy: Policy{CoordinatorLost: CoordinatorLostServe, BornLocked: true},
+		redis:  Redis{InStep: true, Position: Position{ID: "h1"}},
 	}
 }
 
@@ -146,7 +148,7 @@ func (s *script) pass(word string, args []string) error {
 		s.begin(s.state.Memory)
 	case "reboot":
 		s.now = s.now.Add(d)
-		s.redis = Redis{}
+		s.redis = Redis{InStep: true, Position: Position{ID: "h1"}}
 		s.begin(s.state.Memory.Rebooted())
 	}
 	return nil

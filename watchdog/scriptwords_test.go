@@ -112,10 +112,17 @@ func (s *script) setRedis(k, v string) error {
 		}
 	case "run":
 		r.RunID = v
+	case "disk":
+		r.InStep, r.LinkUp = false, false
+	case "position":
+		return setPosition(&r.Position, v)
+	case "empty":
+		r.Empty = yes(v)
 	case "following":
 		r.Following = nobody(v)
 	case "link":
 		r.LinkUp = v == "up"
+		r.InStep = r.InStep || r.LinkUp
 	case "locked":
 		r.Locked = yes(v)
 	case "held":
@@ -231,6 +238,10 @@ func (s *script) setCoordinator(k, v string) error {
 		c.Listed = yes(v)
 	case "behind":
 		c.Behind = yes(v)
+	case "record":
+		return setRecord(&c.Record, v)
+	case "disks":
+		return setDisks(&c.Disks, v, s.redis.Position)
 	case "grant":
 		s.setGrant(v)
 	case "last":
@@ -254,6 +265,43 @@ func (s *script) setCoordinator(k, v string) error {
 		return noSuch()
 	}
 	return nil
+}
+
+// setPosition reads "h1:100", or "h2:120:h1:100" of a history that went on from h1
+// at 100.
+func setPosition(to *Position, v string) (err error) {
+	if v == "-" {
+		*to = Position{}
+		return nil
+	}
+	words := append(strings.Split(v, ":"), "0", "", "0")
+	*to = Position{ID: words[0], Before: words[2]}
+	if to.Offset, err = strconv.ParseInt(words[1], 10, 64); err != nil || len(words) < 7 {
+		return err
+	}
+	to.Until, err = strconv.ParseInt(words[3], 10, 64)
+	return err
+}
+
+// setRecord reads "A@h1:100", what A said last; "old:A@h1:100" where another has
+// served since. "-" is none.
+func setRecord(to *Record, v string) error {
+	*to = Record{}
+	if v == "-" {
+		return nil
+	}
+	v, old := strings.CutPrefix(v, "old:")
+	master, position, _ := strings.Cut(v, "@")
+	to.Master, to.RunID, to.Current = Address(master), "of "+master, !old
+	return setPosition(&to.Position, position)
+}
+
+// setDisks reads "missing=N" as "N", and "N:B" where B has more.
+func setDisks(to *Disks, v string, own Position) (err error) {
+	missing, better, _ := strings.Cut(v, ":")
+	*to = Disks{Of: own, Better: Address(better)}
+	to.Missing, err = strconv.Atoi(missing)
+	return err
 }
 
 // setGrant reads who holds it: "ours", "none", or an address.

@@ -29,6 +29,11 @@ type Memory struct {
 	// that serves, and no other.
 	Peers bool
 
+	// InStep is the run id of the Redis whose data has been in step with a master
+	// of the record's history, or was served under a grant, since it started.
+	InStep  string
+	History string // master_replid of that data, when last seen
+
 	OpenedLate string  // run id of the Redis that the way out of the unfence rule opened; empty: none
 	OpenedAt   Instant // when that was seen
 
@@ -69,6 +74,7 @@ type State struct {
 	AgreedSince Instant // since when the record and the majority name the same; zero: they do not
 	StrayedAt   Instant // when our replica was first seen to follow whom it follows now
 	AloneSince  Instant // since when, in one stretch, we serve and the Sentinels list nobody beside us; zero: they do
+	UnfitSince  Instant // since when, in one stretch, its data may not be given to clients; zero: it may
 	OddSince    Instant // since when, unchanged, the majority says otherwise than the newest agreement at no higher epoch; zero: it does not
 	odd         [2]Agreement
 	grantKept   bool    // the grant never left us since this Redis last served
@@ -168,7 +174,7 @@ func (s State) sawRedis(now Instant, r Redis) State {
 		s.StrayedAt = now
 	}
 	s.Redis = r
-	return s.shownPromoted(now)
+	return s.inStep().shownPromoted(now)
 }
 
 // shownPromoted marks a master that a Sentinel shows as promoted, whichever of
@@ -216,7 +222,7 @@ func (s State) sawCoordinator(now Instant, c Coordinator) State {
 	if h := c.Grant.Holder; h != "" && s.Memory.Self != "" && h != s.Memory.Self {
 		s.Memory.Granted = "" // somebody else holds it: ours is history
 	}
-	return s.agreed(now)
+	return s.inStep().agreed(now)
 }
 
 // agreed keeps since when the record and the majority name the same master,
@@ -319,9 +325,16 @@ func (s State) remember(now Instant) State {
 	} else {
 		s.ClaimSince = 0
 	}
+	switch {
+	case s.Redis.Role == RoleUnknown || s.Data().Good():
+		s.UnfitSince = 0
+	case s.UnfitSince == 0:
+		s.UnfitSince = now
+	}
 	held := s.granted(now)
 	if held && s.Redis.Role == Master && s.Redis.RunID != "" && v.Row != RowDeposed {
 		m.Enrolled, m.Granted = true, s.Redis.RunID
+		m.InStep, m.History = s.Redis.RunID, s.Redis.Position.ID
 		m.Promoted, m.PromotedAt = "", 0
 		s.grantKept = true
 	}

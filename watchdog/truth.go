@@ -122,6 +122,8 @@ func (s State) mayClaim(p Policy, v view, now Instant) bool {
 		return false // a grant we would have to refuse on is none
 	case c.Grant.Holder != "" && c.Grant.Holder != v.self:
 		return false
+	case s.Redis.Role == Master && !s.Data().Good():
+		return false // promoted with data of its disk: what was acknowledged since would be gone
 	}
 	// A grant that lapsed was not given up: its holder may still be serving,
 	// certified by Sentinels that named it until a moment ago (row 11).
