@@ -53,6 +53,8 @@ type Redis struct {
 	Refusing bool    // seen to refuse: role Nowhere, a probing read and write were refused. A Redis nothing listens for, or one LOADING, refuses too
 	Gated    bool    // it was started shut by the start gate and has not been opened since
 
+	Attached int // Role Master: replicas that are in step with it
+
 	Offset   int64    // master_repl_offset: how far its data goes
 	Position Position // the same with its histories, all of one answer; asked less often. Zero: not told yet
 	Empty    bool     // it holds not one key; asked while it is fenced or has no link

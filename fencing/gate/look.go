@@ -32,6 +32,7 @@ type look struct {
 	asked    bool // all four settings were asked
 	paused   bool
 	replies  map[string]string
+	keyspace resp.Reply // INFO keyspace; kind 0: not asked
 }
 
 const (
@@ -122,12 +123,18 @@ func (g *Gate) inquire(l *look, put func(take func(resp.Reply), command string, 
 	if fresh {
 		put(inform, "INFO", "server")
 	}
-	// ROLE tells all of it beside a master.
-	if seen.Role != watchdog.Master && due(&w.replicationAt, now, replicationEvery) || fresh || w.noRole ||
-		seen.Role == watchdog.Nowhere || (seen.Role == watchdog.Replica && !seen.LinkUp) {
+	// ROLE tells all of it beside a master but its replication ids, and those are
+	// others after a promotion.
+	alone := seen.Role == watchdog.Nowhere || seen.Role == watchdog.Replica && !seen.LinkUp
+	memory := due(&w.memoryAt, now, memoryEvery)
+	if seen.Role != watchdog.Master && due(&w.replicationAt, now, replicationEvery) || fresh || w.noRole || alone ||
+		seen.Role == watchdog.Master && (memory || w.infoRole != "master") {
 		put(inform, "INFO", "replication")
 	}
-	if due(&w.memoryAt, now, memoryEvery) {
+	if alone || fresh {
+		put(func(r resp.Reply) { l.keyspace = r }, "INFO", "keyspace")
+	}
+	if memory {
 		put(inform, "INFO", "memory")
 		for _, key := range []string{"replica-announce-ip", "replica-announce-port"} {
 			put(func(r resp.Reply) {
@@ -251,9 +258,14 @@ func (g *Gate) fold(l *look, seen *watchdog.Redis) {
 	if e := l.role.Elems; len(e) >= 5 && e[0].Text == "slave" && e[4].Num > 0 { // -1 while it has no link
 		seen.Offset = e[4].Num
 	}
+	seen.Attached = 0
 	if master && l.role.Elems[1].Kind == ':' {
 		seen.Offset = l.role.Elems[1].Num
 	}
+	if master {
+		seen.Attached = len(l.role.Elems[2].Elems)
+	}
+	g.foldData(l, seen)
 	seen.Refusing = g.refuses(l, seen)
 	if seen.Role != watchdog.Nowhere && seen.Role != watchdog.RoleUnknown && seen.Answer == watchdog.Up {
 		seen.Gated = false
@@ -330,6 +342,52 @@ func (g *Gate) foldRole(l *look, seen *watchdog.Redis) {
 	}
 }
 
+// foldData takes in how far the data goes, and whether it has been in step.
+func (g *Gate) foldData(l *look, seen *watchdog.Redis) {
+	if seen.Answer != watchdog.Up {
+		return // what it tells while it is LOADING is of no data yet
+	}
+	if role, told := l.replies["role"]; told {
+		g.worker.infoRole = role
+		seen.Position = positionOf(l.replies)
+	}
+	if l.keyspace.Kind == '$' {
+		seen.Empty = !strings.Contains(l.keyspace.Text, ":keys=")
+	}
+	since, told := l.replies["master_link_down_since_seconds"]
+	switch {
+	case seen.Role != watchdog.Replica:
+		seen.InStep = false
+	case seen.LinkUp:
+		seen.InStep = true
+	case told:
+		seen.InStep = lostLink(since)
+	}
+}
+
+// lostLink says whether a link that is down was up, by
+// master_link_down_since_seconds: never is -1, and before 7.0 the seconds since
+// 1970.
+func lostLink(since string) bool {
+	const decades = 1e9
+	v, err := strconv.ParseInt(since, 10, 64)
+	return err == nil && v >= 0 && v < decades
+}
+
+// positionOf is what INFO replication tells of it; zero where it tells none.
+func positionOf(info map[string]string) watchdog.Position {
+	offset, err := strconv.ParseInt(info["master_repl_offset"], 10, 64)
+	if err != nil || info["master_replid"] == "" {
+		return watchdog.Position{}
+	}
+	p := watchdog.Position{ID: info["master_replid"], Offset: offset}
+	before := info["master_replid2"]
+	if until, err := strconv.ParseInt(info["second_repl_offset"], 10, 64); err == nil && until > 0 && strings.Trim(before, "0") != "" {
+		p.Before, p.Until = before, until-1 // the first that it does not have
+	}
+	return p
+}
+
 // met notes which Redis this is. One that is new to us and already fenced was
 // held shut from its first command: by the start gate, or by its redis.conf.
 func (g *Gate) met(replies map[string]string, seen *watchdog.Redis) {
@@ -341,6 +399,8 @@ func (g *Gate) met(replies map[string]string, seen *watchdog.Redis) {
 		w.pid, _ = strconv.Atoi(replies["process_id"])
 		w.configFile = replies["config_file"]
 		w.rewriteDue, w.fencedSeen = false, false
+		w.infoRole = ""
+		seen.Position, seen.LinkUp, seen.InStep, seen.Empty = watchdog.Position{}, false, false, false
 	}
 	seen.RunID = id
 }

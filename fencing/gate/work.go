@@ -22,8 +22,9 @@ type worker struct {
 	seen watchdog.Redis
 	cur  settings
 
-	dirty         bool // what was read is no longer so: read all again
-	noRole        bool // ROLE is denied
+	dirty         bool   // what was read is no longer so: read all again
+	noRole        bool   // ROLE is denied
+	infoRole      string // role, as INFO replication last had it
 	lockAt        watchdog.Instant
 	restAt        watchdog.Instant
 	replicationAt watchdog.Instant
