@@ -214,6 +214,7 @@ type Watchdog struct {
 	Phase          string   `json:"phase"`
 	Reason         string   `json:"reason"`
 	Guarded        bool     `json:"guarded"`
+	Data           string   `json:"data"` // why clients may be given what this Redis has, or why not: agent.Status has the words; empty: an older watchdog
 	GrantOurs      bool     `json:"grant_ours"`
 	Veto           bool     `json:"veto"`             // it keeps replica-priority 0
 	VetoReasons    []string `json:"veto_reasons"`     // check ids

@@ -79,6 +79,33 @@ func TestJudgeBlocksTheReplicaThatWasRestartedWithAnOldLimit(t *testing.T) {
 	}
 }
 
+// A snapshot's offset looks like that of a replica whose master has just gone.
+func TestDataFromDiskIsNotDataInStep(t *testing.T) {
+	for _, tt := range []struct {
+		name, since, judged string
+		want                Outcome
+	}{
+		{"its master has just gone", "12", "in_step", Passed},
+		{"started from its snapshot, nobody beside it", "-1", "", Failed},
+		{"the same on 6.0", "1795906948", "", Failed},
+		{"a snapshot that is too old", "-1", "behind", Failed},
+		{"another group's data", "12", "unrelated", Failed},
+		{"a snapshot that holds it all", "-1", "whole", Passed},
+		{"all are back, and none has more", "-1", "best", Passed},
+		{"accepted by a person", "-1", "accepted", Passed},
+	} {
+		f := healthy()
+		n := node(&f, b)
+		n.Redis.Info["master_link_status"], n.Redis.Info["master_link_down_since_seconds"] = "down", tt.since
+		n.Watchdog.Data = tt.judged
+		r := Judge(DefaultPolicy(), f, b)
+		i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.Check == "replication_data" && f.Node == b })
+		if i < 0 || r.Findings[i].Outcome != tt.want || tt.want == Failed && r.Findings[i].Remedy == "" {
+			t.Errorf("%s: %+v, want %s", tt.name, r.Findings[max(i, 0)], tt.want)
+		}
+	}
+}
+
 func TestOwnDoesNotVetoOnWhatItDoesNotKnow(t *testing.T) {
 	if got := Vetoes(Own(DefaultPolicy(), Node{Address: a}, Node{Address: b})); got != nil {
 		t.Errorf("got %v, want none", got)
@@ -106,6 +133,7 @@ func TestReplicaThatForgotItsOffsetHoldsItsData(t *testing.T) {
 		info := node(&f, b).Redis.Info
 		info["redis_version"], info["master_link_status"], info["slave_repl_offset"] = tt.version, "down", "1"
 		info["master_repl_offset"], info["db0"] = tt.upTo, tt.keys
+		info["master_link_down_since_seconds"] = "30"
 		if tt.keys == "" {
 			delete(info, "db0")
 		}

@@ -84,9 +84,10 @@ func hostPort(address string) (host, port string) {
 	return host, port
 }
 
-// replicationData is whether a replica holds the data of its master at all.
-// An offset of 1 or less without a link is a Redis that was never in step, or
-// whose full sync broke off: it may be empty (replication.c, genRedisInfoString).
+// replicationData is whether a replica holds the data of its master at all, and
+// not what it read from its disk. An offset of 1 or less without a link is a Redis
+// that was never in step, or whose full sync broke off: it may be empty
+// (replication.c, genRedisInfoString). A larger one may come from a snapshot.
 func replicationData(s *subject) answer {
 	role, loading := s.infoText(s.node, "role"), s.infoText(s.node, "loading")
 	async := s.infoOf(s.node, "async_loading", "0")
@@ -108,6 +109,13 @@ func replicationData(s *subject) answer {
 		return failed(fmt.Sprintf("a full sync of %s is running: promoted now, it has a part of the data or none", s.node.Address),
 			"wait; "+cli(s.node)+" INFO replication | grep master_sync_")
 	}
+	if a, judged := s.judgedData(); judged {
+		return a
+	}
+	if link != "up" && !lostLink(s.infoOf(s.node, "master_link_down_since_seconds", "0")) && offset > 1 {
+		return failed(fmt.Sprintf("the data of %s came from its disk (offset %d), and it has not been in step with a master since it started: promoted, it may throw away what was acknowledged since", s.node.Address, offset),
+			"redis-watchdog status "+s.facts.Group)
+	}
 	holds := link == "up" || offset > 1
 	if !holds && strings.HasPrefix(s.infoText(s.node, "redis_version"), "6.") {
 		// Before 7.0 a shut master answers PING, and a replica that then asks it
@@ -120,6 +128,34 @@ func replicationData(s *subject) answer {
 	return verdictOn(holds, s.node.Address+" holds its master's data",
 		fmt.Sprintf("%s has never been in step with its master since it started (offset %d, link %s): it may be empty", s.node.Address, offset, link),
 		cli(s.node)+" INFO replication; its log says why it cannot sync")
+}
+
+// judgedData is what the watchdog beside the node makes of data that came from disk:
+// it knows whether this run was in step, and what the last master told etcd.
+func (s *subject) judgedData() (a answer, judged bool) {
+	d := s.node.Watchdog
+	if d == nil {
+		return a, false
+	}
+	switch d.Data {
+	case "behind", "unrelated":
+		s.show("data", d.Data, "the watchdog of "+s.node.Address)
+		return failed(fmt.Sprintf("the data of %s is not what the group has acknowledged: it came from its disk or from another group's master, and what the last master told etcd is not in it (%s)", s.node.Address, d.Data),
+			"redis-watchdog status "+s.facts.Group+"   # names who has more, and how the loss is accepted"), true
+	case "whole", "own", "best", "accepted":
+		s.show("data", d.Data, "the watchdog of "+s.node.Address)
+		return passed("the data of " + s.node.Address + " came from its disk, and nothing is known that it lacks"), true
+	}
+	return a, false
+}
+
+// lostLink says whether a link that is down was up in this run of Redis, by
+// master_link_down_since_seconds: never is -1, and before 7.0 the seconds since
+// 1970.
+func lostLink(since string) bool {
+	const decades = 1e9
+	v, err := strconv.ParseInt(since, 10, 64)
+	return err == nil && v >= 0 && v < decades
 }
 
 func replicationLag(s *subject) answer {

@@ -44,9 +44,10 @@ func replicationDataCheck() Check {
 	return Check{ID: "replication_data", Area: areaReplication, Severity: Blocks, Elsewhere: Warns, Veto: true,
 		Title: "The candidate holds its master's data",
 		Story: Story{
-			Why:       "It is not loading, no full sync is running, and it was in step since it started.",
-			Otherwise: "A replica in the middle of a full sync has a part of the data or none, and Sentinel promotes it all the same when it is the only one left.",
-			Fix:       "Wait until the sync is done.",
+			Why: "It is not loading, no full sync is running, and it was in step since it started. What a Redis reads from its disk at a start looks the same to Sentinel, offset and all, and may be months old: " +
+				"it passes where it holds all that the last master told etcd of its data, or where every node of the group is back and none has more.",
+			Otherwise: "A replica in the middle of a full sync has a part of the data or none, one that was started from an old snapshot lacks what was acknowledged since, and Sentinel promotes either when it is the only one left.",
+			Fix:       "Wait until the sync is done. Started alone: start the others too; redis-watchdog status names who has more, and the command that accepts the loss.",
 		}}
 }
 

@@ -123,10 +123,14 @@ func (d Data) String() string {
 // Good says whether clients may be given it.
 func (d Data) Good() bool { return d >= DataInStep }
 
-// FromDisk says whether it rests on what etcd's record and the other nodes say.
+// FromDisk says whether it came from disk, as far as that matters: there is
+// something that it could be behind.
 func (d Data) FromDisk() bool {
-	return d == DataBehind || d == DataUnrelated || d == DataWhole || d == DataBest
+	return d != DataUnknown && d != DataInStep && d != DataUnrecorded
 }
+
+// Rests says whether a claim for it rests on the record that it was compared with.
+func (d Data) Rests() bool { return d == DataWhole || d == DataBest }
 
 // Data is what is known of our Redis' data.
 func (s State) Data() Data {

@@ -20,7 +20,7 @@ func (h Handover) stands(now Instant) bool { return h.ID != "" && now < h.Until 
 // what its data is, or because a handover has chosen another.
 func (s State) vetoed(now Instant) bool {
 	h, self := s.Coordinator.Orders.Handover, s.Memory.Self
-	own := s.Vetoed || s.dataVetoed()
+	own := s.Vetoed || s.DataVetoed()
 	switch {
 	case !h.stands(now) || self == "":
 		return own
@@ -30,9 +30,9 @@ func (s State) vetoed(now Instant) bool {
 	return true
 }
 
-// dataVetoed says whether our replica must not be promoted for what its data is.
+// DataVetoed says whether our replica must not be promoted for what its data is.
 // Nothing is said before Redis was heard, nor by a newcomer, which changes nothing.
-func (s State) dataVetoed() bool {
+func (s State) DataVetoed() bool {
 	return s.Redis.Role == Replica && s.Redis.SentAt != 0 && !s.newcomer() && !s.Data().Good()
 }
 

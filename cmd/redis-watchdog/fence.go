@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/orders"
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
@@ -43,7 +44,7 @@ func (a *app) unfenceCommand() *cobra.Command {
 		Use:   "unfence GROUP",
 		Short: "take fence or release back; the Redis opens once it is the granted master or a replica of it",
 		Long: "unfence takes back an order of fence or release. The Redis opens when it is the granted master or a replica of the true one.\n\n" +
-			"With --force it may, for ten minutes, become master although its data is empty or behind that of a reachable replica: what only the others have is lost.",
+			"With --force it may, for ten minutes, become master although its data is empty, behind that of a reachable replica, or came from disk and is behind what the last master told etcd: what only the others have is lost.",
 		RunE: func(c *cobra.Command, args []string) error {
 			if f.local && f.force {
 				return fmt.Errorf("--force goes through etcd: opening needs the grant, which only etcd gives; leave --local out")
@@ -52,7 +53,7 @@ func (a *app) unfenceCommand() *cobra.Command {
 		},
 	}
 	a.nodeFlagsOf(c, &f)
-	c.Flags().BoolVar(&f.force, "force", false, "open it although its data is empty or behind")
+	c.Flags().BoolVar(&f.force, "force", false, "open it, or let it be promoted, although its data is empty or behind")
 	return c
 }
 
@@ -74,7 +75,9 @@ func (a *app) unfence(force bool) nodeOrder {
 			return store.Unrelease(ctx, t.group, t.address)
 		},
 		done: func(s agent.Status) bool {
-			return !s.FencedByHand && s.Reason != "released" && s.Phase != "refuse" && s.Phase != ""
+			// What was forced of a replica has come about when a Sentinel may promote it.
+			vetoed := force && s.Role == watchdog.Replica.String() && (s.Veto || s.PromotableReplicas == 0)
+			return !s.FencedByHand && s.Reason != "released" && s.Phase != "refuse" && s.Phase != "" && !vetoed
 		},
 		stays: func(s agent.Status) string {
 			switch {
@@ -82,8 +85,9 @@ func (a *app) unfence(force bool) nodeOrder {
 				return "an order of fence still stands; if it was given with --local, on the host of the node: redis-watchdog unfence " + s.Group + " --local"
 			case s.Phase != "refuse":
 				return ""
-			case s.Reason == "data_behind":
-				return "taken back, but it stays shut: its data is empty or behind a reachable replica's; let Sentinel promote that replica, or: redis-watchdog unfence " + s.Group + " --force"
+			case s.Reason == "data_behind" || s.Reason == "data_unrelated":
+				return "taken back, but it stays shut: its data is empty, or behind a replica's or what the last master told etcd (redis-watchdog status " + s.Group +
+					"); let Sentinel promote whoever has more, or: redis-watchdog unfence " + s.Group + " --force"
 			case s.Reason == "replicas_forgotten":
 				return "taken back, but it stays shut: the Sentinels list no replica any more, and one may have more data; look there, or accept the loss: redis-watchdog unfence " + s.Group + " --force"
 			}

@@ -232,6 +232,7 @@ func (g *Gate) fold(l *look, seen *watchdog.Redis) {
 	if id := l.replies["run_id"]; id != "" {
 		g.met(l.replies, seen)
 	}
+	was := seen.Role
 	g.foldRole(l, seen)
 	if w.firstLook {
 		w.firstLook = false
@@ -265,7 +266,7 @@ func (g *Gate) fold(l *look, seen *watchdog.Redis) {
 	if master {
 		seen.Attached = len(l.role.Elems[2].Elems)
 	}
-	g.foldData(l, seen)
+	g.foldData(l, was, seen)
 	seen.Refusing = g.refuses(l, seen)
 	if seen.Role != watchdog.Nowhere && seen.Role != watchdog.RoleUnknown && seen.Answer == watchdog.Up {
 		seen.Gated = false
@@ -343,13 +344,18 @@ func (g *Gate) foldRole(l *look, seen *watchdog.Redis) {
 }
 
 // foldData takes in how far the data goes, and whether it has been in step.
-func (g *Gate) foldData(l *look, seen *watchdog.Redis) {
+func (g *Gate) foldData(l *look, was watchdog.Role, seen *watchdog.Redis) {
 	if seen.Answer != watchdog.Up {
 		return // what it tells while it is LOADING is of no data yet
 	}
+	if seen.Role != was {
+		seen.Position = watchdog.Position{} // a promotion begins another history
+	}
 	if role, told := l.replies["role"]; told {
 		g.worker.infoRole = role
-		seen.Position = positionOf(l.replies)
+		if (role == "master") == (seen.Role == watchdog.Master) {
+			seen.Position = positionOf(l.replies)
+		}
 	}
 	if l.keyspace.Kind == '$' {
 		seen.Empty = !strings.Contains(l.keyspace.Text, ":keys=")

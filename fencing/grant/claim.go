@@ -63,7 +63,8 @@ func (k *Keeper) extend(w Want, start watchdog.Instant, ttl int64) {
 
 // claim creates the grant, or replaces our own, under a new lease.
 func (k *Keeper) claim(ctx context.Context, w Want, limit time.Duration) error {
-	if w.Self == "" || !k.rests(w) {
+	also, still := k.rested(w)
+	if w.Self == "" || !k.rests(w) || !still {
 		return nil
 	}
 	start := k.store.now()
@@ -83,7 +84,7 @@ func (k *Keeper) claim(ctx context.Context, w Want, limit time.Duration) error {
 		unchanged(k.keys.last, s.last),
 		k.sameGroup(s),
 	}
-	won, err := k.swap(ctx, "claim grant", limit, w, when, put)
+	won, err := k.swap(ctx, "claim grant", limit, w, append(when, also...), put)
 	if err != nil {
 		return err
 	}
@@ -186,6 +187,9 @@ func (k *Keeper) giveUp(ctx context.Context, w Want, limit time.Duration) error 
 	ops := []clientv3.Op{clientv3.OpPut(k.keys.last, value)}
 	if s.grant.exists() {
 		ops = append(ops, clientv3.OpDelete(k.keys.grant))
+	}
+	if op, due := k.finalData(); due && last.Opened {
+		ops = append(ops, op)
 	}
 	k.cfg.Failpoint(FailGiveUp)
 	when := []clientv3.Cmp{unchanged(k.keys.grant, s.grant), unchanged(k.keys.last, s.last), k.sameGroup(s)}

@@ -40,6 +40,7 @@ type Group struct {
 	Agreement   MasterRecord      `json:"agreement"`
 	Grant       Holding           `json:"grant"`
 	Last        LastHolding       `json:"last"`
+	Data        DataRecord        `json:"data"`
 	Control     Control           `json:"control"`
 	Maintenance Maintenance       `json:"maintenance"`
 	Handover    HandoverRecord    `json:"handover"`
@@ -86,6 +87,7 @@ func (s *Store) Read(ctx context.Context, group string) (Group, error) {
 	note(fillPart(&g.Agreement, k.keys.master, snap.master, validMaster))
 	note(fillPart(&g.Grant, k.keys.grant, snap.grant, validHolding))
 	note(fillPart(&g.Last, k.keys.last, snap.last, nil))
+	note(fillPart(&g.Data, k.keys.data, snap.data, validData))
 	note(fillPart(&g.Control, k.keys.control, snap.control, nil))
 	note(fillPart(&g.Maintenance, k.keys.maintenance, snap.maintenance, nil))
 	note(fillPart(&g.Handover, k.keys.handover, snap.handover, nil))

@@ -48,6 +48,7 @@ type faultBoard struct {
 	mu             sync.Mutex
 	round, control error
 	left           []error // what of the other records was left out
+	data           error   // why the record of the data is not understood; nil: it is
 	save           error
 	fact           watchdog.Coordinator
 	failed         int   // rounds of the streak that ends, or goes on, now
@@ -70,6 +71,12 @@ func (b *faultBoard) setLeft(all []error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.left = all
+}
+
+func (b *faultBoard) setData(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.data = err
 }
 
 func (b *faultBoard) setSave(err error) {
@@ -102,7 +109,7 @@ func (b *faultBoard) streak(failed bool) (before, now int) {
 func (k *Keeper) Faults() []Fault {
 	b := &k.faults
 	b.mu.Lock()
-	round, control, save, fact, revision, knew := b.round, b.control, b.save, b.fact, b.revision, b.knew
+	round, control, data, save, fact, revision, knew := b.round, b.control, b.data, b.save, b.fact, b.revision, b.knew
 	left := slices.Clone(b.left)
 	b.mu.Unlock()
 	var faults []Fault
@@ -118,6 +125,9 @@ func (k *Keeper) Faults() []Fault {
 		if err != nil {
 			faults = append(faults, explainGarbage(err))
 		}
+	}
+	if data != nil {
+		faults = append(faults, explainGarbage(data))
 	}
 	if save != nil {
 		faults = append(faults, Fault{FaultIdentity, severityError,

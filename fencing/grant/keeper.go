@@ -75,6 +75,11 @@ type Want struct {
 	Grant   watchdog.GrantWant
 	Propose watchdog.Proposal
 	Opened  bool // our Redis was opened under this grant
+	Disk    bool // what our Redis came up with has not been in step since: it is compared with that of the others
+
+	// Rests is the record of the last holder's data on which a claim rests; zero:
+	// it rests on none.
+	Rests watchdog.Record
 
 	TTL    time.Duration // of the lease, whole seconds, at least 2
 	Margin time.Duration // taken off its end
@@ -122,7 +127,7 @@ func (w Want) ttl() int64 { return int64(max(w.TTL, leaseAtLeast) / time.Second)
 // urgent is whether the change from w to n must not wait for the next round.
 func (w Want) urgent(n Want) bool {
 	return w.Grant != n.Grant || w.Propose != n.Propose || w.View != n.View ||
-		w.Self != n.Self || w.Opened != n.Opened || len(w.Known) == 0 && len(n.Known) > 0
+		w.Self != n.Self || w.Disk != n.Disk || w.Rests != n.Rests || w.Opened != n.Opened || len(w.Known) == 0 && len(n.Known) > 0
 }
 
 // A Keeper brings the newest Want of one local Redis about, and reports what
@@ -137,8 +142,9 @@ type Keeper struct {
 	poked  chan struct{} // holds one: a hint
 	moved  chan struct{} // holds one: another member is the preferred one
 
-	mu   sync.Mutex
-	want Want
+	mu    sync.Mutex
+	want  Want
+	redis watchdog.Redis // as the gate last saw it
 
 	// Of the rounds' goroutine alone:
 	id        Identity
@@ -153,14 +159,20 @@ type Keeper struct {
 	master    decoded[MasterRecord]
 	holding   decoded[Holding]
 	last      decoded[LastHolding]
+	data      decoded[DataRecord]
+	dataAt    watchdog.Instant // of the record last written; zero: none in this life
+	dataThen  watchdog.Instant // when it is written again if it moved; zero: when it is due
+	diskTold  []byte           // what was last given to disks
 
 	member      atomic.Bool // as fact.Membership says, for the goroutines beside
 	identities  *newest[Identity]
 	reports     *newest[[]byte]
 	surveys     *newest[[]byte]
-	lastAsk     atomic.Value  // string: the request told last
-	ofGroup     atomic.Value  // string: the group's id
-	hurry       chan struct{} // holds one: Flush waits
+	datas       *newest[dataWrite]
+	disks       *newest[[]byte] // empty: take it back
+	lastAsk     atomic.Value    // string: the request told last
+	ofGroup     atomic.Value    // string: the group's id
+	hurry       chan struct{}   // holds one: Flush waits
 	answers     *newest[HandoverAnswer]
 	answerUnder atomic.Int64 // the lease of the handover that stands; zero: none does
 	history     *historian
@@ -200,6 +212,8 @@ func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
 		identities: newNewest[Identity](),
 		reports:    newNewest[[]byte](),
 		surveys:    newNewest[[]byte](),
+		datas:      newNewest[dataWrite](),
+		disks:      newNewest[[]byte](),
 		hurry:      make(chan struct{}, 1),
 		answers:    newNewest[HandoverAnswer](),
 		history:    newHistorian(),
@@ -245,6 +259,8 @@ func (k *Keeper) Run(ctx context.Context, report func(watchdog.Coordinator)) err
 	beside.Go(func() { k.saveIdentities(ctx) })
 	beside.Go(func() { k.publishReports(ctx) })
 	beside.Go(func() { k.publishSurveys(ctx) })
+	beside.Go(func() { k.publishData(ctx) })
+	beside.Go(func() { k.publishDisk(ctx) })
 	beside.Go(func() { k.writeHistory(ctx) })
 	beside.Go(func() { k.watch(ctx) })
 	beside.Go(func() { k.answerHandovers(ctx) })
@@ -266,6 +282,8 @@ func (k *Keeper) Run(ctx context.Context, report func(watchdog.Coordinator)) err
 		}
 		if err == nil {
 			k.heardAsk(k.seen.ask.value)
+			k.tellData(want)
+			k.tellDisk(want)
 		}
 		k.faults.setRound(err, k.fact)
 		k.logRound(err)

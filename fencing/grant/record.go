@@ -22,8 +22,8 @@ const mostNodes = 64
 
 // keys are the keys of one group.
 type keys struct {
-	group, master, grant, last, control, maintenance, handover, confirm, asks string
-	unfence, nodes, history, reports, answers                                 string // these end in a slash
+	group, master, grant, last, data, control, maintenance, handover, confirm, asks string
+	unfence, nodes, history, reports, answers, disks                                string // these end in a slash
 }
 
 func keysOf(prefix, group string) keys {
@@ -32,6 +32,7 @@ func keysOf(prefix, group string) keys {
 		master:      prefix + "masters/" + group,
 		grant:       prefix + "grants/" + group,
 		last:        prefix + "last/" + group,
+		data:        prefix + "data/" + group,
 		control:     prefix + "control/" + group,
 		maintenance: prefix + "maintenance/" + group,
 		unfence:     prefix + "unfence/" + group + "/",
@@ -42,6 +43,7 @@ func keysOf(prefix, group string) keys {
 		confirm:     prefix + "confirm/" + group,
 		asks:        prefix + "asks/" + group,
 		reports:     prefix + "reports/" + group + "/",
+		disks:       prefix + "disks/" + group + "/",
 	}
 }
 

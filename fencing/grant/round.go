@@ -72,6 +72,7 @@ func (k *Keeper) round(ctx context.Context, w Want) error {
 		return err
 	}
 	k.noteLeft(s)
+	k.compareDisks(ctx, w, limit)
 	if k.fact.Membership == watchdog.Member {
 		if err := k.act(ctx, w, start, renewed, limit); err != nil {
 			return err
@@ -233,6 +234,7 @@ func (k *Keeper) takeIn(ctx context.Context, s snapshot, w Want, limit time.Dura
 		k.remember(func(id *Identity) { id.Agreement = agreement })
 	}
 	k.fact.Grant = grant
+	k.fact.Record = k.recordIn(s)
 	k.fact.Orders = k.ordersIn(ctx, s, w, limit)
 	return nil
 }

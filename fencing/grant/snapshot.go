@@ -16,7 +16,7 @@ type snapshot struct {
 	revision int64
 	term     uint64 // raft's, of the member that answered
 
-	group, master, grant, last, control, maintenance, unfence, ask, handover entry
+	group, master, grant, last, control, maintenance, unfence, ask, handover, data entry
 }
 
 // An entry is one key; the zero entry is an absent one.
@@ -41,6 +41,7 @@ func (k *Keeper) reads(self watchdog.Address) []clientv3.Op {
 		clientv3.OpGet(k.keys.unfence + string(self)),
 		clientv3.OpGet(k.keys.asks),
 		clientv3.OpGet(k.keys.handover),
+		clientv3.OpGet(k.keys.data),
 	}
 }
 
@@ -52,7 +53,7 @@ func newSnapshot(resp *clientv3.TxnResponse) (snapshot, error) {
 		return s, fmt.Errorf("read group: an answer without a cluster id")
 	}
 	s.cluster, s.revision, s.term = resp.Header.ClusterId, resp.Header.Revision, resp.Header.RaftTerm
-	into := []*entry{&s.group, &s.master, &s.grant, &s.last, &s.control, &s.maintenance, &s.unfence, &s.ask, &s.handover}
+	into := []*entry{&s.group, &s.master, &s.grant, &s.last, &s.control, &s.maintenance, &s.unfence, &s.ask, &s.handover, &s.data}
 	if len(resp.Responses) < len(into) {
 		return s, fmt.Errorf("read group: %d answers to %d reads", len(resp.Responses), len(into))
 	}

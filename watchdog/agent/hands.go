@@ -45,7 +45,11 @@ func (h *hands) bring(p watchdog.Policy, s watchdog.State) {
 	g := GrantOrder{
 		Self: s.Self(), Grant: w.Grant, Propose: w.Propose, View: s.Coordinator.Agreement,
 		Opened: s.Verdict.Row == watchdog.RowServe && s.Memory.Granted != "",
+		Disk:   s.Data().FromDisk(),
 		Timing: t, Calm: calm,
+	}
+	if s.Data().Rests() {
+		g.Rests = s.Coordinator.Record
 	}
 	if first || g != h.grant {
 		h.grant = g

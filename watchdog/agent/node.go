@@ -24,6 +24,8 @@ type GrantOrder struct {
 	Propose watchdog.Proposal
 	View    watchdog.Agreement // the record this was decided on: a claim or a renewal rests on it
 	Opened  bool               // our Redis serves under this grant
+	Disk    bool               // its data came from disk and has not been in step since
+	Rests   watchdog.Record    // of the last holder's data, on which a claim rests; zero: it rests on none
 	Timing  watchdog.Timing
 	Calm    bool // nothing here depends on the coordinator's speed: ask seldom
 }

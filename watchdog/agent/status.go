@@ -78,6 +78,10 @@ type Status struct {
 	VetoReasons  []string `json:"veto_reasons"`
 	VetoStanding bool     `json:"veto_standing"` // every Sentinel that answers shows its priority as 0
 
+	// Data is why clients may be given what this Redis has, or why not: unknown,
+	// behind, unrelated; in_step, whole, own, best, unrecorded, accepted.
+	Data string `json:"data"`
+
 	Faults    []Fault          `json:"faults"`
 	Sentinels []SentinelStatus `json:"sentinels"`
 

@@ -147,6 +147,7 @@ func (x *node) parts(add func(string, func(context.Context) error)) {
 }
 
 func (x *node) seeRedis(r watchdog.Redis) {
+	x.keeper.See(r)
 	x.agent.Post(r)
 	x.answerHandover(r)
 }
@@ -208,7 +209,7 @@ func (x *node) tellKeeper() {
 	x.mu.Unlock()
 	w := grant.Want{
 		Self: o.Self, Known: x.watcher.Addresses(),
-		View: o.View, Grant: o.Grant, Propose: o.Propose, Opened: o.Opened,
+		View: o.View, Grant: o.Grant, Propose: o.Propose, Opened: o.Opened, Disk: o.Disk, Rests: o.Rests,
 		TTL: o.Timing.LeaseTTL, Margin: o.Timing.Margin, Round: o.Timing.Round,
 	}
 	if o.Calm {

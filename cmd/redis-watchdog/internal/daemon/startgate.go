@@ -64,8 +64,12 @@ func (x *node) heldShut() (text, remedy string) {
 	switch x.heldFor {
 	case "":
 		return "", ""
-	case "data_behind":
-		return text + ": its data is empty or behind a reachable replica's", fmt.Sprintf("let Sentinel promote that replica, or: redis-watchdog unfence %s --force", x.group)
+	case "data_behind", "data_unrelated", "data_unknown":
+		s := x.agent.State()
+		if s.Data().Good() { // a replica that can be reached has more
+			return text + ": its data is empty or behind a reachable replica's", fmt.Sprintf("let Sentinel promote that replica, or accept the loss: redis-watchdog unfence %s --force", x.group)
+		}
+		return text + ": " + dataText(s), x.dataRemedy(s)
 	case "replicas_forgotten":
 		return text + ": the Sentinels have forgotten the replicas, which may have more data", fmt.Sprintf("look at their data; accepting the loss: redis-watchdog unfence %s --force", x.group)
 	case "maintenance":

@@ -15,6 +15,7 @@ func (x *node) status() agent.Status {
 		Sentinels: x.sentinels(), Faults: x.faults(), Lag: d.LagSeconds,
 	})
 	x.showVeto(&s)
+	x.showData(&s)
 	return s
 }
 

@@ -121,7 +121,8 @@ func (s *surveyor) ask(id string) {
 // mark is what a survey is made anew for.
 type mark struct {
 	runID, role, following, phase, group, file string
-	policy                                     string    // maxmemory-policy
+	policy                                     string // maxmemory-policy
+	data                                       string
 	written                                    time.Time // redis.conf
 	size                                       int64
 	maxMemory                                  int64
@@ -132,7 +133,7 @@ type mark struct {
 // mark is of now. A redis.conf that does not answer counts as unchanged.
 func (s *surveyor) mark(ctx context.Context, st agent.Status, d gate.Details, last mark) mark {
 	m := mark{
-		runID: st.RunID, role: st.Role, following: st.Following, phase: st.Phase, group: s.x.keeper.GroupID(),
+		runID: st.RunID, role: st.Role, following: st.Following, phase: st.Phase, group: s.x.keeper.GroupID(), data: st.Data,
 		file: d.ConfigFile, policy: d.MaxMemoryPolicy, maxMemory: d.MaxMemory, missing: len(d.Missing), faults: len(st.Faults), rules: s.newestRules().made, originals: d.Recorded,
 	}
 	if d.ConfigFile == "" {
@@ -307,7 +308,7 @@ func processOf(d gate.Details) int {
 
 func (s *surveyor) watchdog(st agent.Status, d gate.Details) *preflight.Watchdog {
 	w := &preflight.Watchdog{
-		Node: st.Node, User: s.server.Username, Version: s.version, Phase: st.Phase, Reason: st.Reason, Guarded: st.Guarded, GrantOurs: st.GrantOurs,
+		Node: st.Node, User: s.server.Username, Version: s.version, Phase: st.Phase, Reason: st.Reason, Guarded: st.Guarded, Data: st.Data, GrantOurs: st.GrantOurs,
 		Veto: st.Veto, VetoReasons: []string{}, Faults: []string{}, Missing: append([]string{}, d.Missing...), Maintenance: st.Maintenance > 0,
 	}
 	if o := d.Recorded; o.Known {

@@ -102,10 +102,17 @@ func (x *node) tellVeto(self string, v vetoRecord) {
 
 const verdictsTimeout = time.Second
 
+// ofData is the check of what a veto says that the decision itself keeps.
+const ofData = "replication_data"
+
 // spared says whether this vetoed replica is the one to be left to Sentinel: if
 // every other one that Sentinel could promote says that it is vetoed too. One
-// that says nothing could be promoted.
+// that says nothing could be promoted. One whose data is not the group's would be
+// given no grant: it is never left to Sentinel, and is none of the others.
 func (x *node) spared(self string, checks []string) bool {
+	if slices.Contains(checks, ofData) || x.agent.State().DataVetoed() {
+		return false
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), verdictsTimeout)
 	defer cancel()
 	g, err := x.store.Read(ctx, x.group)
@@ -123,7 +130,9 @@ func (x *node) spared(self string, checks []string) bool {
 		if json.Unmarshal([]byte(g.Nodes[string(a)]), &s) != nil {
 			return false
 		}
-		reasons[string(a)] = s.VetoReasons
+		if !slices.Contains(s.VetoReasons, ofData) {
+			reasons[string(a)] = s.VetoReasons
+		}
 	}
 	return preflight.Last(self, reasons)
 }
@@ -151,10 +160,17 @@ func (x *node) showVeto(s *agent.Status) {
 	v, heard := x.verdict, x.heard
 	x.mu.Unlock()
 	s.VetoReasons = v.Checks()
-	if s.Role != watchdog.Replica.String() || !v.Stands() {
+	if x.agent.State().DataVetoed() && !slices.Contains(s.VetoReasons, ofData) {
+		s.VetoReasons = append(s.VetoReasons, ofData)
+		slices.Sort(s.VetoReasons)
+	}
+	if s.Role != watchdog.Replica.String() || !s.Veto && !v.Stands() {
 		return
 	}
 	s.VetoStanding = s.Veto && x.standing()
+	if !v.Stands() {
+		return // showData says why
+	}
 	add := func(id, text, remedy string) {
 		s.Faults = append(s.Faults, agent.Fault{ID: id, Severity: agent.SeverityWarning, Text: text, Remedy: remedy, Since: s.Since})
 	}
