@@ -114,6 +114,9 @@ func TestStaleReplicaIsAcceptedByAPerson(t *testing.T) {
 	before := s.attempts()
 	stale, acked := leaveStale(s)
 	st := s.told(stale, "data_behind")
+	for _, f := range st.Faults {
+		t.Logf("told: %s %s: %s | %s", f.Severity, f.ID, f.Text, f.Remedy)
+	}
 	s.triedToPromote(before, 1)
 	for _, command := range commandsIn(t, st, "data_behind") {
 		s.run(stale, command)
