@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -262,22 +263,34 @@ func (k *Keeper) compareDisks(ctx context.Context, w Want, limit time.Duration) 
 		k.log.Debug("what the other nodes came up with was not read", "error", err)
 		return
 	}
-	var others []watchdog.Disk
-	for _, kv := range resp.Responses[0].GetResponseRange().GetKvs() {
-		d, err := decode(string(kv.Key), kv.Value, validDisk)
-		if err != nil { // it counts as one that does not say
-			k.log.Debug("what a node came up with is not understood", "error", err)
-			continue
+	others := disksIn(func(yield func(string, []byte) bool) {
+		for _, kv := range resp.Responses[0].GetResponseRange().GetKvs() {
+			if !yield(string(kv.Key), kv.Value) {
+				return
+			}
 		}
-		others = append(others, watchdog.Disk{
-			Node:     watchdog.Address(strings.TrimPrefix(string(kv.Key), k.keys.disks)),
-			Position: watchdog.Position{ID: d.ReplID, Offset: d.Offset, Before: d.ReplID2, Until: d.Offset2}, Empty: d.Empty,
-		})
-	}
+	}, k.keys.disks)
 	nodes := slices.Concat(k.group.value.Nodes, w.Known)
 	slices.Sort(nodes)
 	own := watchdog.Disk{Node: w.Self, Position: r.Position, Empty: r.Empty}
 	k.fact.Disks = own.Compare(k.fact.Record, slices.Compact(nodes), others)
+}
+
+// disksIn are the entries that make sense. One that does not counts as a node that
+// does not say: it is missing.
+func disksIn(entries iter.Seq2[string, []byte], prefix string) []watchdog.Disk {
+	var all []watchdog.Disk
+	for key, value := range entries {
+		d, err := decode(key, value, validDisk)
+		if err != nil {
+			continue
+		}
+		all = append(all, watchdog.Disk{
+			Node:     watchdog.Address(strings.TrimPrefix(key, prefix)),
+			Position: watchdog.Position{ID: d.ReplID, Offset: d.Offset, Before: d.ReplID2, Until: d.Offset2}, Empty: d.Empty,
+		})
+	}
+	return all
 }
 
 // rested is what must not have changed in etcd for a claim that rests on how the
