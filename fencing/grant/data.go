@@ -281,8 +281,8 @@ func (k *Keeper) compareDisks(ctx context.Context, w Want, limit time.Duration) 
 func disksIn(entries iter.Seq2[string, []byte], prefix string) []watchdog.Disk {
 	var all []watchdog.Disk
 	for key, value := range entries {
-		d, err := decode(key, value, validDisk)
-		if err != nil {
+		d, left, err := decodePart(key, value, validDisk)
+		if err != nil || left != nil {
 			continue
 		}
 		all = append(all, watchdog.Disk{

@@ -84,7 +84,7 @@ func (x *node) dataRemedy(s watchdog.State) string {
 	}
 	first := "start the others: when all are back the newest of their data is taken"
 	if rec.Master != "" && rec.Master != self {
-		first = fmt.Sprintf("start %s, which has it all", rec.Master)
+		first = fmt.Sprintf("start %s, which had it all", rec.Master)
 	}
 	return first + "; or, where nobody who has more will come back, accept the loss: " + accept
 }

@@ -14,8 +14,8 @@ func (x *node) status() agent.Status {
 	s := x.agent.Status(agent.Extras{
 		Sentinels: x.sentinels(), Faults: x.faults(), Lag: d.LagSeconds,
 	})
-	x.showVeto(&s)
 	x.showData(&s)
+	x.showVeto(&s)
 	return s
 }
 

@@ -179,7 +179,9 @@ func (x *node) showVeto(s *agent.Status) {
 		add("veto_spared", "every replica is vetoed, and this one is left to Sentinel all the same (last_replica: allow): "+f.Reason, f.Remedy)
 		return
 	}
-	add("vetoed", fmt.Sprintf("this replica is kept from being promoted (%s): %s", strings.Join(v.Checks(), ", "), f.Reason), f.Remedy)
+	if told := slices.ContainsFunc(s.Faults, func(f agent.Fault) bool { return f.ID == "data_behind" || f.ID == "data_unrelated" }); !told || !slices.Equal(v.Checks(), []string{ofData}) {
+		add("vetoed", fmt.Sprintf("this replica is kept from being promoted (%s): %s", strings.Join(v.Checks(), ", "), f.Reason), f.Remedy)
+	}
 	if heard.Answering > 0 && heard.Replicas == 0 {
 		add("no_candidate", "no replica of the group can be promoted: should the master fail, there is no failover", "redis-watchdog preflight "+x.group+" names every reason and its remedy; last_replica: allow leaves the best of the vetoed to Sentinel")
 	}
