@@ -75,7 +75,9 @@ func TestDataOnRecord(t *testing.T) {
 		r.Role, r.Position.Offset = watchdog.Nowhere, 150
 		n.k.See(r)
 		n.grant(watchdog.GrantGiveUp)
-		n.await("all that it had", func(c watchdog.Coordinator) bool { return c.Grant.GivenUp && c.Record.Offset == 150 && c.Record.Current })
+		n.await("all that it had", func(c watchdog.Coordinator) bool {
+			return c.Grant.GivenUp && c.Record.Offset == 150 && c.Record.Current
+		})
 	})
 
 	t.Run("OfNobodyWhoHasNotServed", func(t *testing.T) {
@@ -140,7 +142,9 @@ func TestDataOnRecord(t *testing.T) {
 		}
 		b.rounds(2) // and voids no round
 		a.k.See(serving(130))
-		b.await("written anew", func(c watchdog.Coordinator) bool { return c.Record.Offset == 130 && !hasFault(b.k.Faults(), FaultGarbage) })
+		b.await("written anew", func(c watchdog.Coordinator) bool {
+			return c.Record.Offset == 130 && !hasFault(b.k.Faults(), FaultGarbage)
+		})
 	})
 }
 
@@ -162,7 +166,9 @@ func TestDisks(t *testing.T) {
 		return n
 	}
 	a, b := start(addressA, 100), start(addressB, 120)
-	b.await("one that does not say", func(c watchdog.Coordinator) bool { return c.Disks.Of.ID == "h1" && c.Disks.Missing == 1 && c.Disks.Better == "" })
+	b.await("one that does not say", func(c watchdog.Coordinator) bool {
+		return c.Disks.Of.ID == "h1" && c.Disks.Missing == 1 && c.Disks.Better == ""
+	})
 	a.await("one that has more", func(c watchdog.Coordinator) bool { return c.Disks.Missing == 1 && c.Disks.Better == addressB })
 	put(t, client, DefaultPrefix+"disks/"+group+"/"+string(addressC), `{"run_id":7}`)
 	b.rounds(2)
@@ -171,7 +177,9 @@ func TestDisks(t *testing.T) {
 	}
 	c := start(addressC, 120)
 	for _, n := range []*node{b, c} {
-		n.await("the best, with an equal one", func(c watchdog.Coordinator) bool { return c.Disks.Of.ID == "h1" && c.Disks.Missing == 0 && c.Disks.Better == "" })
+		n.await("the best, with an equal one", func(c watchdog.Coordinator) bool {
+			return c.Disks.Of.ID == "h1" && c.Disks.Missing == 0 && c.Disks.Better == ""
+		})
 	}
 	b.wants(func(w *Want) { w.Disk = false }) // it is in step
 	c.await("that one says nothing more", func(c watchdog.Coordinator) bool { return c.Disks.Missing == 1 })

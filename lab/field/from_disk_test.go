@@ -168,4 +168,3 @@ func (s *story) run(d *watched.Dog, command string) {
 		s.t.Fatalf("%s: exit %d: %s", command, code, p.Text())
 	}
 }
-
