@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -22,6 +24,9 @@ type keyspaceOptions struct {
 	rdb       string
 	aof       string
 	from      string
+	scan      string
+	budget    time.Duration
+	resume    string
 	master    bool
 	user      string
 	password  string
@@ -37,13 +42,14 @@ type keyspaceOptions struct {
 func (a *app) keyspaceCommand() *cobra.Command {
 	var o keyspaceOptions
 	c := &cobra.Command{
-		Use:   "keyspace --rdb FILE | --aof DIR | --from HOST:PORT",
+		Use:   "keyspace --rdb FILE | --aof DIR | --from HOST:PORT | --scan HOST:PORT",
 		Short: "say which keys are large, what they are made of, when they expire",
 		Long: "keyspace reads every key of an RDB file, of an append-only directory, or of what a replica sends to its replicas, " +
 			"as a stream, without holding it, and adds up what is in it.\n\n" +
 			"Exit code: 0 all was read, 1 only a part was (it is printed, and said to be one), 2 nothing could be read.",
 		Example: "  redis-watchdog keyspace --rdb /var/lib/redis/dump.rdb\n" +
 			"  redis-watchdog keyspace --from 10.0.0.12:6379 --password-file /etc/redis-watchdog/redis-password\n" +
+			"  redis-watchdog keyspace --scan 10.0.0.12:6379 --resume /var/tmp/scan\n" +
 			"  zcat backup.rdb.gz | redis-watchdog keyspace --rdb - -o json",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -51,10 +57,16 @@ func (a *app) keyspaceCommand() *cobra.Command {
 			switch {
 			case err != nil:
 				return err
-			case o.rdb == "" && o.aof == "" && o.from == "":
-				return errors.New("no source given: an RDB file with --rdb (- is the standard input), an append-only directory with --aof, or a replica with --from")
-			case o.from == "" && (o.master || o.user != "" || o.password != "" || o.ca != ""):
-				return errors.New("--master, --user, --password-file and --tls-ca are for --from")
+			case o.rdb == "" && o.aof == "" && o.from == "" && o.scan == "":
+				return errors.New("no source given: an RDB file with --rdb (- is the standard input), an append-only directory with --aof, a replica with --from, or any Redis with --scan")
+			case o.from == "" && o.master:
+				return errors.New("--master is for --from")
+			case o.from == "" && o.scan == "" && (o.user != "" || o.password != "" || o.ca != ""):
+				return errors.New("--user, --password-file and --tls-ca are for --from and --scan")
+			case o.scan == "" && (o.resume != "" || c.Flags().Changed("budget")):
+				return errors.New("--resume and --budget are for --scan")
+			case o.budget <= 0:
+				return fmt.Errorf("--budget %v is no time", o.budget)
 			}
 			return a.keyspace(c.Context(), o, asJSON)
 		},
@@ -64,11 +76,14 @@ func (a *app) keyspaceCommand() *cobra.Command {
 	f.StringVar(&o.rdb, "rdb", "", "an RDB file; - is the standard input")
 	f.StringVar(&o.aof, "aof", "", "an append-only directory (appenddirname), or an append-only file with an RDB in front")
 	f.StringVar(&o.from, "from", "", "a replica, HOST:PORT or the path of a socket: off its replication stream, with nothing on disk here")
+	f.StringVar(&o.scan, "scan", "", "a Redis, HOST:PORT or the path of a socket: by SCAN and what it says of each key, where no stream may be had")
+	f.DurationVar(&o.budget, "budget", time.Millisecond, "how long --scan lets the server work in one go, while its other clients wait")
+	f.StringVar(&o.resume, "resume", "", "file in which --scan keeps where it is, and from which it goes on")
 	f.BoolVar(&o.master, "master", false, "let --from ask a master: every Sentinel then lists a replica ADDRESS:0 until SENTINEL RESET")
-	f.StringVar(&o.user, "user", "", "user of --from; it needs the rights +psync +sync +replconf +info")
-	f.StringVar(&o.password, "password-file", "", "file with the password of --from")
-	f.StringVar(&o.ca, "tls-ca", "", "speak TLS with --from, and trust this authority")
-	c.MarkFlagsMutuallyExclusive("rdb", "aof", "from")
+	f.StringVar(&o.user, "user", "", "user of --from (rights +sync +replconf +info) or --scan (+scan +type +pttl +memory|usage +object|encoding +info +select, those that count: STRLEN and the like, and ~*)")
+	f.StringVar(&o.password, "password-file", "", "file with the password of --user, or of the default user")
+	f.StringVar(&o.ca, "tls-ca", "", "speak TLS, and trust this authority")
+	c.MarkFlagsMutuallyExclusive("rdb", "aof", "from", "scan")
 	f.StringVar(&o.model, "model", "", `whose sizes are estimated, as "redis 7.0"; default: the server that wrote the file`)
 	f.StringVar(&o.allocator, "allocator", "jemalloc16", "whose size classes: jemalloc16 (Debian's packages), jemalloc8 (built from Redis' sources), libc")
 	f.BoolVar(&o.hashNames, "hash-names", false, "show hashes instead of the names of keys")
@@ -121,10 +136,10 @@ func (a *app) audit(ctx context.Context, o keyspaceOptions, so source.Options) (
 	switch {
 	case o.aof != "":
 		return source.AOF(ctx, o.aof, so)
-	case o.from == "":
+	case o.from == "" && o.scan == "":
 		return source.File(ctx, o.rdb, os.Stdin, so)
 	}
-	s := source.Server{Address: o.from, Username: o.user}
+	s := source.Server{Address: cmp.Or(o.from, o.scan), Username: o.user}
 	if o.password != "" {
 		text, err := os.ReadFile(o.password)
 		if err != nil {
@@ -142,7 +157,52 @@ func (a *app) audit(ctx context.Context, o keyspaceOptions, so source.Options) (
 			return keyspace.Audit{}, fmt.Errorf("%s has no certificate", o.ca)
 		}
 	}
-	return source.Stream(ctx, s, source.StreamOptions{Options: so, Master: o.master})
+	if o.scan == "" {
+		return source.Stream(ctx, s, source.StreamOptions{Options: so, Master: o.master})
+	}
+	scan := source.ScanOptions{Options: so, Budget: o.budget}
+	if o.resume != "" {
+		state, err := readState(o.resume)
+		if err != nil {
+			return keyspace.Audit{}, err
+		}
+		scan.Resume, scan.Save = state, func(s source.State) error { return writeState(o.resume, s) }
+	}
+	audit, err := source.Scan(ctx, s, scan)
+	if err == nil && o.resume != "" {
+		if gone := os.Remove(o.resume); gone != nil { // the next scan begins anew
+			return audit, fmt.Errorf("remove what was kept: %w", gone)
+		}
+	}
+	return audit, err
+}
+
+// readState reads what a scan has kept; nil: there is nothing.
+func readState(name string) (*source.State, error) {
+	text, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read where the scan was: %w", err)
+	}
+	var s source.State
+	if err := json.Unmarshal(text, &s); err != nil {
+		return nil, fmt.Errorf("%s is not what a scan has kept: %w; remove it to begin anew", name, err)
+	}
+	return &s, nil
+}
+
+// writeState replaces the file as a whole.
+func writeState(name string, s source.State) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(name+".new", text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(name+".new", name)
 }
 
 func printAudit(p *terminal.Printer, a keyspace.Audit, top int) {
@@ -160,7 +220,11 @@ func printAudit(p *terminal.Printer, a keyspace.Audit, top int) {
 		writer = "a server that does not say its version"
 	}
 	p.Line(terminal.Bold, "%s: %s keys, %s of memory (estimated for %s)", a.Source.Name, countText(a.Keys), bytesText(a.Bytes), a.Model)
-	p.Line(terminal.Plain, "%s, written by %s, begun %s, CRC %s", a.Source.Format, writer, a.At.Format(time.RFC3339), a.Source.CRC)
+	if a.Source.Kind == "scan" {
+		p.Line(terminal.Plain, "by SCAN of %s, begun %s", writer, a.At.Format(time.RFC3339))
+	} else {
+		p.Line(terminal.Plain, "%s, written by %s, begun %s, CRC %s", a.Source.Format, writer, a.At.Format(time.RFC3339), a.Source.CRC)
+	}
 	if !a.Source.Proven {
 		p.Line(terminal.Yellow, "this format was never tested on a file of a real server")
 	}

@@ -26,3 +26,10 @@ func TestStreamIsTheReplicasFileOfEveryBuildSoak(t *testing.T) {
 	t.Run("valkey 8.1", func(t *testing.T) { streams(t, &builds.Valkey81, "RDB 11 of Redis", false) })
 	t.Run("valkey 9.1", func(t *testing.T) { streams(t, &builds.Valkey9, "RDB 80 of Valkey", true) })
 }
+
+func TestScanFindsWhatTheFileHasOfEveryBuildSoak(t *testing.T) {
+	t.Run("redis 6.0", func(t *testing.T) { scans(t, &builds.Redis60, false) })
+	t.Run("redis 8.0", func(t *testing.T) { scans(t, &builds.Redis80, true) })
+	t.Run("valkey 8.1", func(t *testing.T) { scans(t, &builds.Valkey81, false) })
+	t.Run("valkey 9.1", func(t *testing.T) { scans(t, &builds.Valkey9, true) })
+}
