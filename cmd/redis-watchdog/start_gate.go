@@ -131,6 +131,9 @@ func (a *app) startGate(ctx context.Context, units *systemd.Units, g config.Grou
 	if _, err := startgate.Following(file); err != nil {
 		return none, unknown("%s: %w; run it as root", where, err)
 	}
+	if err := startgate.Reachable(file); err != nil {
+		return none, blocked("%s: %w; name the file itself where Redis is started", where, err)
+	}
 	binary, err := os.Executable()
 	if err == nil {
 		binary, err = filepath.EvalSymlinks(binary)

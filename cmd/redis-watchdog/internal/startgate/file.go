@@ -8,12 +8,14 @@ package startgate
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/redis-watchdog/redis-watchdog/fencing/gate"
 	"github.com/redis-watchdog/redis-watchdog/preflight/redisconf"
@@ -32,7 +34,7 @@ const maxIncludes = 50 // of one file in another: Redis itself goes on until it 
 // Following is whom a Redis that is started on the file follows: "host port",
 // empty when it comes up as a master. A file that cannot be read is an error.
 func Following(file string) (string, error) {
-	content, err := os.ReadFile(file)
+	content, err := contentOf(file)
 	if err != nil {
 		return "", fmt.Errorf("read redis.conf: %w", err)
 	}
@@ -91,7 +93,7 @@ func (s *scan) include(pattern string, depth int) error {
 		files = []string{pattern}
 	}
 	for _, file := range files {
-		content, err := os.ReadFile(file)
+		content, err := contentOf(file)
 		if errors.Is(err, fs.ErrNotExist) && file == pattern && strings.ContainsAny(pattern, "*?[") {
 			continue // a pattern that fits nothing is nothing to Redis 7.0
 		}
@@ -107,45 +109,75 @@ func (s *scan) include(pattern string, depth int) error {
 
 // Shut makes the Redis of the file start shut, unless that makes it a replica:
 // then it changes nothing and says of whom. The file is replaced as a whole or
-// not at all; owner and mode stay. No Redis may be running on it.
+// not at all; owner and mode stay. No Redis may be running on it. It is for
+// root, and writes nowhere that a link of another's leads to.
 func Shut(file string) (following string, err error) {
-	file, content, err := read(file)
-	if err != nil {
-		return "", err
-	}
-	kept := without(content)
-	s := scan{dir: filepath.Dir(file)}
-	if err := s.lines(strings.Join(kept, "\n"), 0); err != nil {
-		return "", err
-	}
-	if s.following != "" && !gate.IsNowhere(s.following) {
-		return s.following, nil
-	}
-	kept = append(kept, "")
-	kept = append(kept, comment...)
-	kept = append(kept, gate.StartShut()...)
-	return "", replace(file, content, kept)
+	err = edit(file, func(content string) ([]string, error) {
+		kept := without(content)
+		s := scan{dir: filepath.Dir(file)}
+		if err := s.lines(strings.Join(kept, "\n"), 0); err != nil {
+			return nil, err
+		}
+		if s.following != "" && !gate.IsNowhere(s.following) {
+			following = s.following
+			return nil, nil
+		}
+		kept = append(kept, "")
+		kept = append(kept, comment...)
+		return append(kept, gate.StartShut()...), nil
+	})
+	return following, err
 }
 
 // Undo takes out of the file what Shut has put there and no Redis has rewritten
 // since.
 func Undo(file string) error {
-	file, content, err := read(file)
-	if err != nil {
-		return err
-	}
-	return replace(file, content, without(content))
+	return edit(file, func(content string) ([]string, error) { return without(content), nil })
 }
 
-func read(file string) (resolved, content string, err error) {
-	if resolved, err = filepath.EvalSymlinks(file); err != nil {
-		return "", "", fmt.Errorf("find redis.conf: %w", err)
-	}
-	text, err := os.ReadFile(resolved)
+// Reachable is why Shut could not get at the file; nil: it can.
+func Reachable(file string) error {
+	return edit(file, func(string) ([]string, error) { return nil, nil })
+}
+
+// edit replaces a file by what change makes of it; no lines: it stays.
+func edit(file string, change func(content string) ([]string, error)) error {
+	p, err := find(file)
 	if err != nil {
-		return "", "", fmt.Errorf("read redis.conf: %w", err)
+		return fmt.Errorf("find redis.conf: %w", err)
 	}
-	return resolved, string(text), nil
+	defer func() { _ = p.close() }() // a directory that was only read
+	was, stat, err := p.read()
+	if err != nil {
+		return fmt.Errorf("read redis.conf: %w", err)
+	}
+	lines, err := change(string(was))
+	if content := strings.Join(lines, "\n") + "\n"; err == nil && lines != nil && content != string(was) {
+		if err = p.replace([]byte(content), stat); err != nil {
+			err = fmt.Errorf("write redis.conf: %w", err)
+		}
+	}
+	return err
+}
+
+// contentOf reads a file that Redis' user may have named or laid: a pipe or a
+// device would hold root up.
+func contentOf(file string) ([]byte, error) {
+	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, nil // an include of one is empty to Redis
+	case !info.Mode().IsRegular() && file != os.DevNull || info.Size() > maxFile:
+		return nil, fmt.Errorf("%s is no redis.conf: %s, %d bytes", file, info.Mode().Type(), info.Size())
+	}
+	return io.ReadAll(io.LimitReader(f, maxFile))
 }
 
 // without is the lines of a file without ours: the comment, wherever it has got
@@ -169,38 +201,4 @@ func without(content string) []string {
 		}
 	}
 	return kept
-}
-
-func replace(file, was string, lines []string) (err error) {
-	content := strings.Join(lines, "\n") + "\n"
-	if content == was {
-		return nil
-	}
-	info, err := os.Stat(file)
-	if err != nil {
-		return fmt.Errorf("write redis.conf: %w", err)
-	}
-	f, err := os.CreateTemp(filepath.Dir(file), ".redis-watchdog-*")
-	if err != nil {
-		return fmt.Errorf("write redis.conf: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("write redis.conf: %w", err), os.Remove(f.Name()))
-		}
-	}()
-	_, err = f.WriteString(content)
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok && err == nil {
-		err = f.Chown(int(stat.Uid), int(stat.Gid))
-	}
-	if err == nil {
-		err = f.Chmod(info.Mode().Perm())
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), file)
 }
