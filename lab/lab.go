@@ -33,7 +33,6 @@ type Lab struct {
 	reaper   *reaper
 	network  *network // nil: loopback
 	timeline *timeline
-	ports    portLocks
 
 	// ctx ends when the lab is being closed; background is what must have
 	// ended before it is.
@@ -44,6 +43,7 @@ type Lab struct {
 	mu        sync.Mutex
 	hosts     []*Host
 	processes []*Process
+	ports     []func() // gives one back
 }
 
 // New makes a lab whose hosts are network namespaces. It needs root. With
@@ -206,7 +206,7 @@ func (l *Lab) close() {
 	l.t.Helper()
 	l.cancel()
 	l.mu.Lock()
-	processes, hosts := l.processes, l.hosts
+	processes, hosts, ports := l.processes, l.hosts, l.ports
 	l.mu.Unlock()
 	for _, p := range processes {
 		p.destroy()
@@ -223,7 +223,9 @@ func (l *Lab) close() {
 	if l.threads != nil {
 		l.threads.close()
 	}
-	l.ports.release()
+	for _, release := range ports {
+		release()
+	}
 	keep := l.t.Failed() || keepAlways()
 	if keep {
 		l.report(processes)

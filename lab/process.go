@@ -3,7 +3,6 @@ package lab
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/redis-watchdog/redis-watchdog/lab/freeport"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
@@ -278,59 +278,19 @@ func (p *Process) destroy() {
 	<-p.Done()
 }
 
-// portLocks are the loopback ports of a lab. A port is taken by holding an
-// abstract unix socket of its number, which vanishes with the owner; that
-// keeps labs of other processes off it between the choice and the use.
-type portLocks struct {
-	mu   sync.Mutex
-	held []net.Listener
-	next int
-}
-
 // Port is a free TCP port for a process of the host: the wanted one in a
-// network namespace, where all are free, any below the range of outgoing
-// connections (and with room for +10000, Redis' cluster bus) on loopback.
+// network namespace, where all are free, any on loopback (see package freeport).
 func (h *Host) Port(wanted int) int {
 	h.lab.t.Helper()
 	if h.namespace != nil {
 		return wanted
 	}
-	port, err := h.lab.ports.take()
+	port, release, err := freeport.Take()
 	if err != nil {
-		h.lab.t.Fatalf("lab: find a free port: %v", err)
+		h.lab.t.Fatalf("lab: %v", err)
 	}
+	h.lab.mu.Lock()
+	h.lab.ports = append(h.lab.ports, release)
+	h.lab.mu.Unlock()
 	return port
-}
-
-func (l *portLocks) take() (int, error) {
-	const first, count = 20000, 12000
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for range count {
-		// Owners start at different places, so that they seldom collide.
-		port := first + (os.Getpid()*97+l.next)%count
-		l.next++
-		lock, err := net.Listen("unix", fmt.Sprintf("@redis-watchdog-lab-port-%d", port))
-		if err != nil {
-			continue
-		}
-		probe, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			lock.Close()
-			continue
-		}
-		probe.Close()
-		l.held = append(l.held, lock)
-		return port, nil
-	}
-	return 0, errors.New("all are taken")
-}
-
-func (l *portLocks) release() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, lock := range l.held {
-		lock.Close()
-	}
-	l.held = nil
 }
