@@ -24,7 +24,8 @@ func driftRunning(s *subject) answer {
 		s.show(p.Name, quoteEmpty(p.File), orThe(p.Where, orThe(d.File, "default"))+" of "+s.node.Address)
 	}
 	if len(d.Drifted) > 0 {
-		return answer{outcome: Failed, reason: driftReason(s.node, d.Drifted), remedy: driftRemedy(s.node, d.Drifted), fixes: driftFixes(s.node, d.Drifted)}
+		return answer{outcome: Failed, reason: driftReason(s.node, d.Drifted), remedy: driftRemedy(s.node, d.Drifted), fixes: driftFixes(s.node, d.Drifted),
+			masterToo: driftsAlike(d.Drifted, s.master)}
 	}
 	if len(d.Unknown) > 0 {
 		p := d.Unknown[0]
@@ -39,6 +40,20 @@ func driftRunning(s *subject) answer {
 			onHost(s.node, "let the watchdog read redis.conf and run the binary of Redis, or name what may differ in drift_ignore"))
 	}
 	return passed(fmt.Sprintf("%s runs as %s says (%s)", s.node.Address, orThe(d.File, "its command line"), orThe(d.Method, "method unknown")))
+}
+
+// driftsAlike is whether the master has drifted in all of it in the same way: the
+// CONFIG SET that was typed on every node, or the edit that waits for the next
+// restart on each. Of secrets it is enough that they have drifted there too.
+func driftsAlike(drifted []Parameter, master *Node) bool {
+	if master == nil || master.Drift == nil {
+		return false
+	}
+	return !slices.ContainsFunc(drifted, func(p Parameter) bool {
+		return !slices.ContainsFunc(master.Drift.Drifted, func(m Parameter) bool {
+			return m.Name == p.Name && (secret(p) && secret(m) || m.Running == p.Running && m.File == p.File)
+		})
+	})
 }
 
 func driftReason(n *Node, drifted []Parameter) string {
@@ -151,15 +166,15 @@ func driftAllowed(s *subject) answer {
 }
 
 func driftRunningCheck() Check {
-	return Check{ID: "drift_running", Area: areaDrift, Severity: Blocks, Elsewhere: Warns,
+	return Check{ID: "drift_running", Area: areaDrift, Severity: Blocks, Elsewhere: Warns, Veto: true,
 		Title: "Redis runs as its redis.conf says",
 		Story: Story{
 			Why: "Every parameter of CONFIG GET * is compared with what a restart would give: the file with its includes and command-line options, and the real defaults of that build. " +
 				"Values that the watchdog or Sentinel put there do not count. Secrets are compared and never shown. " +
-				"It does not veto: a promoted Redis goes on with what it runs with, Sentinel writes that to its file, and what of it would lose data or refuse clients has a check of its own.",
+				"What the master has drifted in too, by the same values, does not veto: a promotion makes it no worse.",
 			Otherwise: "The next restart brings a Redis that nobody has tested: last month's CONFIG SET is gone, or somebody's edit of the file comes alive in the middle of a failover.",
 			Fix:       "CONFIG REWRITE keeps what runs; CONFIG SET goes back to the file. preflight --fix offers both, except for secrets and what needs a restart.",
-			Silence:   "drift_ignore names parameters that may differ. preflight.drift: warns turns it into a warning.",
+			Silence:   "drift_ignore names parameters that may differ. preflight.drift: warns turns it into a warning, and then it does not veto either.",
 		}}
 }
 

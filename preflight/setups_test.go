@@ -185,6 +185,14 @@ func harmfulSetups() []setup {
 		{name: "fewer clients than the master has", vetoes: []string{"parity_maxclients"}, edit: and(
 			at(a, func(n *Node) { inInfo(n, "connected_clients", 9000) }), at(b, func(n *Node) { configured(n, "maxclients", "4000") }))},
 		{name: "on loopback, where the master is not", vetoes: []string{"parity_reach"}, edit: at(b, func(n *Node) { configured(n, "bind", "127.0.0.1") })},
+		{name: "a CONFIG SET at the replica alone", vetoes: []string{"drift_running"}, edit: at(b, func(n *Node) {
+			n.Drift.Drifted = []Parameter{{Name: "slowlog-log-slower-than", Running: "1000", File: "10000", Where: "default of 7.0.15"}}
+		})},
+		{name: "one drift of the master's and one of its own", vetoes: []string{"drift_running"}, edit: and(
+			at(a, func(n *Node) { n.Drift.Drifted = []Parameter{{Name: "hz", Running: "20", File: "10"}} }),
+			at(b, func(n *Node) {
+				n.Drift.Drifted = []Parameter{{Name: "hz", Running: "20", File: "10"}, {Name: "timeout", Running: "1", File: "0"}}
+			}))},
 		{name: "a user of clients that is not there", vetoes: []string{"parity_acl"}, edit: at(a, func(n *Node) {
 			n.Redis.Users = append(n.Redis.Users, User{Name: "app", Rules: "on sanitize-payload ~* resetchannels +@all"})
 		})},
