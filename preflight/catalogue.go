@@ -87,7 +87,7 @@ func verdictOn(ok bool, good, bad, remedy string) answer {
 // checks is every check of a judgement, in the order of the areas.
 func checks() []check {
 	var all []check
-	for _, some := range [][]check{memoryChecks(), driftChecks(), rewriteChecks(), parityChecks(), parityAccessChecks(), replicationChecks(),
+	for _, some := range [][]check{memoryChecks(), driftChecks(), rewriteChecks(), parityChecks(), parityAccessChecks(), replicationChecks(), refusedChecks(),
 		sentinelChecks(), watchdogChecks(), persistenceChecks(), hostChecks()} {
 		all = append(all, some...)
 	}

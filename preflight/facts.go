@@ -37,9 +37,10 @@ type Node struct {
 	// young as that request. Empty: the report is one of the regular ones, as
 	// old as the watchdog's own clock says.
 	Answers string    `json:"answers,omitempty"`
-	At      time.Time `json:"at"`              // of the report, by the clock of that host; for people
-	Rates   *Rates    `json:"rates,omitempty"` // sampled by its watchdog; nil: not for long enough
-	Probe   *Probe    `json:"probe,omitempty"` // nil: nobody asked for the probe key
+	At      time.Time `json:"at"`                // of the report, by the clock of that host; for people
+	Rates   *Rates    `json:"rates,omitempty"`   // sampled by its watchdog; nil: not for long enough
+	Refused *Refused  `json:"refused,omitempty"` // counted by its watchdog; nil: not told
+	Probe   *Probe    `json:"probe,omitempty"`   // nil: nobody asked for the probe key
 	Gaps    []Gap     `json:"gaps,omitempty"`
 }
 

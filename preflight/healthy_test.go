@@ -45,7 +45,7 @@ func healthyNode(i int, address string) Node {
 		"redis_version": "7.0.15", "run_id": strconv.Itoa(i), "role": "slave", "loading": "0", "async_loading": "0",
 		"used_memory": "1073741824", "mem_not_counted_for_evict": "1048576", "mem_clients_normal": "131072", "connected_clients": "40",
 		"db0": "keys=1000,expires=10,avg_ttl=0", "instantaneous_ops_per_sec": "0", "instantaneous_input_kbps": "10.5",
-		"master_replid": "h", "master_repl_offset": "5000", "connected_slaves": "0", "master_failover_state": "no-failover",
+		"master_replid": "h", "master_repl_offset": "5000", "connected_slaves": "0", "unexpected_error_replies": "0", "master_failover_state": "no-failover",
 		"rdb_last_bgsave_status": "ok", "aof_last_bgrewrite_status": "ok", "aof_last_write_status": "ok",
 		"rdb_bgsave_in_progress": "0", "aof_rewrite_in_progress": "0", "aof_delayed_fsync": "0",
 		"latest_fork_usec": "900", "evicted_keys": "0", "current_eviction_exceeded_time": "0",
@@ -59,6 +59,7 @@ func healthyNode(i int, address string) Node {
 		Drift:    &Drift{File: "/etc/redis/redis.conf", Method: "shadow", FileConfig: maps.Clone(healthyConfig()), Rewrite: &Rewrite{Method: "shadow"}},
 		Watchdog: &Watchdog{Node: "default", Version: "1.0", Phase: "follow", Guarded: true, OwnPriority: "100", OwnMinReplicas: "0"},
 		Rates:    &Rates{Over: time.Minute, UsedMemory: 0, Offset: 1000},
+		Refused:  &Refused{Last: ReplicaLook{RunID: strconv.Itoa(i), Replica: true}},
 	}
 	if address == a {
 		info["role"], info["connected_slaves"] = "master", "2"

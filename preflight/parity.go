@@ -187,13 +187,14 @@ func parityMaxclients(s *subject) answer {
 		set(s.node, "maxclients", strconv.FormatInt(max(need, theirs), 10))+"\n"+cli(s.node)+" CONFIG REWRITE")
 }
 
-// version is whose server it is, and major and minor of its version.
-func (s *subject) version(n *Node) (name string, release [2]int) {
-	name, text := "redis", ""
+// build is whose server it is, and which.
+func (s *subject) build(n *Node) (b build) {
+	b.name = "redis"
+	text := ""
 	if r := s.redis(n); r == nil {
-		return "", release
+		return build{}
 	} else if v := r.Info["valkey_version"]; v != "" {
-		name, text = "valkey", v
+		b.name, text = "valkey", v
 		s.show("valkey_version", v, s.by(n, "INFO"))
 	} else {
 		text = s.infoText(n, "redis_version")
@@ -203,29 +204,30 @@ func (s *subject) version(n *Node) (name string, release [2]int) {
 		v, err := strconv.Atoi(parts[i])
 		if err != nil {
 			s.lack("the version of "+n.Address, fmt.Sprintf("%q is none", text), cli(n)+" INFO server")
-			return name, release
+			return b
 		}
-		release[i] = v
+		b.release[i] = v
 	}
-	return name, release
+	return b
 }
 
 func parityVersion(s *subject) answer {
-	name, own := s.version(s.node)
+	own := s.build(s.node)
+	name := own.name
 	var older, other []string
 	for _, n := range s.others(s.node) {
 		if n.Redis == nil {
 			continue // it is missed elsewhere
 		}
-		itsName, its := s.version(n)
+		its := s.build(n)
 		switch {
-		case itsName != name:
-			other = append(other, n.Address+" ("+itsName+")")
-		case slices.Compare(its[:], own[:]) < 0:
-			older = append(older, fmt.Sprintf("%s (%d.%d)", n.Address, its[0], its[1]))
+		case its.name != name:
+			other = append(other, n.Address+" ("+its.name+")")
+		case !its.since(own.release[0], own.release[1]):
+			older = append(older, fmt.Sprintf("%s (%d.%d)", n.Address, its.release[0], its.release[1]))
 		}
 	}
-	_, master := s.version(s.master)
+	master := s.build(s.master)
 	if s.short() {
 		return answer{}
 	}
@@ -234,12 +236,12 @@ func parityVersion(s *subject) answer {
 	case len(other) > 0:
 		return failed(fmt.Sprintf("%s is %s and these are not: %s; a full sync between them may fail", s.node.Address, name, strings.Join(other, ", ")), remedy)
 	case len(older) > 0:
-		return failed(fmt.Sprintf("%s is %d.%d and older ones may not be able to load its data: %s", s.node.Address, own[0], own[1], strings.Join(older, ", ")), remedy)
-	case slices.Compare(own[:], master[:]) < 0:
-		return failed(fmt.Sprintf("%s is %d.%d, older than the master's %d.%d: clients may miss commands", s.node.Address, own[0], own[1], master[0], master[1]),
+		return failed(fmt.Sprintf("%s is %d.%d and older ones may not be able to load its data: %s", s.node.Address, own.release[0], own.release[1], strings.Join(older, ", ")), remedy)
+	case !own.since(master.release[0], master.release[1]):
+		return failed(fmt.Sprintf("%s is %d.%d, older than the master's %d.%d: clients may miss commands", s.node.Address, own.release[0], own.release[1], master.release[0], master.release[1]),
 			onHost(s.node, "upgrade Redis"))
 	}
-	return passed(fmt.Sprintf("every node can replicate from %s %d.%d", name, own[0], own[1]))
+	return passed(fmt.Sprintf("every node can replicate from %s %d.%d", name, own.release[0], own.release[1]))
 }
 
 func paritySettings(s *subject) answer {

@@ -149,6 +149,10 @@ func ordinaryOthers() []setup {
 		{name: "commands renamed alike", edit: func(f *Facts) {
 			each(f, func(n *Node) { n.Drift.Renamed = map[string]string{"FLUSHALL": "removed", "CONFIG": "renamed"} })
 		}},
+		{name: "a replica that counted errors before its watchdog was there", edit: at(b, func(n *Node) {
+			n.Redis.Info["unexpected_error_replies"] = "3"
+			n.Refused = &Refused{Count: 3, Inherited: true, Last: ReplicaLook{RunID: "1", Replica: true, Errors: 3}}
+		})},
 		{name: "a replica of a node that is away", edit: func(f *Facts) { f.Nodes = f.Nodes[:2] }},
 		{name: "a replica that may not be promoted", edit: at(c, func(n *Node) { configured(n, "replica-priority", "0"); n.Watchdog.OwnPriority = "0" })},
 	}
@@ -184,6 +188,12 @@ func harmfulSetups() []setup {
 			edit: at(b, func(n *Node) { configured(n, "appendonly", "no"); n.Redis.Info["rdb_last_bgsave_status"] = "err" }), blocks: []string{"parity_persistence"}},
 		{name: "fewer clients than the master has", vetoes: []string{"parity_maxclients"}, edit: and(
 			at(a, func(n *Node) { inInfo(n, "connected_clients", 9000) }), at(b, func(n *Node) { configured(n, "maxclients", "4000") }))},
+		{name: "a replica that refused what the master wrote", vetoes: []string{"replication_refused"}, edit: at(b, func(n *Node) {
+			n.Redis.Info["unexpected_error_replies"] = "1"
+			n.Refused.Count, n.Refused.Last.Errors = 1, 1
+		})},
+		{name: "one that refused it since its watchdog looked", vetoes: []string{"replication_refused"}, edit: at(b, func(n *Node) { n.Redis.Info["unexpected_error_replies"] = "1" })},
+		{name: "one that refused it in an earlier run", vetoes: []string{"replication_refused"}, edit: at(b, func(n *Node) { n.Refused.Count = 2 })},
 		{name: "on loopback, where the master is not", vetoes: []string{"parity_reach"}, edit: at(b, func(n *Node) { configured(n, "bind", "127.0.0.1") })},
 		{name: "a CONFIG SET at the replica alone", vetoes: []string{"drift_running"}, edit: at(b, func(n *Node) {
 			n.Drift.Drifted = []Parameter{{Name: "slowlog-log-slower-than", Running: "1000", File: "10000", Where: "default of 7.0.15"}}

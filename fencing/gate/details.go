@@ -44,6 +44,7 @@ type Details struct {
 	AnnounceIP        string  // replica-announce-ip; empty: none is set
 	AnnouncePort      int     // replica-announce-port; 0: none is set
 	ReadAt            watchdog.Instant
+	Replication       Replication
 
 	Originals Originals // as they are known
 	Recorded  Originals // as Record has kept them
@@ -106,6 +107,43 @@ func (d *Details) fill(m map[string]string, at watchdog.Instant) {
 	if policy, ok := m["maxmemory_policy"]; ok {
 		d.MaxMemoryPolicy = policy
 	}
+}
+
+// Replication is what INFO says of a Redis as a replica, all of it by one look.
+// The zero Replication: it was not read yet.
+type Replication struct {
+	RunID         string
+	Replica       bool  // role:slave
+	LinkUp        bool  // master_link_status:up
+	Syncing       bool  // master_sync_in_progress:1
+	Errors        int64 // unexpected_error_replies
+	BacklogFirst  int64 // repl_backlog_first_byte_offset
+	BacklogLength int64 // repl_backlog_histlen, bytes
+	BacklogSize   int64 // bytes
+	Loaded        int64 // keys of the last RDB loaded, with those that had expired; -1: not told (before 7.0)
+}
+
+// replicationOf is Replication as this look shows it, or as it was where one of
+// its fields was not asked or cannot be read.
+func replicationOf(m map[string]string, runID string, was Replication) Replication {
+	whole := true
+	number := func(key string) int64 {
+		v, err := strconv.ParseInt(m[key], 10, 64)
+		whole = whole && err == nil
+		return v
+	}
+	r := Replication{
+		RunID: runID, Replica: m["role"] == "slave", LinkUp: m["master_link_status"] == "up", Syncing: m["master_sync_in_progress"] == "1",
+		Errors: number("unexpected_error_replies"), BacklogFirst: number("repl_backlog_first_byte_offset"),
+		BacklogLength: number("repl_backlog_histlen"), BacklogSize: number("repl_backlog_size"),
+	}
+	if !whole || runID == "" || m["role"] == "" {
+		return was
+	}
+	if r.Loaded = number("rdb_last_load_keys_loaded") + number("rdb_last_load_keys_expired"); !whole {
+		r.Loaded = -1
+	}
+	return r
 }
 
 // setFault notes f; what is noted already keeps its since. A new one is logged.

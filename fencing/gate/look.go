@@ -130,6 +130,10 @@ func (g *Gate) inquire(l *look, put func(take func(resp.Reply), command string, 
 	if seen.Role != watchdog.Master && due(&w.replicationAt, now, replicationEvery) || fresh || w.noRole || alone ||
 		seen.Role == watchdog.Master && (memory || w.infoRole != "master") {
 		put(inform, "INFO", "replication")
+		if seen.Role != watchdog.Master || fresh {
+			put(inform, "INFO", "stats")
+			put(inform, "INFO", "persistence")
+		}
 	}
 	if alone || fresh {
 		put(func(r resp.Reply) { l.keyspace = r }, "INFO", "keyspace")
@@ -273,9 +277,11 @@ func (g *Gate) fold(l *look, seen *watchdog.Redis) {
 	}
 	g.mu.Lock()
 	g.details.fill(l.replies, l.call.sentAt)
+	g.details.Replication = replicationOf(l.replies, seen.RunID, g.details.Replication)
 	g.details.Priority = w.cur.prio
 	if master {
 		g.details.LagSeconds, g.details.ReplicaOffset, g.details.ReadAt = -1, 0, l.call.sentAt
+		g.details.Replication.Replica = false
 		g.details.MasterOffset, g.details.ConnectedReplicas = seen.Offset, len(l.role.Elems[2].Elems)
 	}
 	g.mu.Unlock()

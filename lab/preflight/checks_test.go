@@ -83,6 +83,18 @@ func failures() []failure {
 		{check: "replication_keys",
 			spoil: func(w *world) { w.writeToReplica("SET") }, shows: []string{"600 keys", "100 keys"},
 			mend: func(w *world) { w.writeToReplica("DEL") }},
+		{check: "replication_refused",
+			spoil: func(w *world) {
+				w.candidate().Do("CONFIG", "SET", "replica-read-only", "no")
+				w.candidate().Do("RPUSH", "counter", "by hand")
+				w.candidate().Do("CONFIG", "SET", "replica-read-only", "yes")
+				w.master().Do("INCR", "counter")
+				w.group.WaitReplicas()
+			}, shows: []string{"refused 1 commands that its master carried out", "refused since its last full sync 1"},
+			mend: func(w *world) {
+				w.paste(w.finding("replication_refused", w.candidate().Address))
+				w.group.WaitReplicas()
+			}},
 		{check: "replication_link",
 			spoil: func(w *world) { w.candidate().Do("REPLICAOF", "127.0.0.1", "0") }, shows: []string{"master_link_status down"},
 			mend: func(w *world) {

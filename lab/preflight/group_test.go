@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ type world struct {
 	policy preflight.Policy
 	hosts  map[*lab.Redis]string            // root of its host's file system
 	files  map[*lab.Redis]map[string]string // what a start from its redis.conf gave
+	seen   map[*lab.Redis]preflight.Refused // of each, by every look
 	edit   func(*preflight.Facts)           // of what is given; nil: nothing
 	named  *lab.Redis                       // the master; nil: the first
 	to     string                           // the candidate asked for; empty: the candidate's
@@ -43,7 +45,7 @@ func newWorld(t *testing.T, lines ...string) *world {
 
 func worldOf(t *testing.T, c lab.GroupConfig) *world {
 	l := lab.Loopback(t)
-	w := &world{t: t, lab: l, policy: preflight.DefaultPolicy(), hosts: map[*lab.Redis]string{}, files: map[*lab.Redis]map[string]string{}}
+	w := &world{t: t, lab: l, policy: preflight.DefaultPolicy(), hosts: map[*lab.Redis]string{}, files: map[*lab.Redis]map[string]string{}, seen: map[*lab.Redis]preflight.Refused{}}
 	c.DownAfter, c.Redis.Lines = 5*time.Second, append([]string{"maxmemory 1gb"}, c.Redis.Lines...)
 	w.group = l.Group(c)
 	for _, r := range w.group.Redis {
@@ -149,7 +151,27 @@ func (w *world) node(ctx context.Context, r *lab.Redis) preflight.Node {
 	n.Host, gaps = gather.Host(ctx, host)
 	n.Gaps = append(n.Gaps, gaps...)
 	n.Rates = &preflight.Rates{Over: time.Minute}
+	if n.Redis != nil {
+		refused := w.seen[r].Next(replicaLook(n.Redis.Info), n.At)
+		w.seen[r], n.Refused = refused, &refused
+	}
 	return n
+}
+
+// replicaLook is what the gate reads of INFO.
+func replicaLook(info map[string]string) preflight.ReplicaLook {
+	number := func(key string) int64 {
+		v, _ := strconv.ParseInt(info[key], 10, 64) // nothing of it: 0
+		return v
+	}
+	loaded := int64(-1)
+	if _, told := info["rdb_last_load_keys_loaded"]; told {
+		loaded = number("rdb_last_load_keys_loaded") + number("rdb_last_load_keys_expired")
+	}
+	return preflight.ReplicaLook{RunID: info["run_id"], Replica: info["role"] == "slave", LinkUp: info["master_link_status"] == "up",
+		Syncing: info["master_sync_in_progress"] == "1", Errors: number("unexpected_error_replies"), BacklogFirst: number("repl_backlog_first_byte_offset"),
+		BacklogLength: number("repl_backlog_histlen"), BacklogSize: number("repl_backlog_size"),
+		Loaded: loaded}
 }
 
 // finding judges, and is what one check says of one node (empty: the group).

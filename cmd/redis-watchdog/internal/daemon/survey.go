@@ -61,6 +61,7 @@ type surveyor struct {
 	files    *reading
 	silent   bool // a file of this host does not answer
 	facing   facing
+	refused  preflight.Refused
 }
 
 // surveyRules are what the operator asks of a survey.
@@ -125,7 +126,7 @@ type mark struct {
 	data                                       string
 	written                                    time.Time // redis.conf
 	size                                       int64
-	maxMemory                                  int64
+	maxMemory, refused                         int64
 	missing, faults, rules                     int
 	originals                                  gate.Originals
 }
@@ -134,7 +135,7 @@ type mark struct {
 func (s *surveyor) mark(ctx context.Context, st agent.Status, d gate.Details, last mark) mark {
 	m := mark{
 		runID: st.RunID, role: st.Role, following: st.Following, phase: st.Phase, group: s.x.keeper.GroupID(), data: st.Data,
-		file: d.ConfigFile, policy: d.MaxMemoryPolicy, maxMemory: d.MaxMemory, missing: len(d.Missing), faults: len(st.Faults), rules: s.newestRules().made, originals: d.Recorded,
+		file: d.ConfigFile, policy: d.MaxMemoryPolicy, maxMemory: d.MaxMemory, refused: s.refused.Count, missing: len(d.Missing), faults: len(st.Faults), rules: s.newestRules().made, originals: d.Recorded,
 	}
 	if d.ConfigFile == "" {
 		return m
@@ -172,10 +173,12 @@ func (s *surveyor) told(err error) error {
 // run surveys at the start, every minute, when something changed, and when
 // asked, until ctx ends.
 func (s *surveyor) run(ctx context.Context) error {
+	s.loadRefused()
 	var seen mark
 	var at watchdog.Instant
 	for {
 		st, d := s.x.status(), s.x.gate.Details()
+		s.countRefused(d.Replication)
 		m := s.mark(ctx, st, d, seen)
 		now := agent.Boottime()
 		age := now.Sub(at)
@@ -250,6 +253,8 @@ func (s *surveyor) node(ctx context.Context, st agent.Status, d gate.Details, m 
 		Server: s.server, ReadBy: preflight.ReadWatchdog, Key: s.x.keeper.GroupID(), Clients: request != "" && !confirms(request),
 	})
 	n.Rates = s.rates.add(n.Redis, agent.Boottime())
+	refused := s.refused
+	n.Refused = &refused
 	var gaps []preflight.Gap
 	n.Host, gaps = s.host(ctx, d, secrets.Config)
 	n.Gaps = append(n.Gaps, gaps...)

@@ -28,7 +28,11 @@ type surveyed struct {
 func (s *surveyor) keep(own preflight.Node, findings []preflight.Finding, request string) {
 	one := surveyed{at: agent.Boottime(), answers: request, drifted: -1, limit: untilLimit(own), vetoes: preflight.Vetoes(findings)}
 	for _, f := range findings {
-		one.checks = append(one.checks, metrics.Check{ID: f.Check, Severity: string(f.Severity), Outcome: f.Outcome.String()})
+		severity := f.Severity
+		if f.MasterToo {
+			severity = preflight.Warns // it does not veto
+		}
+		one.checks = append(one.checks, metrics.Check{ID: f.Check, Severity: string(severity), Outcome: f.Outcome.String()})
 	}
 	if own.Drift != nil && own.Drift.Problem == "" {
 		one.drifted = len(own.Drift.Drifted)

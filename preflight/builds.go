@@ -1,0 +1,58 @@
+package preflight
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Which server can load a full sync of which other. What an RDB holds changes
+// with its version, and a server refuses one that is newer than its own: with
+// its data thrown away already, where it loads from disk. Each pair of 6.0.16,
+// 7.0.15, 8.0.2, Valkey 8.1.1 and 9.1.2 was tried (docs/preflight.md).
+
+// build is whose server it is, and major and minor of its version.
+type build struct {
+	name    string // "redis", "valkey"
+	release [2]int
+}
+
+func (b build) String() string { return fmt.Sprintf("%d.%d", b.release[0], b.release[1]) }
+
+func (b build) since(major, minor int) bool {
+	return slices.Compare(b.release[:], []int{major, minor}) >= 0
+}
+
+// rdb is the version of the RDB files a build writes and reads up to (rdb.h,
+// RDB_VERSION).
+func (b build) rdb() int {
+	switch {
+	case b.name == "valkey" && b.since(9, 0):
+		return 80
+	case b.name == "valkey":
+		return 11
+	case b.since(7, 4):
+		return 12
+	case b.since(7, 2):
+		return 11
+	case b.since(7, 0):
+		return 10
+	}
+	return 9
+}
+
+// loads is whether a build can load a full sync of another's. Where both are
+// later than what was tried it goes by the rule: of its own house what is not
+// newer, of the other's what both had before they parted.
+func (b build) loads(from build) bool {
+	if b.name == from.name && b.since(from.release[0], from.release[1]) {
+		return true
+	}
+	version := from.rdb()
+	if from.name == "valkey" && from.since(9, 0) {
+		version = 11 // it asks its replica what that is, and writes that for others
+	}
+	if b.name == "valkey" || from.name == "valkey" {
+		return version <= min(b.rdb(), 11)
+	}
+	return version <= b.rdb()
+}
