@@ -34,8 +34,8 @@ type Node struct {
 	Drift    *Drift    `json:"drift,omitempty"`    // likewise
 	Watchdog *Watchdog `json:"watchdog,omitempty"` // its status report; nil: no live watchdog covers this node
 	// Answers is the request this node's report answers: the report is as
-	// young as that request. Empty: the report is one of the regular ones, as
-	// old as the watchdog's own clock says.
+	// young as that request. Empty: the report is one that was written when
+	// something changed, and stands since (see Standing).
 	Answers string    `json:"answers,omitempty"`
 	At      time.Time `json:"at"`                // of the report, by the clock of that host; for people
 	Rates   *Rates    `json:"rates,omitempty"`   // sampled by its watchdog; nil: not for long enough
@@ -117,7 +117,7 @@ type ReplicaLine struct {
 // Host is what only the host of a Redis shows.
 type Host struct {
 	MemoryTotal     int64  `json:"memory_total"`     // bytes; of the cgroup where that is tighter
-	MemoryAvailable int64  `json:"memory_available"` // bytes
+	MemoryAvailable int64  `json:"memory_available"` // bytes; -1: not read
 	SwapTotal       int64  `json:"swap_total"`
 	SwapUsed        int64  `json:"swap_used"`
 	Overcommit      string `json:"overcommit"`    // vm.overcommit_memory; empty: not read
@@ -280,12 +280,14 @@ type Coordinator struct {
 	Generation  uint64   `json:"generation"`
 	Holder      string   `json:"holder"` // of the grant; empty: nobody
 	Maintenance bool     `json:"maintenance"`
-	Known       int      `json:"known"` // Sentinels counted when the agreement was made
+	Known       int      `json:"known"`                // Sentinels counted when the agreement was made
+	Unwritable  string   `json:"unwritable,omitempty"` // why nothing can be written; empty: it can
 }
 
 // Member is one member of etcd.
 type Member struct {
 	Endpoint string `json:"endpoint"`
 	Version  string `json:"version"`
+	Learner  bool   `json:"learner,omitempty"` // it has no vote and answers no request
 	Error    string `json:"error,omitempty"`
 }

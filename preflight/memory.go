@@ -121,6 +121,10 @@ func memoryHostFork(s *subject) answer {
 		s.hostLack(s.node, "the memory", "host.memory")
 		return answer{}
 	}
+	if h.MemoryAvailable < 0 {
+		s.hostLack(s.node, "the available memory", "host.available")
+		return answer{}
+	}
 	need := int64(math.Min(math.Ceil(float64(used)*s.policy.CopyOnWrite), math.MaxInt64/2))
 	s.show("memory available", bytesText(h.MemoryAvailable), "/proc/meminfo and the cgroup of "+s.node.Address)
 	what := "a full sync of a replica"

@@ -20,6 +20,16 @@ func coordinatorMembersCheck() Check {
 		}}
 }
 
+func coordinatorWritableCheck() Check {
+	return Check{ID: "coordinator_writable", Area: areaWatchdog, Severity: Blocks,
+		Title: "etcd takes writes",
+		Story: Story{
+			Why:       "A transaction that would write and does not is sent: etcd judges it by its alarms, its quota and the rights of our user. A calm group writes nothing, so nothing else would tell.",
+			Otherwise: "The grant cannot be moved, and the new master stays locked: writes wait for etcd.",
+			Fix:       "redis-watchdog status GROUP names why (etcd_nospace, etcd_read_only, etcd_corrupt), with the commands; see docs/etcd.md.",
+		}}
+}
+
 func coordinatorStaleCheck() Check {
 	return Check{ID: "coordinator_stale_reads", Area: areaWatchdog, Severity: Warns,
 		Title: "etcd has not the stale-read fault",

@@ -10,6 +10,7 @@ func watchdogChecks() []check {
 	return []check{
 		{coordinatorHealthyCheck(), ofGroup, coordinatorHealthy},
 		{coordinatorMembersCheck(), ofGroup, coordinatorMembers},
+		{coordinatorWritableCheck(), ofGroup, coordinatorWritable},
 		{coordinatorStaleCheck(), ofGroup, coordinatorStale},
 		{coordinatorAgreementCheck(), ofGroup, coordinatorAgreement},
 		{grantHeldCheck(), ofGroup, grantHeld},
@@ -40,29 +41,48 @@ func coordinatorHealthy(s *subject) answer {
 	if s.short() {
 		return answer{}
 	}
-	well := 0
+	well, voting := 0, 0
 	for _, m := range c.Members {
+		if m.Learner {
+			s.show("etcd", "a learner", m.Endpoint)
+			continue
+		}
+		voting++
 		s.show("etcd", orThe(m.Error, "answers, "+m.Version), m.Endpoint)
 		if m.Error == "" {
 			well++
 		}
 	}
-	return verdictOn(well >= majority(len(c.Members)), fmt.Sprintf("%d of %d members of etcd answer", well, len(c.Members)),
-		fmt.Sprintf("%d of %d members of etcd answer, which is no majority", well, len(c.Members)), "etcdctl endpoint health --cluster")
+	return verdictOn(voting > 0 && well >= majority(voting), fmt.Sprintf("%d of %d members of etcd answer", well, voting),
+		fmt.Sprintf("%d of %d members of etcd answer, which is no majority", well, voting), "etcdctl endpoint health --cluster")
 }
 
 func coordinatorMembers(s *subject) answer {
 	c := s.coordinator()
 	var ill []string
 	for _, m := range c.Members {
-		if m.Error != "" {
+		switch {
+		case m.Error != "":
 			ill = append(ill, m.Endpoint+": "+m.Error)
+		case m.Learner:
+			ill = append(ill, m.Endpoint+": it is a learner, which answers no request")
 		}
 	}
 	if s.short() {
 		return answer{}
 	}
 	return verdictOn(len(ill) == 0, "every member of etcd answers", "members of etcd do not answer: "+strings.Join(ill, "; "), "etcdctl endpoint status --cluster")
+}
+
+func coordinatorWritable(s *subject) answer {
+	c := s.coordinator()
+	if s.short() {
+		return answer{}
+	}
+	s.show("a write that is not made", orThe(c.Unwritable, "would be taken"), "etcd")
+	return verdictOn(c.Unwritable == "", "etcd takes writes",
+		"etcd takes no writes: "+c.Unwritable+". The grant could not be moved, and the new master would stay locked",
+		"redis-watchdog status "+s.facts.Group+"   # the fault etcd_nospace, etcd_read_only or etcd_corrupt has the commands")
 }
 
 // staleReads is whether an etcd may answer a linearizable read with old data
@@ -179,7 +199,7 @@ func watchdogReport(s *subject) answer {
 		return answer{}
 	}
 	if s.node.Answers == "" {
-		s.lack("a report of "+s.node.Address+" as young as this question", fmt.Sprintf("there is only one of %s by its own clock", s.node.At.UTC().Format("2006-01-02T15:04:05Z")),
+		s.lack("a report of "+s.node.Address+" as young as this question", fmt.Sprintf("there is only the one that it wrote at %s, by its own clock", s.node.At.UTC().Format("2006-01-02T15:04:05Z")),
 			onHost(s.node, "systemctl status redis-watchdog"))
 		return answer{}
 	}

@@ -137,7 +137,7 @@ func release() nodeOrder {
 		// Nothing of ours may be left: no lock, no fence, no bar that keeps it down.
 		done: func(s agent.Status) bool {
 			killed := slices.ContainsFunc(s.Faults, func(f agent.Fault) bool { return f.ID == agent.FaultKilled })
-			return s.Reason == "released" && s.Phase != "refuse" && s.Phase != "lock" && s.Phase != "hold" && s.Deadline < 0 && !killed
+			return s.Reason == "released" && s.Phase != "refuse" && s.Phase != "lock" && s.Phase != "hold" && !s.Armed && s.Deadline < 0 && !killed
 		},
 		stays: func(agent.Status) string { return "" },
 	}

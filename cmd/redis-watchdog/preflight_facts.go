@@ -105,6 +105,7 @@ type surveyor interface {
 	Ask(ctx context.Context, group, id string) error
 	Reports(ctx context.Context, group string, answered func([]byte) bool) (map[string][]byte, error)
 	Members(ctx context.Context) []grant.MemberState
+	TryToWrite(ctx context.Context) error
 }
 
 // survey is gather's view of etcd.
@@ -122,7 +123,7 @@ func (s survey) Reports(ctx context.Context, answered func([]byte) bool) (map[st
 func (s survey) Read(ctx context.Context) (preflight.Coordinator, string, error) {
 	var state preflight.Coordinator
 	for _, m := range s.store.Members(ctx) {
-		one := preflight.Member{Endpoint: m.Endpoint, Version: m.Version}
+		one := preflight.Member{Endpoint: m.Endpoint, Version: m.Version, Learner: m.Learner}
 		if m.Err != nil {
 			one.Error = m.Err.Error()
 		}
@@ -131,6 +132,9 @@ func (s survey) Read(ctx context.Context) (preflight.Coordinator, string, error)
 	g, err := s.store.Read(ctx, s.group)
 	if err != nil {
 		return state, "", err
+	}
+	if err := s.store.TryToWrite(ctx); err != nil {
+		state.Unwritable = err.Error()
 	}
 	if len(g.Problems) > 0 {
 		return state, g.Record.ID, errors.New(g.Problems[0])

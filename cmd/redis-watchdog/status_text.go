@@ -82,17 +82,17 @@ func printGroup(p *terminal.Printer, g report.Group) {
 		p.Line(terminal.Yellow, "  released: %s, by %s at %s: %s", string(node), order.By, order.At.Local().Format(time.DateTime), orDash(order.Reason))
 	}
 	if len(g.Nodes) > 0 {
-		rows := [][]terminal.Cell{heading("OTHER HOSTS", "ROLE", "PHASE", "GUARDED", "ETCD", "SENTINELS", "WHY")}
+		rows := [][]terminal.Cell{heading("OTHER HOSTS", "ROLE", "PHASE", "FOR", "GUARDED", "SENTINELS", "WHY")}
 		for _, n := range g.Nodes {
-			rows = append(rows, []terminal.Cell{{Text: n.Address}, {Text: n.Role}, {Text: n.Phase, Colour: phaseColour(n.Phase)}, guardedCell(n),
-				{Text: seconds(n.CoordinatorAge, n.CoordinatorAge >= 0)},
+			rows = append(rows, []terminal.Cell{{Text: n.Address}, {Text: n.Role}, {Text: n.Phase, Colour: phaseColour(n.Phase)}, {Text: since(n.Since)}, guardedCell(n),
 				{Text: fmt.Sprintf("%d/%d agree", n.SentinelsAgreeing, n.SentinelsKnown)},
 				{Text: fmt.Sprintf("%s (row %d)%s", orDash(n.Reason), n.Row, kept(n))}})
 		}
 		p.Table("  ", rows)
 	}
 	for _, address := range g.Silent {
-		p.Line(terminal.Red, "  %s: its watchdog does not report: nobody guards it; there: systemctl status redis-watchdog", address)
+		text, command := g.SilentText()
+		p.Line(terminal.Red, "  %s%s%s", address, text, command)
 	}
 	for _, problem := range g.Problems {
 		p.Line(terminal.Yellow, "  %s", problem)

@@ -33,6 +33,10 @@
 // # Growth
 //
 // What is written: one small record a claim, a release of the grant or an
-// agreement; one report a node when it changes; one history record a decision.
-// Give etcd --auto-compaction-retention all the same.
+// agreement; a node's report and its survey when they say something new; one
+// history record a decision. Presence is a lease, and costs nothing. Give etcd
+// --auto-compaction-retention all the same (docs/etcd.md).
+//
+// A group that writes nothing would learn at the failover that it cannot: the
+// Store tries, without writing (TryToWrite), and reads the members' alarms.
 package grant

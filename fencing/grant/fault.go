@@ -8,7 +8,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/coreos/go-semver/semver"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
@@ -32,6 +32,11 @@ const (
 	FaultCluster     = "etcd_cluster"     // another cluster than we knew
 	FaultWentBack    = "etcd_went_back"   // restored or emptied
 	FaultStaleReads  = "etcd_stale_reads" // a version with issue 20418
+	FaultNoSpace     = "etcd_nospace"     // its quota is full: it takes no writes
+	FaultQuota       = "etcd_quota"       // it soon will be
+	FaultCorrupt     = "etcd_corrupt"     // its members differ in what they hold
+	FaultReadOnly    = "etcd_read_only"   // our user may read, but not write
+	FaultLearner     = "etcd_learner"     // an endpoint is a member without a vote
 	FaultGarbage     = "etcd_garbage"     // a record that cannot be understood
 	FaultStranger    = "group_stranger"   // another group of the same name
 	FaultBehind      = "agreement_behind" // the record is older than what was agreed
@@ -144,7 +149,13 @@ func (k *Keeper) Faults() []Fault {
 			fmt.Sprintf("the agreement in etcd (%v) is older than one this node has seen", fact.Agreement.Term),
 			"nothing to do: it is rewritten once a majority of the Sentinels names a master"})
 	}
-	return append(faults, k.store.Faults()...)
+	for _, f := range k.store.Faults() {
+		// What keeps this node's own round from its end is named already.
+		if !slices.ContainsFunc(faults, func(g Fault) bool { return g.ID == f.ID && clusterWide(f.ID) }) {
+			faults = append(faults, f)
+		}
+	}
+	return faults
 }
 
 func (k *Keeper) explain(err error) Fault {
@@ -155,7 +166,7 @@ func (k *Keeper) explain(err error) Fault {
 	if garbage := (*GarbageError)(nil); errors.As(err, &garbage) {
 		return explainGarbage(err)
 	}
-	return explainRequest(err)
+	return k.store.explainRequest(err)
 }
 
 func explainGarbage(err error) Fault {
@@ -166,9 +177,16 @@ func explainGarbage(err error) Fault {
 	return Fault{FaultGarbage, severityError, err.Error(), "repair or delete the key with etcdctl; the watchdogs write it anew"}
 }
 
-func explainRequest(err error) Fault {
+func (s *Store) explainRequest(err error) Fault {
 	auth, handshake := (*AuthError)(nil), (*HandshakeError)(nil)
 	switch {
+	case errors.Is(err, rpctypes.ErrNoSpace):
+		return s.noSpace()
+	case errors.Is(err, rpctypes.ErrCorrupt):
+		return s.corrupt()
+	case errors.Is(err, errLearner):
+		return Fault{FaultLearner, severityError, err.Error(),
+			s.etcdctl() + "etcdctl member list   # the one that is a learner: etcdctl member promote ID, or take it out of etcd.endpoints"}
 	case errors.As(err, &auth):
 		return Fault{FaultAuth, severityError, err.Error(),
 			"check etcd.username, password_file and the role's grant on the prefix: etcdctl role get redis-watchdog"}
@@ -182,55 +200,3 @@ func explainRequest(err error) Fault {
 // speaksOfTLS finds an alert by which the server refused our certificate: it
 // arrives after the handshake, and gRPC passes on its text only.
 func speaksOfTLS(err error) bool { return strings.Contains(err.Error(), "remote error: tls:") }
-
-// Faults is what is wrong with single members. What keeps one of them away is a
-// warning; that all of them refuse us, or cannot be spoken to, is an error.
-func (s *Store) Faults() []Fault {
-	var faults []Fault
-	refusing := 0
-	for _, m := range s.members {
-		m.mu.Lock()
-		if m.failing != nil && explainRequest(m.failing).ID != FaultUnreachable {
-			refusing++
-		}
-		m.mu.Unlock()
-	}
-	for _, m := range s.members {
-		m.mu.Lock()
-		failing, version, noAuth := m.failing, m.version, m.noAuth
-		m.mu.Unlock()
-		if failing != nil {
-			f := explainRequest(failing)
-			if refusing < len(s.members) {
-				f.Severity = severityWarning
-			}
-			if f.ID == FaultUnreachable {
-				f.ID = FaultMember
-			}
-			faults = append(faults, f)
-		}
-		if staleReads(version) {
-			faults = append(faults, Fault{FaultStaleReads, severityWarning,
-				fmt.Sprintf("%s runs etcd %s, whose reads can be stale after a pause (etcd issue 20418)", m.endpoint, version),
-				"upgrade etcd to 3.4.42, 3.5.28, 3.6.9 or later"})
-		}
-		if noAuth {
-			faults = append(faults, Fault{FaultAuthOff, severityWarning,
-				fmt.Sprintf("%s has authentication off, although user %q is configured", m.endpoint, m.user),
-				"etcdctl auth enable, or remove the user from the configuration"})
-		}
-	}
-	slices.SortStableFunc(faults, func(a, b Fault) int { return strings.Compare(a.ID, b.ID) })
-	return faults
-}
-
-// staleReads is whether a version has etcd issue 20418.
-func staleReads(version string) bool {
-	v, err := semver.NewVersion(version)
-	if err != nil {
-		return false // not known
-	}
-	fixed := map[int64]int64{4: 42, 5: 28, 6: 9}
-	patch, listed := fixed[v.Minor]
-	return v.Major == 3 && (v.Minor < 4 || listed && v.Patch < patch)
-}

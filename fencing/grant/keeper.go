@@ -166,6 +166,7 @@ type Keeper struct {
 
 	member      atomic.Bool // as fact.Membership says, for the goroutines beside
 	identities  *newest[Identity]
+	present     *presence
 	reports     *newest[[]byte]
 	surveys     *newest[[]byte]
 	datas       *newest[dataWrite]
@@ -210,6 +211,7 @@ func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
 		id:         cfg.Identity,
 		floor:      cfg.Identity.Revision,
 		identities: newNewest[Identity](),
+		present:    newPresence(),
 		reports:    newNewest[[]byte](),
 		surveys:    newNewest[[]byte](),
 		datas:      newNewest[dataWrite](),
@@ -257,6 +259,7 @@ func (k *Keeper) Run(ctx context.Context, report func(watchdog.Coordinator)) err
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	beside.Go(func() { k.saveIdentities(ctx) })
+	beside.Go(func() { k.keepPresent(ctx) })
 	beside.Go(func() { k.publishReports(ctx) })
 	beside.Go(func() { k.publishSurveys(ctx) })
 	beside.Go(func() { k.publishData(ctx) })

@@ -55,8 +55,8 @@ type member struct {
 	token   string
 	noAuth  bool   // the cluster has authentication off, although we have a user
 	dialled error  // why the last dial or TLS handshake failed; nil: it did not
-	version string // of its etcd; empty: not known
 	failing error  // why its last status could not be had; nil: it was
+	state   health // as its last status showed it; the zero health: there was none
 }
 
 func newMember(endpoint string, cfg Config) (*member, error) {

@@ -51,6 +51,14 @@ func (n *newest[T]) retry(ctx context.Context, pause time.Duration) {
 	wake(n.ready)
 }
 
+// again lets the value be taken once more, and counts it as not dealt with.
+func (n *newest[T]) again() {
+	n.mu.Lock()
+	n.count++
+	n.mu.Unlock()
+	wake(n.ready)
+}
+
 // settle says that what was last taken has been dealt with, or not.
 func (n *newest[T]) settle(done bool) {
 	n.mu.Lock()

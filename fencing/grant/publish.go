@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
@@ -17,8 +16,6 @@ import (
 // report and the history. Nothing waits for it.
 
 const (
-	nodeLease     = 30 * time.Second // presence: a report this old has gone
-	nodeEvery     = nodeLease / 3
 	nodeApart     = time.Second // reports are not written more often
 	besideTimeout = 3 * time.Second
 	besideRetry   = time.Second
@@ -29,8 +26,9 @@ const (
 )
 
 // PublishNode sets what this node says about itself (nodes/<group>/<address>).
-// It is kept under a lease of 30 s for as long as Run runs. It never blocks; a
-// newer report replaces one not yet written.
+// It is written once, and stands for as long as Run runs: who has nothing new to
+// say need not call. It never blocks; a newer report replaces one not yet
+// written.
 func (k *Keeper) PublishNode(report any) error {
 	data, err := json.Marshal(report)
 	if err != nil {
@@ -41,34 +39,7 @@ func (k *Keeper) PublishNode(report any) error {
 }
 
 func (k *Keeper) publishReports(ctx context.Context) {
-	var data []byte
-	var lease clientv3.LeaseID
-	for {
-		take, cancel := context.WithTimeout(ctx, nodeEvery)
-		newer, err := k.reports.take(take)
-		cancel()
-		if ctx.Err() != nil {
-			return
-		}
-		if err == nil {
-			data = newer
-		}
-		self := k.writer()
-		if data == nil {
-			continue
-		}
-		if self == "" {
-			k.reports.retry(ctx, besideRetry)
-			continue
-		}
-		lease, err = k.putUnder(ctx, k.keys.nodes+string(self), data, lease)
-		k.reports.settle(err == nil)
-		if err != nil {
-			lease = 0
-			k.log.Debug("publish node report failed", "error", err)
-			k.reports.retry(ctx, besideRetry)
-			continue
-		}
+	for k.publishOne(ctx, k.reports, "write node report", k.keys.nodes) {
 		select {
 		case <-ctx.Done():
 		case <-k.hurry:
@@ -77,26 +48,31 @@ func (k *Keeper) publishReports(ctx context.Context) {
 	}
 }
 
-// putUnder writes under the lease given, or a new one, and renews it.
-func (k *Keeper) putUnder(ctx context.Context, key string, data []byte, lease clientv3.LeaseID) (clientv3.LeaseID, error) {
-	if lease != 0 {
-		if r := k.keepAlive(ctx, lease, besideTimeout); r.err != nil || r.ttl <= 0 {
-			lease = 0
-		}
-	}
-	if lease == 0 {
-		id := randomLease()
-		_, err := ask(ctx, k.store, "make lease of node report", besideTimeout, func(ctx context.Context, m *member) (*pb.LeaseGrantResponse, error) {
-			return m.lease.LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: id, TTL: int64(nodeLease / time.Second)})
-		})
+// publishOne waits for something new to say and writes it, and tries again until
+// that is done. It is false when ctx has ended.
+func (k *Keeper) publishOne(ctx context.Context, said *newest[[]byte], step, keys string) bool {
+	for {
+		data, err := said.take(ctx)
 		if err != nil {
-			return 0, err
+			return false
 		}
-		lease = clientv3.LeaseID(id)
+		if data == nil { // nothing was ever said
+			said.settle(true)
+			continue
+		}
+		self := k.writer()
+		if self == "" {
+			said.retry(ctx, besideRetry)
+			continue
+		}
+		err = k.say(ctx, step, keys+string(self), self, data)
+		said.settle(err == nil)
+		if err == nil {
+			return true
+		}
+		k.log.Debug("not published; tried again", "step", step, "error", err)
+		said.retry(ctx, besideRetry)
 	}
-	_, err := k.store.transact(ctx, "write node report", besideTimeout, nil,
-		[]clientv3.Op{clientv3.OpPut(key, string(data), clientv3.WithLease(lease))}, nil)
-	return lease, err
 }
 
 // writer is our address while we may write for the group, else empty.

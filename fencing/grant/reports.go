@@ -9,19 +9,17 @@ package grant
 import (
 	"bytes"
 	"context"
-	"errors"
 	"strings"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
-// PublishSurvey sets the survey of this node. It is kept under a lease of 30 s
-// for as long as Run runs: the report of a dead watchdog disappears. It never
-// blocks; a newer one replaces one not yet written.
+// PublishSurvey sets the survey of this node. It is written once, and stands for
+// as long as Run runs: the report of a dead watchdog disappears within 30 s. It
+// never blocks; a newer one replaces one not yet written.
 func (k *Keeper) PublishSurvey(report []byte) { k.surveys.set(report) }
 
 // GroupID is the group's random id in etcd; empty: not known yet.
@@ -41,49 +39,9 @@ func (k *Keeper) heardAsk(value []byte) {
 	}
 }
 
-// publishSurveys writes every survey once, and keeps the lease it hangs on.
+// publishSurveys writes every survey once.
 func (k *Keeper) publishSurveys(ctx context.Context) {
-	var data []byte
-	var lease clientv3.LeaseID
-	var at watchdog.Address
-	for {
-		take, cancel := context.WithTimeout(ctx, nodeEvery)
-		newer, err := k.surveys.take(take)
-		cancel()
-		if ctx.Err() != nil {
-			return
-		}
-		if fresh := err == nil; fresh {
-			data = newer
-		} else if lease != 0 && k.writer() == at {
-			switch r := k.keepAlive(ctx, lease, besideTimeout); {
-			case r.err == nil && r.ttl > 0:
-				continue
-			case r.err != nil && !errors.Is(r.err, rpctypes.ErrLeaseNotFound):
-				continue // it may stand yet
-			}
-			lease = 0 // gone: what hung on it is written again
-		}
-		self := k.writer()
-		if data == nil {
-			continue
-		}
-		if self == "" {
-			k.surveys.retry(ctx, besideRetry)
-			continue
-		}
-		if self != at {
-			lease = 0 // what stands under the other address lapses
-		}
-		lease, err = k.putUnder(ctx, k.keys.reports+string(self), data, lease)
-		k.surveys.settle(err == nil)
-		if err != nil {
-			lease = 0
-			k.log.Debug("publish survey failed", "error", err)
-			k.surveys.retry(ctx, besideRetry)
-			continue
-		}
-		at = self
+	for k.publishOne(ctx, k.surveys, "write survey", k.keys.reports) {
 	}
 }
 
@@ -152,6 +110,7 @@ func (s *Store) Report(ctx context.Context, group string, node watchdog.Address)
 type MemberState struct {
 	Endpoint string
 	Version  string
+	Learner  bool  // it has no vote and answers no request
 	Err      error // why its status could not be had; nil: it was
 }
 
@@ -161,7 +120,7 @@ func (s *Store) Members(ctx context.Context) []MemberState {
 	all := make([]MemberState, 0, len(s.members))
 	for _, m := range s.members {
 		m.mu.Lock()
-		all = append(all, MemberState{Endpoint: m.endpoint, Version: m.version, Err: m.failing})
+		all = append(all, MemberState{Endpoint: m.endpoint, Version: m.state.version, Learner: m.state.learner, Err: m.failing})
 		m.mu.Unlock()
 	}
 	return all

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -38,16 +37,18 @@ type Config struct {
 // command line share it. Opening one needs no etcd to be there.
 type Store struct {
 	prefix  string
+	user    string // empty: none
 	now     func() watchdog.Instant
 	log     hclog.Logger
 	members []*member
 
+	writable  writable
 	preferred atomic.Int32 // index of the member that answered last
 	requests  sync.WaitGroup
 }
 
-// statusEvery is how often every member is asked for its version and health:
-// for faults, and so that no member forgets our token.
+// statusEvery is how often every member is asked for its version and health, and
+// whether we may write: for faults, and so that no member forgets our token.
 const (
 	statusEvery   = 10 * time.Second
 	statusTimeout = 3 * time.Second
@@ -74,7 +75,7 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.Log == nil {
 		cfg.Log = hclog.NewNullLogger()
 	}
-	s := &Store{prefix: cfg.Prefix, now: cfg.Now, log: cfg.Log}
+	s := &Store{prefix: cfg.Prefix, user: cfg.Username, now: cfg.Now, log: cfg.Log}
 	for _, endpoint := range cfg.Endpoints {
 		m, err := newMember(endpoint, cfg)
 		if err != nil {
@@ -97,37 +98,13 @@ func (s *Store) Run(ctx context.Context) error {
 	defer ticker.Stop()
 	for {
 		s.checkMembers(ctx)
+		_ = s.TryToWrite(ctx) // noted, for Faults
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-ticker.C:
 		}
 	}
-}
-
-func (s *Store) checkMembers(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
-	defer cancel()
-	var all sync.WaitGroup
-	for _, m := range s.members {
-		all.Go(func() {
-			var version string
-			err := m.ask(ctx, func(ctx context.Context) error {
-				resp, err := m.maintenance.Status(ctx, &pb.StatusRequest{})
-				if err == nil {
-					version = resp.Version
-				}
-				return err
-			})
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			m.failing = err
-			if err == nil {
-				m.version = version
-			}
-		})
-	}
-	all.Wait()
 }
 
 // Close ends all connections, after the requests under way.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	"github.com/redis-watchdog/redis-watchdog/lab"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/preflight"
@@ -97,6 +99,7 @@ func TestCoordinatorAndWatchdogChecksFailAndPass(t *testing.T) {
 	}{
 		{"coordinator_members", "", false, func() { w.Etcd.Members[2].Kill() }, w.Etcd.Restart},
 		{"coordinator_healthy", "", true, func() { w.Etcd.Members[1].Kill(); w.Etcd.Members[2].Kill() }, w.Etcd.Restart},
+		{"coordinator_writable", "", false, func() { w.Etcd.Raise(pb.AlarmType_NOSPACE) }, w.Etcd.Disarm},
 		{"maintenance", "", false, ordered("maintenance", "on", "mymaster", "--for", "10m"), ordered("maintenance", "off", "mymaster")},
 		{"grant_held", "", false, func() { master.Kill() }, master.Restart},
 		{"watchdog_covers", to.Address, false, func() { other.Kill() }, other.Restart},

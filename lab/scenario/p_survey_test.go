@@ -34,7 +34,7 @@ func (c coordinatorOf) Reports(ctx context.Context, answered func([]byte) bool) 
 func (c coordinatorOf) Read(ctx context.Context) (preflight.Coordinator, string, error) {
 	var state preflight.Coordinator
 	for _, m := range c.Members(ctx) {
-		state.Members = append(state.Members, preflight.Member{Endpoint: m.Endpoint, Version: m.Version})
+		state.Members = append(state.Members, preflight.Member{Endpoint: m.Endpoint, Version: m.Version, Learner: m.Learner})
 	}
 	g, err := c.Store.Read(ctx, c.group)
 	state.Agreement, state.Epoch, state.Known = string(g.Agreement.Address), g.Agreement.Epoch, g.Agreement.Known

@@ -241,8 +241,9 @@ func (g *gathering) node(address string) preflight.Node {
 	case !reported:
 		n.Gaps = append(n.Gaps, preflight.Gap{What: "report", Why: "no report could be read from etcd"})
 	case n.Answers != g.request:
-		n.Answers = ""
-		n.Gaps = append(n.Gaps, preflight.Gap{What: "report", Why: "its watchdog did not answer in time: the report is of " + n.At.UTC().Format(time.RFC3339)})
+		const late = "its watchdog did not answer in time"
+		n = n.WithoutMoments(late)
+		n.Gaps = append(n.Gaps, preflight.Gap{What: "report", Why: late + ": the report is of " + n.At.UTC().Format(time.RFC3339)})
 	}
 	live := g.read[address]
 	switch {

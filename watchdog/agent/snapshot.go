@@ -33,7 +33,7 @@ func (n *Node) Status(x Extras) Status {
 		Following: string(s.Redis.Following), LinkUp: s.Redis.LinkUp, LagSeconds: x.Lag,
 		Master: string(truth.Master), Generation: c.Agreement.Generation, Epoch: c.Agreement.Epoch,
 		AgreedMaster: string(c.Agreement.Master), GrantHolder: string(c.Grant.Holder), GrantOurs: c.Grant.Ours && now < c.Grant.Until,
-		Deadline: secondsUntil(now, s.Redis.ArmedFor), EarliestPromotion: secondsUntil(now, s.Sentinels.E),
+		Armed: s.Redis.ArmedFor != 0, Deadline: secondsUntil(now, s.Redis.ArmedFor), EarliestPromotion: secondsUntil(now, s.Sentinels.E),
 		CoordinatorAge: secondsSince(now, c.RoundAt),
 		SentinelsKnown: s.Sentinels.Known, SentinelsAnswering: s.Sentinels.Answering, SentinelsAgreeing: s.Sentinels.Votes,
 		PromotableReplicas: s.Sentinels.Replicas, Quorum: s.Sentinels.Quorum, DownAfter: s.Sentinels.DownAfter.Seconds(),

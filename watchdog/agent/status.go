@@ -32,7 +32,8 @@ type Fault struct {
 const FaultKilled = "redis_killed"
 
 // Status is what one node knows and does. Durations are seconds. Wall-clock
-// times are for people; no decision rests on them.
+// times are for people; no decision rests on them. What a node publishes in etcd
+// is its Lasting status, in which every age is -1.
 type Status struct {
 	Group   string `json:"group"`   // the Sentinel master name
 	Node    string `json:"node"`    // the name of this Redis in the configuration
@@ -60,7 +61,8 @@ type Status struct {
 	GrantHolder        string  `json:"grant_holder"`
 	GrantOurs          bool    `json:"grant_ours"`
 	GrantRemaining     float64 `json:"grant_remaining_seconds"`    // until L; 0: none in force
-	Deadline           float64 `json:"fence_deadline_seconds"`     // until the armed fence fires; -1: none stands
+	Armed              bool    `json:"armed"`                      // an armed fence stands
+	Deadline           float64 `json:"fence_deadline_seconds"`     // until it fires; -1: none stands
 	EarliestPromotion  float64 `json:"earliest_promotion_seconds"` // until E; -1: never
 	CoordinatorAge     float64 `json:"coordinator_age_seconds"`    // since the start of the last good round; -1: never
 	SentinelsKnown     int     `json:"sentinels_known"`

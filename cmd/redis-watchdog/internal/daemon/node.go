@@ -305,7 +305,8 @@ func (x *node) onStep(s agent.Step) {
 	}
 }
 
-const publishEvery = 5 * time.Second
+// publishLook is how often it is looked whether there is something to publish.
+const publishLook = time.Second
 
 // farewell says in etcd that nobody guards this node any more.
 func (x *node) farewell(ctx context.Context) {
@@ -318,7 +319,7 @@ func (x *node) farewell(ctx context.Context) {
 	})
 	x.mu.Lock()
 	x.left = true
-	err := x.keeper.PublishNode(s)
+	err := x.keeper.PublishNode(s.Lasting())
 	x.mu.Unlock()
 	if err == nil {
 		err = x.keeper.Flush(ctx)
@@ -339,23 +340,21 @@ func (x *node) report(s agent.Status) error {
 	return x.keeper.PublishNode(s)
 }
 
-// publish keeps this node's report in etcd.
+// publish keeps this node's report in etcd: what stands there is written anew
+// when it is not so any more.
 func (x *node) publish(ctx context.Context) error {
-	var last agent.Status
-	var at time.Time
+	var said agent.Told
 	told := complaints{log: x.log}
 	for {
 		s := x.status()
 		told.tell(s.Faults, time.Now())
 		x.countTotals()
-		changed := s.Phase != last.Phase || s.Reason != last.Reason || s.Guarded != last.Guarded || len(s.Faults) != len(last.Faults)
-		if changed || time.Since(at) >= publishEvery {
-			if err := x.report(s); err != nil {
+		if lasting := s.Lasting(); said.Due(lasting, time.Now()) {
+			if err := x.report(lasting); err != nil {
 				x.log.Warn("report not queued", "error", err)
 			}
-			last, at = s, time.Now()
 		}
-		if err := untilBeat(ctx, publishEvery/5); err != nil {
+		if err := untilBeat(ctx, publishLook); err != nil {
 			return err
 		}
 	}

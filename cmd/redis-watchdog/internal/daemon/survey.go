@@ -57,6 +57,8 @@ type surveyor struct {
 
 	// Of the one goroutine that surveys:
 	rates    rates
+	stands   preflight.Standing // of the survey that was published last
+	stoodAt  watchdog.Instant
 	compared comparison
 	files    *reading
 	silent   bool // a file of this host does not answer
@@ -221,11 +223,7 @@ func (s *surveyor) survey(ctx context.Context, st agent.Status, d gate.Details, 
 	ctx, cancel := context.WithTimeout(ctx, surveyTimeout+confirmTimeout)
 	defer cancel()
 	own := s.node(ctx, st, d, m, request)
-	if report, err := json.Marshal(own); err != nil {
-		s.x.log.Error("survey not encoded", "error", err)
-	} else {
-		s.x.keeper.PublishSurvey(report)
-	}
+	s.publish(own)
 	var findings []preflight.Finding
 	if st.Role == watchdog.Replica.String() && st.Master != "" && st.Master != st.Address {
 		var master preflight.Node
@@ -241,6 +239,30 @@ func (s *surveyor) survey(ctx context.Context, st agent.Status, d gate.Details, 
 	}
 	s.keep(own, findings, request)
 	s.allowRewrite(own)
+}
+
+// publish writes a survey to etcd: where it answers a request, or says something
+// that the one that stands there does not.
+func (s *surveyor) publish(own preflight.Node) {
+	standing, now := own.Standing(), agent.Boottime()
+	switch s.stands.News(standing) {
+	case preflight.NoNews:
+		if own.Answers == "" {
+			return
+		}
+	case preflight.Moved:
+		if own.Answers == "" && now.Sub(s.stoodAt) < preflight.MovedApart {
+			return
+		}
+	case preflight.Changed:
+	}
+	report, err := json.Marshal(own)
+	if err != nil {
+		s.x.log.Error("survey not encoded", "error", err)
+		return
+	}
+	s.x.keeper.PublishSurvey(report)
+	s.stands, s.stoodAt = standing, now
 }
 
 // node is all of this node.

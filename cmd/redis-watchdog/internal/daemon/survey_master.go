@@ -35,7 +35,7 @@ type facing struct {
 }
 
 // judge is the node's own checks of a replica against its master's newest
-// report. That may be a minute old: what was set on every node at once, as one
+// report. That may be a minute behind: what was set on every node at once, as one
 // does, looks like a difference until the master's watchdog has seen it too, and
 // a master that dies meanwhile says no more. So a reason that is new is only
 // taken up on a report that is younger than it, where the master's watchdog
@@ -129,7 +129,8 @@ func (s *surveyor) masterChanged(ctx context.Context, st agent.Status) bool {
 
 var errNoReport = errors.New("there is none")
 
-// master is the newest survey of the master, which may be a minute old.
+// master is the survey of the master that stands: as it is, but for numbers that
+// have changed by less than they mean (see preflight.Standing).
 func (s *surveyor) master(ctx context.Context, address string) preflight.Node {
 	n := preflight.Node{Address: address}
 	ctx, cancel := context.WithTimeout(ctx, reportTimeout)

@@ -37,6 +37,9 @@ type Group struct {
 	Nodes       []agent.Status     `json:"nodes"`  // of the other hosts
 	Silent      []string           `json:"silent"` // nodes seen in this group whose watchdog does not report
 	Problems    []string           `json:"problems"`
+	// Unwritable is the fault for which nobody can report: a silent node may be
+	// guarded all the same, and what others say may be old. Empty: none.
+	Unwritable string `json:"unwritable,omitempty"`
 }
 
 // NewGroup is what etcd holds of a group, without the nodes of this host, of
@@ -66,7 +69,33 @@ func NewGroup(g grant.Group, local []agent.Status) Group {
 			out.Silent = append(out.Silent, string(node))
 		}
 	}
+	if out.Unwritable = unwritable(local); out.Unwritable != "" {
+		out.Problems = append(out.Problems, "etcd takes no writes ("+out.Unwritable+"): what other hosts report may be old")
+	}
 	return out
+}
+
+// unwritable is the fault that etcd takes no writes, as any watchdog of this host
+// has it.
+func unwritable(local []agent.Status) string {
+	for _, s := range local {
+		for _, f := range s.Faults {
+			switch f.ID {
+			case grant.FaultNoSpace, grant.FaultCorrupt, grant.FaultReadOnly:
+				return f.ID
+			}
+		}
+	}
+	return ""
+}
+
+// SilentText says what it means that a node does not report.
+func (g Group) SilentText() (text, command string) {
+	if g.Unwritable != "" {
+		return ": no report of its watchdog stands in etcd, which takes no writes (" + g.Unwritable + "): whether it is guarded is seen there: ",
+			"redis-watchdog status --local"
+	}
+	return ": its watchdog does not report: nobody guards it; there: ", "systemctl status redis-watchdog"
 }
 
 // Nodes are what the watchdogs of a group say in etcd, by address; one that

@@ -19,7 +19,7 @@ func (v groupView) section(i int) g.Node {
 		h.Dl(h.Class("facts"), fact("Master", v.Master), fact("Grant", v.Grant), fact("Agreement in etcd", v.Agreement)),
 		when(v.Read, func() g.Node { return warning(v.Read, 0) }),
 		each(v.Notices, warning),
-		each(v.Silent, silent),
+		each(v.Silent, silentView.line),
 		each(v.Problems, warning),
 		g.Iff(len(v.Faults) > 0, func() g.Node {
 			return g.Group{h.H3(g.Text("Faults")), h.Ul(h.Class("faults"), each(v.Faults, faultView.item))}
@@ -42,8 +42,8 @@ func (v groupView) section(i int) g.Node {
 	)
 }
 
-func silent(node string, _ int) g.Node {
-	return bad(h.Strong(g.Text(node)), g.Text(": its watchdog does not report: nobody guards it. There: "), code("systemctl status redis-watchdog"))
+func (v silentView) line(int) g.Node {
+	return bad(h.Strong(g.Text(v.Node)), g.Text(v.Text), code(v.Command))
 }
 
 func (v faultView) item(int) g.Node {

@@ -24,7 +24,7 @@ type groupView struct {
 	Name, Master, Agreement, Grant, Read string
 	Notices                              []string // what an operator has ordered
 	Problems                             []string // what could not be found out
-	Silent                               []string
+	Silent                               []silentView
 	Faults                               []faultView
 	Nodes                                []nodeView
 	Margins                              []marginView
@@ -32,6 +32,10 @@ type groupView struct {
 	Voter                                string // whose conversation with the Sentinels is shown
 	Episodes                             []episode
 	Garbled                              int
+}
+
+type silentView struct {
+	Node, Text, Command string
 }
 
 type faultView struct {
@@ -89,7 +93,11 @@ func headline(verdict string, r report.Report) string {
 }
 
 func lookGroup(g report.Group, record Record, all []agent.Status, now time.Time) groupView {
-	v := groupView{Name: g.Group, Silent: g.Silent, Problems: g.Problems, Garbled: record.Garbled, Episodes: episodes(record.History)}
+	v := groupView{Name: g.Group, Problems: g.Problems, Garbled: record.Garbled, Episodes: episodes(record.History)}
+	text, command := g.SilentText()
+	for _, address := range g.Silent {
+		v.Silent = append(v.Silent, silentView{address, text, command})
+	}
 	var local []agent.Status
 	for _, n := range all {
 		if n.Group == g.Group {
@@ -202,12 +210,15 @@ func lookNode(n agent.Status, here bool, now time.Time) nodeView {
 		v.Wanted = n.Wanted
 	}
 	if n.GrantOurs {
-		v.Grant = seconds(n.GrantRemaining)
+		v.Grant = told(n.GrantRemaining, "yes")
+	}
+	if n.Armed {
+		v.Deadline = told(n.Deadline, "armed")
 	}
 	if n.Role == "replica" {
 		v.Lag = "link down"
 		if n.LinkUp {
-			v.Lag = seconds(n.LagSeconds)
+			v.Lag = told(n.LagSeconds, "link up")
 		}
 	}
 	if here {
@@ -278,6 +289,14 @@ func seconds(s float64) string {
 		return fmt.Sprintf("%.1f s", s)
 	}
 	return (time.Duration(s) * time.Second).String()
+}
+
+// told is an age, or what is known without it: other hosts publish none.
+func told(s float64, otherwise string) string {
+	if s < 0 {
+		return otherwise
+	}
+	return seconds(s)
 }
 
 // ago is how long ago, in one or two words.

@@ -1,0 +1,103 @@
+package field
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/redis-watchdog/redis-watchdog/lab/watched"
+	"github.com/redis-watchdog/redis-watchdog/preflight"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+)
+
+// TestCalmGroupWritesWhatIsNew: nothing happens for longer than a survey, and
+// than the lease that presence hangs on. What is written to etcd meanwhile says
+// something that did not stand there, whatever the machine does; and the
+// watchdogs are all still there at the end.
+func TestCalmGroupWritesWhatIsNew(t *testing.T) {
+	t.Parallel()
+	w := watched.Start(t, watched.Options{})
+	s := begin(t, w)
+	w.Eventually("the first surveys are over", time.Minute, func() error {
+		w.Pause(time.Second)
+		for _, d := range w.Dogs {
+			// One is made at once, and another when the watchdog has seen its Redis.
+			if text, err := w.Store(w.Hosts[0]).Report(t.Context(), "mymaster", watchdog.Address(d.Redis.Address)); err != nil || !strings.Contains(string(text), `{"address":"`+d.Redis.Address) {
+				return fmt.Errorf("%s: %v", d.Name, err)
+			}
+		}
+		return nil
+	})
+	const prefix = "/redis-watchdog/v1/"
+	client := w.Etcd.Client(nil)
+	began, err := client.Get(t.Context(), prefix, clientv3.WithPrefix())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stands := map[string]string{}
+	for _, kv := range began.Kvs {
+		stands[string(kv.Key)] = string(kv.Value)
+	}
+	events := client.Watch(t.Context(), prefix, clientv3.WithPrefix(), clientv3.WithRev(began.Header.Revision+1))
+	s.done("nothing, for 80 s")
+	until := time.After(80 * time.Second)
+	written, bytes := 0, 0
+	for over := false; !over; {
+		select {
+		case <-until:
+			over = true
+		case r := <-events:
+			if r.Err() != nil {
+				t.Fatal(r.Err())
+			}
+			for _, e := range r.Events {
+				key, value := string(e.Kv.Key), string(e.Kv.Value)
+				written, bytes = written+1, bytes+len(key)+len(value)
+				if e.Type == clientv3.EventTypePut && !news(t, strings.TrimPrefix(key, prefix), stands[key], value) {
+					t.Errorf("written although it says nothing new: %s\nwas %s\nis  %s", key, stands[key], value)
+				}
+				stands[key] = value
+			}
+		}
+	}
+	t.Logf("%d keys with %d bytes were written in 80 s, %.0f bytes/s", written, bytes, float64(bytes)/80)
+	s.undisturbed()
+	for address := range w.Record().Nodes {
+		delete(stands, prefix+"nodes/mymaster/"+address)
+	}
+	for key := range stands {
+		if strings.HasPrefix(key, prefix+"nodes/") {
+			t.Errorf("%s lapsed: its watchdog is alive", key)
+		}
+	}
+}
+
+// news is whether what a key holds now says what it did not say before.
+func news(t *testing.T, key, before, now string) bool {
+	t.Helper()
+	read := func(text string, into any) {
+		if err := json.Unmarshal([]byte(text), into); text != "" && err != nil {
+			t.Fatalf("%s: %v", key, err)
+		}
+	}
+	switch kind, _, _ := strings.Cut(key, "/"); kind {
+	case "nodes":
+		var was, is agent.Status
+		read(before, &was)
+		read(now, &is)
+		return agent.NewsOf(was.Lasting(), is.Lasting()) != agent.Nothing
+	case "reports":
+		var was, is preflight.Node
+		read(before, &was)
+		read(now, &is)
+		return was.Standing().News(is.Standing()) != preflight.NoNews
+	case "history":
+		return before == ""
+	}
+	return before != now
+}
