@@ -203,47 +203,26 @@ func (k *Keeper) tellDisk(w Want) {
 	}
 }
 
-// publishDisk keeps the newest of them in etcd, under a lease of 30 s.
+// publishDisk keeps the newest of them in etcd, under the presence.
 func (k *Keeper) publishDisk(ctx context.Context) {
-	var data []byte
-	var lease clientv3.LeaseID
-	var at watchdog.Address
 	for {
-		take, cancel := context.WithTimeout(ctx, nodeEvery)
-		newer, err := k.disks.take(take)
-		cancel()
-		if ctx.Err() != nil {
+		data, err := k.disks.take(ctx)
+		if err != nil {
 			return
-		}
-		fresh := err == nil
-		if fresh {
-			data = newer
 		}
 		self := k.writer()
 		switch {
-		case len(data) == 0 && lease != 0:
-			_ = k.revoke(ctx, lease, besideTimeout) // or it runs out
-			lease = 0
-			fallthrough
-		case len(data) == 0:
-			k.disks.settle(true)
-			continue
-		case self == "":
+		case self == "" && len(data) > 0:
 			k.disks.retry(ctx, besideRetry)
 			continue
-		case self != at:
-			lease = 0 // what stands under the other address lapses
-		case !fresh && lease != 0:
-			if r := k.keepAlive(ctx, lease, besideTimeout); r.err == nil && r.ttl > 0 {
-				continue
-			}
-			lease = 0
+		case len(data) > 0:
+			err = k.say(ctx, "write what redis came up with", k.keys.disks+string(self), self, data)
+		case self != "":
+			_, err = k.store.transact(ctx, "take back what redis came up with", besideTimeout, nil,
+				[]clientv3.Op{clientv3.OpDelete(k.keys.disks + string(self))}, nil)
 		}
-		lease, err = k.putUnder(ctx, k.keys.disks+string(self), data, lease)
 		k.disks.settle(err == nil)
-		at = self
-		if err != nil {
-			lease = 0
+		if err != nil && ctx.Err() == nil {
 			k.log.Debug("publish what redis came up with failed", "error", err)
 			k.disks.retry(ctx, besideRetry)
 		}

@@ -99,6 +99,7 @@ func (k *Keeper) keepPresent(ctx context.Context) {
 		k.present.lost(lease)
 		k.reports.again()
 		k.surveys.again()
+		k.disks.again()
 	}
 }
 

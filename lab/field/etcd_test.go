@@ -35,8 +35,8 @@ func (s *story) pasteAll(h *lab.Host, commands string) {
 
 const rootSecret = "root's own"
 
-// cured waits until no watchdog has the fault and every one is guarded.
-func (s *story) cured(fault string) {
+// freeOf waits until no watchdog has the fault and every one is guarded.
+func (s *story) freeOf(fault string) {
 	s.t.Helper()
 	for _, d := range s.Dogs {
 		d.WaitFor("says "+fault+" no more", func(st agent.Status) bool {
@@ -91,8 +91,8 @@ func TestEtcdRunsFull(t *testing.T) {
 	s.undisturbed()
 
 	s.pasteAll(other.Host, remedyOf(s.master.Status(), "etcd_nospace"))
-	s.cured("etcd_nospace")
-	s.cured("etcd_quota")
+	s.freeOf("etcd_nospace")
+	s.freeOf("etcd_quota")
 	w.Eventually("every watchdog reports again", time.Minute, func() error {
 		var groups []struct{ Silent, Problems []string }
 		if err := s.master.JSON("/groups", &groups); err != nil {
@@ -139,7 +139,7 @@ func TestEtcdRoleMayOnlyRead(t *testing.T) {
 	s.serves(11) // nothing is renewed, and the Sentinels certify it
 	s.undisturbed()
 	s.pasteAll(w.Hosts[1], remedyOf(w.Others(s.master)[0].Status(), "etcd_read_only"))
-	s.cured("etcd_read_only")
+	s.freeOf("etcd_read_only")
 	s.serves(9)
 }
 
@@ -164,7 +164,7 @@ func TestEtcdEndpointIsALearner(t *testing.T) {
 		t.Errorf("a preflight ended with %d and does not say that a member is a learner: %s", code, text)
 	}
 	s.pasteAll(w.Hosts[2], remedyOf(s.master.Status(), "etcd_learner"))
-	s.cured("etcd_learner")
+	s.freeOf("etcd_learner")
 	s.undisturbed()
 }
 
@@ -181,6 +181,6 @@ func TestEtcdSaysItIsCorrupt(t *testing.T) {
 	s.serves(11)
 	s.undisturbed()
 	s.pasteAll(w.Hosts[2], remedyOf(w.Others(s.master)[0].Status(), "etcd_corrupt"))
-	s.cured("etcd_corrupt")
+	s.freeOf("etcd_corrupt")
 	s.serves(9)
 }
