@@ -58,7 +58,7 @@ func (w *Watcher) conversationFaults() []Fault {
 			faults = append(faults, Fault{id, severity, text + " " + strings.Join(who, "; "), remedy})
 		}
 	}
-	const rights = "the user needs PING, INFO, SUBSCRIBE to all channels and the SENTINEL subcommands that README.md names"
+	const rights = "the user needs PING, INFO, SUBSCRIBE to all channels and the SENTINEL subcommands that docs/install.md names"
 	add("sentinel_auth", severityError, "refused by sentinel", kinds[errorRefused],
 		"set sentinel_username and sentinel_password_file (not those of redis); "+rights)
 	add("sentinel_tls", severityError, "no TLS connection to sentinel", kinds[errorTLS],

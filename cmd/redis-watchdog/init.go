@@ -25,8 +25,8 @@ import (
 // initTimeout bounds all that is asked on this host.
 const initTimeout = 20 * time.Second
 
-// sentinelRights are what the watchdog's user needs at a Sentinel, as README
-// has them; failover and set are for `redis-watchdog failover`.
+// sentinelRights are what the watchdog's user needs at a Sentinel, as
+// docs/install.md has them; failover and set are for `redis-watchdog failover`.
 const sentinelRights = "-@all &* +ping +info +subscribe +client|setname +sentinel|get-master-addr-by-name +sentinel|master" +
 	" +sentinel|replicas +sentinel|sentinels +sentinel|myid +sentinel|ckquorum +sentinel|failover +sentinel|set"
 

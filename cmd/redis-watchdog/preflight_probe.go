@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// probeKey begins as the watchdog's user may name keys (README). It is one
+	// probeKey begins as the watchdog's user may name keys (docs/install.md). It is one
 	// a run, so that what an earlier one left proves nothing.
 	probeKey = "redis-watchdog:probe:"
 	// probeWait bounds how long a replica is waited for, probeEvery how often

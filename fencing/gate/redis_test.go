@@ -32,7 +32,7 @@ var patience = 15 * time.Second
 
 // onePause is one CLIENT PAUSE of the gates under test. It is longer than the
 // product's, which a machine that stands still for a moment outlasts: that the
-// hold then lets writers through is said in the README, and is not tested here.
+// hold then lets writers through is said in docs/guarantees.md, and is not tested here.
 const onePause = 2 * time.Second
 
 func bootTime() watchdog.Instant {

@@ -54,11 +54,11 @@ func noFaults(t *testing.T, w *watched.World) {
 	})
 }
 
-// TestRightsOfREADMEAreEnough is case m, all right: users of exactly the rights
-// that README.md names, passwords and TLS everywhere. A cut, a killed master,
+// TestRightsOfInstallAreEnough is case m, all right: users of exactly the rights
+// that docs/install.md names, passwords and TLS everywhere. A cut, a killed master,
 // an order of fence and a release are gone through with them, and nobody ever
 // had to refuse the watchdog anything.
-func TestRightsOfREADMEAreEnough(t *testing.T) {
+func TestRightsOfInstallAreEnough(t *testing.T) {
 	t.Parallel()
 	w, _ := secured(t, watched.Options{Group: lab.GroupConfig{FailTimeout: 10 * time.Second}})
 	w.Narrate()
@@ -74,7 +74,7 @@ func TestRightsOfREADMEAreEnough(t *testing.T) {
 	contractOfFence(t, change)
 	noDenials(t, w)
 
-	// The user outlives its Redis: README.md has it written down.
+	// The user outlives its Redis: docs/install.md has it written down.
 	old := w.Group.Master()
 	writer := c.Old().Host.Writer(lab.LoadConfig{Sentinels: w.Group.Sentinels, As: old})
 	killed := old.Kill()

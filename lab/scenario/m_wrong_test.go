@@ -154,13 +154,13 @@ func mistakes(t *testing.T, w *watched.World, d *watched.Dog, ca *lab.CA) (atRed
 }
 
 // TestEachMissingRightIsNoticed takes one right after the other away from the
-// users of README.md: each is either missed by the watchdog at once, or was not
-// needed, and then has no place in README.md.
+// users of docs/install.md: each is either missed by the watchdog at once, or was not
+// needed, and then has no place in docs/install.md.
 func TestEachMissingRightIsNoticed(t *testing.T) {
 	t.Parallel()
 	w, ca := secured(t, watched.Options{Hosts: 2})
 	d := w.Dogs[1]
-	redis, sentinel := readmeUsers(t)
+	redis, sentinel := documentedUsers(t)
 	for _, right := range rightsOf(redis) {
 		if right == "+client|id" || right == "+client|setname" {
 			continue // for a Redis that has no HELLO; package gate's tests show it
@@ -273,19 +273,19 @@ func triedInVain(ask func(...any) (any, error), right string) error {
 	return err
 }
 
-// TestExampleOfREADMEIsAccepted has check-config read the YAML of README.md, as
+// TestExampleOfInstallIsAccepted has check-config read the YAML of docs/install.md, as
 // it stands and with its comments taken off.
-func TestExampleOfREADMEIsAccepted(t *testing.T) {
+func TestExampleOfInstallIsAccepted(t *testing.T) {
 	t.Parallel()
 	l := lab.Loopback(t)
 	binary, err := watched.Binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, found := strings.Cut(readme(t), "       etcd:\n")
+	_, rest, found := strings.Cut(installation(t), "       etcd:\n")
 	example, _, ended := strings.Cut("       etcd:\n"+rest, "\n\n")
 	if !found || !ended {
-		t.Fatal("README.md has no example of a configuration")
+		t.Fatal("docs/install.md has no example of a configuration")
 	}
 	example = strings.ReplaceAll("\n"+example+"\n", "\n       ", "\n")
 	password := secrets(t)

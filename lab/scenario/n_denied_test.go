@@ -131,7 +131,7 @@ func startAgain(w *watched.World, d *watched.Dog, c *watched.Cutting) watched.Ch
 	d.Redis.Restart()
 	change := c.Heal()
 	// What is started as a master may answer until its watchdog has seen it:
-	// README.md says so, and that is not what is shown here.
+	// docs/guarantees.md says so, and that is not what is shown here.
 	for _, answers := range []*lab.Trace{&change.Acked, &change.OverlappingWrites, &change.OverlappingReads} {
 		*answers = answers.Received(0, started)
 	}
@@ -145,7 +145,7 @@ func startAgain(w *watched.World, d *watched.Dog, c *watched.Cutting) watched.Ch
 // in its place.
 func TestDeniedRights(t *testing.T) {
 	t.Parallel()
-	redis, _ := readmeUsers(t)
+	redis, _ := documentedUsers(t)
 	file := secrets(t)
 	w := watched.Start(t, watched.Options{
 		Group: lab.GroupConfig{FailTimeout: 10 * time.Second, Redis: lab.RedisConfig{Users: []string{

@@ -61,7 +61,7 @@ func TestCoordinatorAndWatchdogChecksFailAndPass(t *testing.T) {
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Paused: true, Config: func(c *watched.Config) {
 		c.Groups[0]["preflight"] = map[string]any{"shadow": "off"}
-		// As README.md has it: its own way to Redis is not that of the clients.
+		// As docs/install.md has it: its own way to Redis is not that of the clients.
 		c.Groups[0]["nodes"].([]map[string]any)[0]["address"] = "127.0.0.1:6379"
 	}})
 	// Before the first watchdog etcd knows of no master.

@@ -134,8 +134,8 @@ func TestPlannedFailoverOvertakenByAnother(t *testing.T) {
 	t.Logf("writes: %s", writes)
 }
 
-// A Sentinel that refuses the command (here for want of a right that README
-// names for it alone): undone, and whoever reads it knows what Sentinel said.
+// A Sentinel that refuses the command (here for want of a right that
+// docs/install.md names for it alone): undone, and whoever reads it knows what Sentinel said.
 func TestPlannedFailoverRefusedBySentinel(t *testing.T) {
 	t.Parallel()
 	w, _ := secured(t, watched.Options{})

@@ -1,6 +1,6 @@
 package scenario
 
-// What README.md tells an operator to type, taken from there and from nowhere
+// What docs/install.md tells an operator to type, taken from there and from nowhere
 // else: what these tests do not prove does not stand in it.
 
 import (
@@ -25,21 +25,21 @@ const (
 
 var setUser = regexp.MustCompile("ACL SETUSER redis-watchdog [^`\n]+")
 
-func readme(t *testing.T) string {
+func installation(t *testing.T) string {
 	t.Helper()
-	b, err := os.ReadFile("../../README.md")
+	b, err := os.ReadFile("../../docs/install.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(b)
 }
 
-// readmeUsers are the two ACL lines, as the words of a command.
-func readmeUsers(t *testing.T) (redis, sentinel []any) {
+// documentedUsers are the two ACL lines, as the words of a command.
+func documentedUsers(t *testing.T) (redis, sentinel []any) {
 	t.Helper()
-	lines := setUser.FindAllString(readme(t), -1)
+	lines := setUser.FindAllString(installation(t), -1)
 	if len(lines) != 2 {
-		t.Fatalf("README.md has %d ACL lines, want one for Redis and one for Sentinel: %q", len(lines), lines)
+		t.Fatalf("docs/install.md has %d ACL lines, want one for Redis and one for Sentinel: %q", len(lines), lines)
 	}
 	return commandOf(lines[0], redisSecret), commandOf(lines[1], sentinelSecret)
 }
@@ -51,24 +51,24 @@ func commandOf(line, password string) (words []any) {
 	return words
 }
 
-// readmeEtcdctl are the lines that make the role, without "etcdctl".
-func readmeEtcdctl(t *testing.T) (lines [][]string) {
+// documentedEtcdctl are the lines that make the role, without "etcdctl".
+func documentedEtcdctl(t *testing.T) (lines [][]string) {
 	t.Helper()
-	for line := range strings.Lines(readme(t)) {
+	for line := range strings.Lines(installation(t)) {
 		if words := strings.Fields(line); len(words) > 1 && words[0] == "etcdctl" {
 			lines = append(lines, words[1:])
 		}
 	}
 	if len(lines) != 4 {
-		t.Fatalf("README.md has %d lines of etcdctl, want the four that make a role and a user: %q", len(lines), lines)
+		t.Fatalf("docs/install.md has %d lines of etcdctl, want the four that make a role and a user: %q", len(lines), lines)
 	}
 	return lines
 }
 
-// grantRights does what README.md says, at every server of the world.
+// grantRights does what docs/install.md says, at every server of the world.
 func grantRights(t *testing.T, w *watched.World, ca *lab.CA) {
 	t.Helper()
-	redis, sentinel := readmeUsers(t)
+	redis, sentinel := documentedUsers(t)
 	for _, r := range w.Group.Redis {
 		r.Do(redis...)
 		r.Do("CONFIG", "REWRITE")
@@ -82,7 +82,7 @@ func grantRights(t *testing.T, w *watched.World, ca *lab.CA) {
 		t.Fatal(err)
 	}
 	cert, key := ca.Client("root")
-	for _, line := range readmeEtcdctl(t) {
+	for _, line := range documentedEtcdctl(t) {
 		args := append([]string{
 			"--endpoints=" + w.Etcd.Endpoints()[0], "--cacert=" + ca.File, "--cert=" + cert, "--key=" + key, "--user=root:" + ownerSecret,
 			"--dial-timeout=20s", "--command-timeout=20s",
