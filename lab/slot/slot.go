@@ -57,8 +57,14 @@ type slot struct {
 	taken chan struct{}
 }
 
+// turn is whose of this process's tests asks: one at a time, or a process with
+// many of them would leave nothing to one with a single test.
+var turn sync.Mutex
+
 func (s *slot) take(of int) {
 	defer close(s.taken)
+	turn.Lock()
+	defer turn.Unlock()
 	for {
 		for n := range of {
 			if l, err := net.Listen("unix", fmt.Sprintf("@redis-watchdog-lab-slot-%d", n)); err == nil {

@@ -16,7 +16,7 @@ func TestNoMoreThanThereAre(t *testing.T) {
 	most := perProcessor * runtime.NumCPU()
 	var now, peak atomic.Int64
 	t.Run("all", func(t *testing.T) {
-		for range 3 * most {
+		for range 2 * most {
 			t.Run("", func(t *testing.T) {
 				t.Parallel()
 				one := &single{TB: t}
@@ -61,7 +61,7 @@ func TestSlotVanishesWithItsOwner(t *testing.T) {
 		os.Stdout.WriteString("taken\n")
 		time.Sleep(time.Minute)
 	}
-	for range 2 * perProcessor * runtime.NumCPU() { // else they would be used up
+	for range perProcessor*runtime.NumCPU() + 1 { // else they would be used up
 		child := exec.Command(os.Args[0], "-test.run=^TestSlotVanishesWithItsOwner$")
 		child.Env = append(os.Environ(), "SLOT_CHILD=1")
 		out, err := child.StdoutPipe()
