@@ -62,7 +62,7 @@ check: .tools/staticcheck build
 	go vet -tags=soak ./...
 	.tools/staticcheck ./...
 
-# Tests that need a server or root skip themselves by -short; in lab all do.
+# Tests that need a server or root skip themselves by -short; in lab nearly all do.
 unit:
 	go test -short $$(go list ./... | grep -v /lab) ./lab/testguard
 
@@ -71,7 +71,7 @@ unit:
 # detector; whole groups, whose watchdogs are processes of their own. There are
 # never more real servers at a time than the processors can carry, whatever -p and
 # -parallel say (package lab/slot).
-BUSY    = ./watchdog/...
+BUSY    = ./watchdog/... ./docs
 SERVERS = ./cmd/... ./fencing/... ./preflight/... ./sentinel/... ./systemd/... ./lab
 GROUPS  = $(filter-out %/lab,$(shell go list ./lab/...))
 test: setup build check
