@@ -16,8 +16,10 @@ func TestCountsAreTheServersOfEveryBuildSoak(t *testing.T) {
 }
 
 func TestSizesAreTheServersOfEveryBuildSoak(t *testing.T) {
-	t.Run("redis 6.0", func(t *testing.T) { sizes(t, &builds.Redis60, "redis 6.0") })
-	t.Run("redis 8.0", func(t *testing.T) { sizes(t, &builds.Redis80, "redis 8.0") })
+	t.Run("redis 6.0", func(t *testing.T) { sizes(t, &builds.Redis60, "redis 6.0", 0.05) })
+	t.Run("redis 8.0", func(t *testing.T) { sizes(t, &builds.Redis80, "redis 8.0", 0.05) })
+	t.Run("valkey 8.1", func(t *testing.T) { sizes(t, &builds.Valkey81, "valkey 8.1", 0.15) })
+	t.Run("valkey 9.1", func(t *testing.T) { sizes(t, &builds.Valkey9, "valkey 9.1", 0.15) })
 }
 
 func TestStreamIsTheReplicasFileOfEveryBuildSoak(t *testing.T) {

@@ -18,10 +18,11 @@ type layout struct {
 	entry     uint64 // dictEntry
 	dict      uint64
 	quicklist uint64
-	node      uint64 // quicklistNode
-	embedded  uint64 // longest string in one allocation with its object
-	oneNode   bool   // a list of one listpack is that listpack (7.2)
-	asked     bool   // of blobs and embedded strings it counts what was asked for, not what the allocator gave (6.0)
+	node      uint64  // quicklistNode
+	embedded  uint64  // longest string in one allocation with its object
+	oneNode   bool    // a list of one listpack is that listpack (7.2)
+	valkey    *valkey // set: Valkey's own tables
+	asked     bool    // of blobs and embedded strings it counts what was asked for, not what the allocator gave (6.0)
 }
 
 var (
@@ -44,7 +45,7 @@ type Model struct {
 }
 
 // layouts are the versions that are known, the oldest of each family first.
-var layouts = []layout{redis60, redis70, redis80}
+var layouts = []layout{redis60, redis70, redis80, valkey81, valkey91}
 
 // New is the model of a server version, as "redis 7.0" or "valkey 8.1".
 func New(version string, classes *Classes) (*Model, error) {
@@ -155,10 +156,22 @@ func (m *Model) Begin(t rdb.Type, e rdb.Encoding) {
 }
 
 // One implements rdb.Elements.
-func (m *Model) One(n uint64) { m.sum += m.text(n) }
+func (m *Model) One(n uint64) {
+	if m.layout.valkey != nil {
+		m.sum += m.member(n)
+		return
+	}
+	m.sum += m.text(n)
+}
 
 // Two implements rdb.Elements.
-func (m *Model) Two(a, b uint64) { m.sum += m.text(a) + m.text(b) }
+func (m *Model) Two(a, b uint64) {
+	if m.layout.valkey != nil {
+		m.sum += m.pair(a, b)
+		return
+	}
+	m.sum += m.text(a) + m.text(b)
+}
 
 // Blob implements rdb.Elements.
 func (m *Model) Blob(n uint64) { m.sum += m.blob(n) }
@@ -166,6 +179,9 @@ func (m *Model) Blob(n uint64) { m.sum += m.blob(n) }
 // Size is the bytes of the key that was walked last, its name included.
 func (m *Model) Size(k *rdb.Key) uint64 {
 	l := &m.layout
+	if l.valkey != nil {
+		return m.valkeySize(k)
+	}
 	size := l.object + m.text(k.NameLen) + l.entry
 	switch k.Encoding {
 	case rdb.Int:

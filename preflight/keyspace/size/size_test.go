@@ -40,6 +40,7 @@ func TestNearestVersion(t *testing.T) {
 	for server, want := range map[string]string{
 		"redis 7.0.15": "redis 7.0", "redis 6.2.14": "redis 6.0", "redis 7.2.5": "redis 7.0", "redis 8.0.6": "redis 8.0", "redis 9.9.9": "redis 8.0",
 		"redis 5.0.1": "redis 6.0", "redis 255.255.255": "redis 8.0", "": "redis 7.0", "keydb 6.3": "redis 7.0",
+		"valkey 8.0.1": "valkey 8.1", "valkey 8.1.4": "valkey 8.1", "valkey 9.0.5": "valkey 8.1", "valkey 9.1.2": "valkey 9.1",
 	} {
 		if got := Nearest(server, Jemalloc(16)).Name(); !strings.HasPrefix(got, want+",") {
 			t.Errorf("%q: got %s, want %s", server, got, want)
