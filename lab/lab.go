@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis-watchdog/redis-watchdog/lab/need"
 	"github.com/redis-watchdog/redis-watchdog/lab/slot"
 )
 
@@ -50,9 +51,11 @@ type Lab struct {
 // -short a test that asks for one is skipped.
 func New(t T) *Lab {
 	t.Helper()
-	skipShort(t)
+	if t, ok := t.(testing.TB); ok {
+		need.Root(t)
+	}
 	if os.Geteuid() != 0 {
-		t.Fatalf("lab: network namespaces need root; run the tests by `make test`, which uses sudo")
+		t.Fatalf("lab: network namespaces need root")
 	}
 	return open(t, true)
 }
@@ -60,16 +63,10 @@ func New(t T) *Lab {
 // Loopback makes a lab whose hosts share 127.0.0.1. Nothing can be cut.
 func Loopback(t T) *Lab {
 	t.Helper()
-	skipShort(t)
-	return open(t, false)
-}
-
-// skipShort skips a test where only those are wanted that need no servers.
-func skipShort(t T) {
-	t.Helper()
-	if s, ok := t.(interface{ Skip(args ...any) }); ok && testing.Short() {
-		s.Skip("needs real servers, which make test runs")
+	if t, ok := t.(testing.TB); ok {
+		need.Servers(t)
 	}
+	return open(t, false)
 }
 
 func open(t T, namespaces bool) *Lab {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/need"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -43,12 +44,7 @@ const (
 
 func TestServiceOverKillsStopsAndHangs(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("boots a host, as make test does")
-	}
-	if os.Geteuid() != 0 {
-		t.Fatal("booting a host needs root; run the tests by `make test`, which uses sudo")
-	}
+	need.Root(t)
 	s := newService(t)
 	s.startWaitsForProtection()
 	s.frozenWatchdogIsReplaced()

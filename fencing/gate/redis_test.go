@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/redis-watchdog/redis-watchdog/lab/freeport"
+	"github.com/redis-watchdog/redis-watchdog/lab/need"
 	"github.com/redis-watchdog/redis-watchdog/lab/slot"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
@@ -78,9 +79,7 @@ func startRedis(t testing.TB, lines ...string) *server {
 // startIn is startRedis in a directory that is there, and of a binary.
 func startIn(t testing.TB, dir, binary string, lines ...string) *server {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("needs a real Redis, which make test runs")
-	}
+	need.Servers(t)
 	slot.Take(t)
 	s := &server{t: t, dir: dir, binary: binary, port: freePort(t), socket: filepath.Join(dir, "s"), conf: filepath.Join(dir, "redis.conf")}
 	conf := fmt.Sprintf("port %s\nbind 127.0.0.1\nunixsocket %s\ndir %s\nsave \"\"\nrepl-diskless-sync-delay 0\nmaxclients 2000\n%s\n",

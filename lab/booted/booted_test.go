@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/redis-watchdog/redis-watchdog/lab/need"
 )
 
 func TestHostKeepsItsDiskOverPowerCutAndReboot(t *testing.T) {
@@ -142,7 +144,7 @@ func TestNothingIsLeftOfADeadOwner(t *testing.T) {
 		os.Stdout.WriteString("\n" + h.dir + "\n" + string(h.cgroup) + "\n")
 		select {}
 	}
-	needRoot(t)
+	need.Root(t)
 	owner := exec.Command(os.Args[0], "-test.run=^TestNothingIsLeftOfADeadOwner$")
 	owner.Env = append(os.Environ(), "BOOTED_OWNER=1")
 	owner.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/redis-watchdog/redis-watchdog/lab/need"
 	"github.com/redis-watchdog/redis-watchdog/lab/slot"
 )
 
@@ -64,7 +65,7 @@ type machine struct {
 // the test is skipped; a machine that cannot do it as root fails it.
 func Boot(t testing.TB, name string, options Options) *Host {
 	t.Helper()
-	needRoot(t)
+	need.Root(t)
 	slot.Take(t)
 	h, err := Start(t.Context(), name, options)
 	if err != nil {
@@ -76,16 +77,6 @@ func Boot(t testing.TB, name string, options Options) *Host {
 		}
 	})
 	return h
-}
-
-func needRoot(t testing.TB) {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("boots a host, as make test does")
-	}
-	if os.Geteuid() != 0 {
-		t.Fatal("booting a host needs root; run the tests by `make test`, which uses sudo")
-	}
 }
 
 // Start boots a host; Close takes it away. It makes the root first where it is

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/redis-watchdog/redis-watchdog/lab/need"
 	"github.com/redis-watchdog/redis-watchdog/preflight"
 )
 
@@ -192,9 +193,7 @@ func TestIgnoredParametersAreAllowed(t *testing.T) {
 // by the binary that INFO names.
 func TestAnotherUserReadsItToo(t *testing.T) {
 	r := plain(t, "maxmemory 1gb\n")
-	if os.Geteuid() != 0 {
-		t.Fatal("this test needs root, as make test has it")
-	}
+	need.Root(t)
 	for _, name := range []string{r.outside, filepath.Join(r.outside, "redis.conf")} {
 		if err := os.Chmod(name, 0o755); err != nil {
 			t.Fatal(err)

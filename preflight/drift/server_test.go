@@ -18,6 +18,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
+	"github.com/redis-watchdog/redis-watchdog/lab/need"
 	"github.com/redis-watchdog/redis-watchdog/lab/slot"
 )
 
@@ -47,9 +48,7 @@ var errRefused = errors.New("the server did not start")
 // prepare makes a directory for a server.
 func (tg target) prepare(t testing.TB) *running {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("needs a real Redis, which make test runs")
-	}
+	need.Servers(t)
 	slot.Take(t)
 	outside, err := os.MkdirTemp(filepath.Join(tg.root, "tmp"), "drift-")
 	if err != nil {

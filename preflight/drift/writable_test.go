@@ -9,14 +9,14 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/redis-watchdog/redis-watchdog/lab/need"
 )
 
 // What is said of Redis' right to write its file must be what Redis finds when
 // it does.
 func TestWhetherRedisMayWriteItsFileIsForeseen(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Fatal("this test needs root, as make test has it")
-	}
+	need.Root(t)
 	// Each starts Redis as user 4321, in a mount namespace of its own.
 	const server = `exec setpriv --reuid 4321 --regid 4322 --groups 4323 /usr/bin/redis-server DIR/etc/redis.conf`
 	const asRoot = `exec /usr/bin/redis-server DIR/etc/redis.conf`

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis-watchdog/redis-watchdog/lab/need"
 	"github.com/redis-watchdog/redis-watchdog/preflight/redisconf"
 )
 
@@ -23,9 +24,7 @@ func (f oneFile) Directory(name string) (string, error) { return name, nil }
 
 func shadowOf(t *testing.T, text string) Config {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("needs a real Redis, which make test runs")
-	}
+	need.Servers(t)
 	build, err := redisconf.ForVersion("redis", "7.0.15")
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/redis-watchdog/redis-watchdog/lab/need"
 )
 
 // left is what a survey leaves: more than any does.
@@ -127,9 +129,7 @@ func takeTurn(t *testing.T, careful *Thrift) {
 // Where there is no limit to it all is locked, and what nobody uses is given back
 // all the same.
 func TestWhatIsKeptIsLocked(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs root, as make test has it")
-	}
+	need.Root(t)
 	t.Cleanup(func() {
 		if err := unix.Munlockall(); err != nil {
 			t.Error(err)

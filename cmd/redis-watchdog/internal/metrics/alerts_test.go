@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/redis-watchdog/redis-watchdog/lab/need"
 )
 
 const root = "../../../.."
@@ -217,9 +219,7 @@ func TestDashboardPanelsDoNotOverlap(t *testing.T) {
 // promtool is Prometheus' own, which `make setup` brings.
 func promtool(t *testing.T) string {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("needs promtool, which make test brings")
-	}
+	need.Servers(t)
 	if own, err := filepath.Abs(filepath.Join(root, ".tools/promtool")); err == nil {
 		if _, err := os.Stat(own); err == nil {
 			return own

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/redis-watchdog/redis-watchdog/lab/need"
 )
 
 const redisUser = 4321
@@ -17,9 +19,7 @@ const redisUser = 4321
 // beside it that nobody else may touch.
 func laid(t *testing.T) (dir, victim string) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("this test needs root, as make test has it")
-	}
+	need.Root(t)
 	root := t.TempDir()
 	victim = write(t, filepath.Join(root, "victim"), "root's own\n")
 	dir = filepath.Join(root, "redis")
