@@ -305,7 +305,7 @@ func EtcdctlBinary() (string, error) { return tool("etcdctl", "go.etcd.io/etcd/e
 func EtcdutlBinary() (string, error) { return tool("etcdutl", "go.etcd.io/etcd/etcdutl/v3") }
 
 func tool(name, pkg string) (string, error) {
-	root, err := moduleRoot()
+	root, err := ModuleRoot()
 	if err != nil {
 		return "", fmt.Errorf("build %s: %w", name, err)
 	}
@@ -348,9 +348,9 @@ func fresh(binary, pin string) bool {
 	return err == nil && !b.ModTime().Before(p.ModTime())
 }
 
-// moduleRoot is the directory of this module's go.mod, above the working
-// directory of a test or of `go run`.
-func moduleRoot() (string, error) {
+// ModuleRoot is the directory of this module's go.mod, above the working
+// directory of a test or of a program of make.
+func ModuleRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -57,8 +56,11 @@ var build = struct {
 // path.
 func Binary() (string, error) {
 	build.once.Do(func() {
-		_, file, _, _ := runtime.Caller(0)
-		root := filepath.Dir(filepath.Dir(filepath.Dir(file)))
+		root, err := lab.ModuleRoot()
+		if err != nil {
+			build.err = fmt.Errorf("build the watchdog: %w", err)
+			return
+		}
 		build.path = filepath.Join(root, ".tools", "redis-watchdog-lab")
 		fresh := fmt.Sprintf("%s.%d", build.path, os.Getpid())
 		cmd := exec.Command("go", "build", "-trimpath", "-tags=grpcnotrace,failpoints", "-o", fresh, "./cmd/redis-watchdog")
