@@ -14,7 +14,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$(PATH))
 GOTEST = go test -timeout=$(TIMEOUT) $(if $(ROOT),-exec='$(ROOT)')
 TIMEOUT = 40m
 
-.PHONY: build install setup check unit test test-systemd sim soak bench demo fuzz package clean
+.PHONY: build install setup check unit test test-systemd sim soak bench demo picture fuzz package clean
 
 # grpcnotrace: grpc's traces execute templates, which call methods by name, so
 # that the linker could leave no method out: 3 MB of 20.
@@ -108,6 +108,11 @@ demo-packages:
 bin/demo:
 	CGO_ENABLED=0 go build -trimpath -tags=grpcnotrace -o $@ ./lab/demo
 	CGO_ENABLED=0 go build -trimpath -tags=grpcnotrace,failpoints -o .tools/redis-watchdog-lab ./cmd/redis-watchdog
+
+picture: .tools/etcd # records a failover, and draws it
+	tools/setup demo
+	CGO_ENABLED=0 go build -trimpath -tags=grpcnotrace -o bin/picture ./lab/picture
+	$(ROOT) bin/picture docs/failover.svg
 
 FUZZ ?= 30s
 fuzz: # every fuzz target in turn, each for FUZZ
