@@ -139,7 +139,7 @@ func (w *world) node(ctx context.Context, r *lab.Redis) preflight.Node {
 	var secrets gather.Secrets
 	n.Redis, secrets, n.Gaps = gather.RedisWithSecrets(ctx, w.asked(r))
 	if w.drift && n.Redis != nil {
-		compared := drift.Read(ctx, drift.Options{Running: secrets.Config, Info: n.Redis.Info, Ignore: w.ignore})
+		compared := drift.Read(ctx, drift.Options{Running: secrets.Config, Info: n.Redis.Info, Ignore: w.ignore, PID: r.PID()})
 		n.Drift = &compared
 	}
 	host := gather.HostConfig{Root: w.hosts[r], PID: 1,

@@ -19,23 +19,25 @@ import (
 // process is what /proc shows of a Redis. What may not be seen stays zero.
 type process struct {
 	pid     int
-	root    string   // prefix under which its files are seen; empty: our own
-	chroot  string   // where its root is another directory than ours
-	binary  string   // to start, as seen in chroot; empty: not known
-	gone    bool     // the running binary is no longer on disk
-	args    []string // without the program; nil: hidden or not read
-	command string   // "none", "read", "hidden", "unread"
-	started string   // the directory it was started in; empty: not known
-	files   uint64   // RLIMIT_NOFILE, soft; 0: not known
+	root    string      // prefix under which its files are seen; empty: our own
+	chroot  string      // where its root is another directory than ours
+	exe     string      // the program that runs, as seen in chroot; empty: not known
+	runs    os.FileInfo // the program itself; nil: may not be looked at, or is no longer on disk
+	gone    bool        // the running binary is no longer on disk
+	args    []string    // without the program; nil: hidden or not read
+	command string      // "none", "read", "hidden", "unread"
+	started string      // the directory it was started in; empty: not known
+	files   uint64      // RLIMIT_NOFILE, soft; 0: not known
 	owner   *syscall.Credential
 }
 
 const deletedMark = " (deleted)"
 
 // lookAt reads what may be read of a process. title says whether the process
-// writes its own title over its arguments.
+// writes its own title over its arguments. The number must have been verified:
+// what INFO says may be anybody's.
 func lookAt(pid int, info map[string]string, title bool) process {
-	p := process{pid: pid, command: "unread", binary: info["executable"]}
+	p := process{pid: pid, command: "unread"}
 	if pid <= 0 {
 		return p
 	}
@@ -47,13 +49,10 @@ func lookAt(pid int, info map[string]string, title bool) process {
 		}
 	}
 	if exe, err := os.Readlink(proc + "/exe"); err == nil {
-		p.binary = proc + "/exe"
-		if strings.HasSuffix(exe, deletedMark) {
-			p.gone, p.binary = true, strings.TrimSuffix(exe, deletedMark)
-			exe = p.binary
-		}
-		if p.chroot != "" {
-			p.binary = "/" + strings.TrimPrefix(strings.TrimPrefix(exe, p.chroot), "/")
+		exe, p.gone = strings.CutSuffix(exe, deletedMark)
+		p.exe = "/" + strings.TrimPrefix(strings.TrimPrefix(exe, p.chroot), "/")
+		if !p.gone {
+			p.runs, _ = os.Stat(proc + "/exe") // an error says that it has ended meanwhile
 		}
 	}
 	if text, err := os.ReadFile(proc + "/cmdline"); err == nil {

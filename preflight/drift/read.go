@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -30,8 +29,11 @@ type Options struct {
 	// CommandLine is what Redis is started with, without the program, where the
 	// operator says so; nil: what /proc shows.
 	CommandLine []string
-	// PID of the Redis; 0: what INFO says, which is another's in a container.
-	PID       int
+	// PID is the number of the Redis' process, verified (systemd.OpenProcess); 0:
+	// not known, and nothing is looked at: what INFO says may be anybody's.
+	PID int
+	// Program is what the unit of the Redis starts; empty: not known.
+	Program   string
 	File      string // where the operator says the file is; empty: where Redis says
 	Temporary string // where the shadow's directory is made; empty: the system's
 }
@@ -142,11 +144,7 @@ func (r *reader) knowBuild() error {
 
 // look looks at the process.
 func (r *reader) look() {
-	pid := r.PID
-	if pid == 0 {
-		pid, _ = strconv.Atoi(r.Info["process_id"]) // 0 where it says nothing: nothing is looked at
-	}
-	r.process = lookAt(pid, r.Info, r.Running["set-proc-title"] != "no")
+	r.process = lookAt(r.PID, r.Info, r.Running["set-proc-title"] != "no")
 	if r.CommandLine != nil {
 		r.process.args, r.process.command = r.CommandLine, "read"
 	}
@@ -231,13 +229,15 @@ func (r *reader) ask(ctx context.Context, config *redisconf.Config) (*shadow.Res
 	if !r.Shadow {
 		return nil, nil
 	}
-	c := shadow.Config{
-		Binary: r.process.binary, Root: r.process.chroot, Credential: r.process.owner, Temporary: r.Temporary,
-		Build: r.build, Known: r.Running, Read: config,
-	}
-	if c.Binary == "" || !path.IsAbs(c.Binary) {
-		r.note("no shadow run: where the binary is cannot be seen")
+	p, err := r.program()
+	if err != nil {
+		r.note("no shadow run: %v", err)
 		return nil, nil
+	}
+	defer p.close()
+	c := shadow.Config{
+		Binary: p.binary, Root: p.rootName(), Credential: r.process.owner, Temporary: r.Temporary,
+		Build: r.build, Known: r.Running, Read: config,
 	}
 	if acl := config.Values["aclfile"]; acl.Text != "" {
 		name := acl.Text

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -164,9 +163,6 @@ func (r *running) info() map[string]string {
 			info[name] = value
 		}
 	}
-	if r.cmd != nil {
-		info["process_id"] = strconv.Itoa(r.cmd.Process.Pid)
-	}
 	return info
 }
 
@@ -181,7 +177,7 @@ func (r *running) users() []string {
 
 // options is what an adapter would hand over.
 func (r *running) options(shadow bool) Options {
-	return Options{Running: r.config(), Info: r.info(), Users: r.users(), Shadow: shadow}
+	return Options{Running: r.config(), Info: r.info(), Users: r.users(), Shadow: shadow, PID: r.cmd.Process.Pid}
 }
 
 // richPassword is the requirepass of the rich file.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/fencing/gate"
 	"github.com/redis-watchdog/redis-watchdog/preflight/redisconf"
+	"github.com/redis-watchdog/redis-watchdog/systemd/trusted"
 )
 
 // comment stands above the lines of ours. A CONFIG REWRITE takes those away
@@ -109,8 +110,12 @@ func (s *scan) include(pattern string, depth int) error {
 
 // Shut makes the Redis of the file start shut, unless that makes it a replica:
 // then it changes nothing and says of whom. The file is replaced as a whole or
-// not at all; owner and mode stay. No Redis may be running on it. It is for
-// root, and writes nowhere that a link of another's leads to.
+// not at all; owner and mode stay. No Redis may be running on it.
+//
+// It is for root, in a directory where Redis may write: what Redis' user may have
+// put in the place of redis.conf is read and replaced, as CONFIG REWRITE does it.
+// Nothing is written anywhere else, and the new file is as closed as what was
+// read.
 func Shut(file string) (following string, err error) {
 	err = edit(file, func(content string) ([]string, error) {
 		kept := without(content)
@@ -142,18 +147,18 @@ func Reachable(file string) error {
 
 // edit replaces a file by what change makes of it; no lines: it stays.
 func edit(file string, change func(content string) ([]string, error)) error {
-	p, err := find(file)
+	p, err := trusted.Find(file)
 	if err != nil {
 		return fmt.Errorf("find redis.conf: %w", err)
 	}
-	defer func() { _ = p.close() }() // a directory that was only read
-	was, stat, err := p.read()
+	defer func() { _ = p.Close() }() // a directory that was only read
+	was, stat, err := p.Read()
 	if err != nil {
 		return fmt.Errorf("read redis.conf: %w", err)
 	}
 	lines, err := change(string(was))
 	if content := strings.Join(lines, "\n") + "\n"; err == nil && lines != nil && content != string(was) {
-		if err = p.replace([]byte(content), stat); err != nil {
+		if err = p.Replace([]byte(content), stat); err != nil {
 			err = fmt.Errorf("write redis.conf: %w", err)
 		}
 	}
@@ -174,10 +179,10 @@ func contentOf(file string) ([]byte, error) {
 		return nil, err
 	case info.IsDir():
 		return nil, nil // an include of one is empty to Redis
-	case !info.Mode().IsRegular() && file != os.DevNull || info.Size() > maxFile:
+	case !info.Mode().IsRegular() && file != os.DevNull || info.Size() > trusted.MaxFile:
 		return nil, fmt.Errorf("%s is no redis.conf: %s, %d bytes", file, info.Mode().Type(), info.Size())
 	}
-	return io.ReadAll(io.LimitReader(f, maxFile))
+	return io.ReadAll(io.LimitReader(f, trusted.MaxFile))
 }
 
 // without is the lines of a file without ours: the comment, wherever it has got

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/redis-watchdog/redis-watchdog/lab/need"
+	"github.com/redis-watchdog/redis-watchdog/systemd/trusted"
 )
 
 const redisUser = 4321
@@ -85,8 +86,8 @@ func TestRootIsNotLedIntoAnotherDirectory(t *testing.T) {
 	}
 	link := filepath.Join(dir, "conf")
 	as(t, func() error { return errors.Join(os.Symlink(kept, link), os.Lchown(link, redisUser, redisUser)) })
-	if _, err := Shut(filepath.Join(link, "redis.conf")); !errors.Is(err, errLaid) || !strings.Contains(err.Error(), link) {
-		t.Errorf("got %v, want %v of %s", err, errLaid, link)
+	if _, err := Shut(filepath.Join(link, "redis.conf")); !errors.Is(err, trusted.ErrLaid) || !strings.Contains(err.Error(), link) {
+		t.Errorf("got %v, want %v of %s", err, trusted.ErrLaid, link)
 	}
 	untouched(t, there)
 	if names, err := os.ReadDir(kept); err != nil || len(names) != 1 {
@@ -109,7 +110,7 @@ func TestRootIsHeldUpByNoPipe(t *testing.T) {
 	dir, _ := laid(t)
 	file := filepath.Join(dir, "redis.conf")
 	as(t, func() error { return unix.Mkfifo(file, 0o666) })
-	if _, err := Shut(file); !errors.Is(err, errLaid) {
+	if _, err := Shut(file); !errors.Is(err, trusted.ErrLaid) {
 		t.Errorf("got %v", err)
 	}
 	if err := os.Remove(file); err != nil {
