@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/redis-watchdog/redis-watchdog/lab/need"
 	"github.com/redis-watchdog/redis-watchdog/preflight"
 )
 
@@ -38,6 +39,7 @@ func notRun(t *testing.T, d preflight.Drift, mark, why string) {
 
 // INFO of a Redis in other hands names any program there is, and any process.
 func TestNothingIsRunBecauseINFOSaysSo(t *testing.T) {
+	need.Root(t)
 	r := plain(t, "maxmemory 1gb\n")
 	for owner, why := range map[int]string{4321: "others than root may write", 0: "others than root may write /tmp"} { // where tests lie anybody may write
 		name, mark := marking(t, r, owner)
@@ -77,6 +79,7 @@ func TestNothingIsRunBecauseINFOSaysSo(t *testing.T) {
 
 // A container brings its own program, and its root is not ours.
 func TestAProgramOfAContainerIsNotRun(t *testing.T) {
+	need.Root(t)
 	r := local().prepare(t)
 	name, mark := marking(t, r, 0)
 	real, err := filepath.EvalSymlinks("/usr/bin/redis-server")

@@ -6,14 +6,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/redis-watchdog/redis-watchdog/lab/need"
 )
 
 // TestProgramIsRootsAlone: whatever anybody but root could have put in the place
 // of a program is none. Nothing is started.
 func TestProgramIsRootsAlone(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Fatal("this test needs root, as make test has it")
-	}
+	need.Root(t)
 	const other = 4321
 	for name, c := range map[string]struct {
 		spoil func(root string) error
