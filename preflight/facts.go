@@ -92,12 +92,16 @@ type Redis struct {
 type User struct {
 	Name  string `json:"name"`
 	Rules string `json:"rules"` // the rest of the line; password hashes replaced by their count
-	// Passwords is a digest of the sorted hashes, keyed by the group's random
-	// id in etcd: equal digests are equal passwords, and nothing else is told.
-	// Before a colon it names its key: digests of other keys say nothing, and
-	// neither does an empty one of a user that has passwords.
-	Passwords string `json:"passwords,omitempty"`
+	// Passwords is a digest of the sorted hashes, keyed by something random that
+	// whoever read them keeps to itself: equal digests of one key are equal
+	// passwords. Before a colon it names its key: digests of other keys say
+	// nothing, and neither does an empty one of a user that has passwords. It
+	// never travels: a password can be guessed by a digest whose key is known.
+	Passwords string `json:"-"`
 }
+
+// GapPasswords is the Gap of passwords that were not compared.
+const GapPasswords = "passwords"
 
 // Slow is one entry of the slow log.
 type Slow struct {

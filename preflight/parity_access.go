@@ -67,10 +67,23 @@ func parityACL(s *subject) answer {
 	}
 	if len(unsure) > 0 { // what is certain comes first
 		s.lack("the passwords of "+strings.Join(unsure, ", ")+" at "+s.node.Address+" beside the master's",
-			"their digests were not made with the same key: one watchdog had not joined the group in etcd yet", "run it again in a minute")
+			orThe(gapWhyOf(GapPasswords, s.master, s.node), "they were not read by one and the same: they stand in no report"),
+			"on a host that reaches both with the watchdog's user: redis-watchdog preflight "+s.facts.Group)
 		return answer{}
 	}
 	return passed(fmt.Sprintf("the %d users of the master are the candidate's", len(theirs)))
+}
+
+// gapWhyOf is why a kind of fact is missing of any of them; empty: of none.
+func gapWhyOf(kind string, nodes ...*Node) string {
+	for _, n := range nodes {
+		for _, g := range n.Gaps {
+			if g.What == kind {
+				return n.Address + ": " + g.Why
+			}
+		}
+	}
+	return ""
 }
 
 // off is whether nobody may log in as a user.

@@ -115,7 +115,7 @@ func parityACLCheck() Check {
 	return Check{ID: "parity_acl", Area: areaParity, Severity: Blocks, Veto: true,
 		Title: "The master's ACL users are the candidate's, with the same rights and passwords",
 		Story: Story{
-			Why:       "ACL SETUSER is not replicated. Users are compared by name, rights (in whatever order they were given) and a keyed digest of their passwords. The watchdogs' own user is left out (what it lacks they say themselves), and so is one that is off.",
+			Why:       "ACL SETUSER is not replicated. Users are compared by name, rights (in whatever order they were given) and passwords. Passwords are compared where they are read, by the preflight at every Redis and by a replica's watchdog at its master; no digest of one is in etcd or in a report. The watchdogs' own user is left out (what it lacks they say themselves), and so is one that is off.",
 			Otherwise: "Clients are refused by the new master (WRONGPASS, NOPERM).",
 			Fix:       "ACL SETUSER on the candidate as on the master, then ACL SAVE or CONFIG REWRITE; or one aclfile from configuration management.",
 		}}

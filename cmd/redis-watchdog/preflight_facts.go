@@ -120,7 +120,7 @@ func (s survey) Reports(ctx context.Context, answered func([]byte) bool) (map[st
 	return s.store.Reports(ctx, s.group, answered)
 }
 
-func (s survey) Read(ctx context.Context) (preflight.Coordinator, string, error) {
+func (s survey) Read(ctx context.Context) (preflight.Coordinator, error) {
 	var state preflight.Coordinator
 	for _, m := range s.store.Members(ctx) {
 		one := preflight.Member{Endpoint: m.Endpoint, Version: m.Version, Learner: m.Learner}
@@ -131,15 +131,15 @@ func (s survey) Read(ctx context.Context) (preflight.Coordinator, string, error)
 	}
 	g, err := s.store.Read(ctx, s.group)
 	if err != nil {
-		return state, "", err
+		return state, err
 	}
 	if err := s.store.TryToWrite(ctx); err != nil {
 		state.Unwritable = err.Error()
 	}
 	if len(g.Problems) > 0 {
-		return state, g.Record.ID, errors.New(g.Problems[0])
+		return state, errors.New(g.Problems[0])
 	}
 	state.Agreement, state.Epoch, state.Generation = string(g.Agreement.Address), g.Agreement.Epoch, g.Agreement.Generation
 	state.Known, state.Holder, state.Maintenance = g.Agreement.Known, string(g.Grant.Holder), !g.Maintenance.At.IsZero()
-	return state, g.Record.ID, nil
+	return state, nil
 }

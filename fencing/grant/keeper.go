@@ -172,7 +172,6 @@ type Keeper struct {
 	datas       *newest[dataWrite]
 	disks       *newest[[]byte] // empty: take it back
 	lastAsk     atomic.Value    // string: the request told last
-	ofGroup     atomic.Value    // string: the group's id
 	hurry       chan struct{}   // holds one: Flush waits
 	answers     *newest[HandoverAnswer]
 	answerUnder atomic.Int64 // the lease of the handover that stands; zero: none does
@@ -280,9 +279,6 @@ func (k *Keeper) Run(ctx context.Context, report func(watchdog.Coordinator)) err
 			return context.Cause(ctx)
 		}
 		k.member.Store(k.fact.Membership == watchdog.Member)
-		if k.GroupID() != k.id.GroupID {
-			k.ofGroup.Store(k.id.GroupID)
-		}
 		if err == nil {
 			k.heardAsk(k.seen.ask.value)
 			k.tellData(want)

@@ -22,12 +22,6 @@ import (
 // never blocks; a newer one replaces one not yet written.
 func (k *Keeper) PublishSurvey(report []byte) { k.surveys.set(report) }
 
-// GroupID is the group's random id in etcd; empty: not known yet.
-func (k *Keeper) GroupID() string {
-	id, _ := k.ofGroup.Load().(string)
-	return id
-}
-
 // heardAsk tells of a request, unless it is the one told last.
 func (k *Keeper) heardAsk(value []byte) {
 	if len(value) == 0 {

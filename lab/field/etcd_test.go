@@ -110,29 +110,56 @@ func TestEtcdRunsFull(t *testing.T) {
 	}
 }
 
-// TestEtcdRoleMayOnlyRead: somebody tightens the role.
-func TestEtcdRoleMayOnlyRead(t *testing.T) {
-	t.Parallel()
+// guardedAsUser is a group whose watchdogs have a user in etcd, as docs/install.md has
+// it, and what lets etcdctl speak to it as root.
+func guardedAsUser(t *testing.T) (w *watched.World, as string) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(file, []byte("secret"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w := watched.Start(t, watched.Options{Paused: true,
+	w = watched.Start(t, watched.Options{Paused: true,
 		Cluster: lab.EtcdConfig{RootPassword: rootSecret, Args: []string{"--bcrypt-cost=4"}},
 		Config:  func(c *watched.Config) { c.Etcd["username"], c.Etcd["password_file"] = "redis-watchdog", file }})
-	s := &story{World: w, t: t}
-	as := "export ETCDCTL_ENDPOINTS=" + strings.Join(w.Etcd.Endpoints(), ",") + " ETCDCTL_USER=root\n"
-	const prefix = "--prefix=true /redis-watchdog/v1/"
-	s.pasteAll(w.Hosts[0], as+"etcdctl role add redis-watchdog\netcdctl role grant-permission redis-watchdog readwrite "+prefix+
-		"\netcdctl user add redis-watchdog:secret\netcdctl user grant-role redis-watchdog redis-watchdog")
+	as = "export ETCDCTL_ENDPOINTS=" + strings.Join(w.Etcd.Endpoints(), ",") + " ETCDCTL_USER=root\n"
+	(&story{World: w, t: t}).pasteAll(w.Hosts[0], as+linesOf(t, "../../docs/install.md", "etcdctl", "redis-watchdog", "secret"))
 	for _, d := range w.Dogs {
 		d.Restart()
 	}
 	w.WaitGuarded()
-	s = begin(t, w)
+	return w, as
+}
+
+// linesOf are the indented lines of a document that begin with a command and
+// name a user, whose password is given in the place of the prompt for it.
+func linesOf(t *testing.T, document, command, user, password string) string {
+	t.Helper()
+	text, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	for line := range strings.Lines(string(text)) {
+		bare := strings.TrimSpace(line)
+		if !strings.HasPrefix(line, "    ") || !strings.HasPrefix(bare, command) || !strings.Contains(bare, user) {
+			continue
+		}
+		out.WriteString(strings.Replace(bare, "user add "+user, "user add "+user+":"+password, 1) + "\n")
+	}
+	if out.Len() == 0 {
+		t.Fatalf("%s has no line of %s about %s", document, command, user)
+	}
+	return out.String()
+}
+
+// TestEtcdRoleMayOnlyRead: somebody tightens the role.
+func TestEtcdRoleMayOnlyRead(t *testing.T) {
+	t.Parallel()
+	w, as := guardedAsUser(t)
+	s := begin(t, w)
 
 	s.done("the role may only read from now on")
-	s.pasteAll(w.Hosts[1], as+"etcdctl role grant-permission redis-watchdog read "+prefix)
+	s.pasteAll(w.Hosts[1], as+"etcdctl role grant-permission redis-watchdog read --prefix=true /redis-watchdog/v1/")
 	for _, d := range w.Dogs {
 		s.told(d, "etcd_read_only", `"redis-watchdog"`, "/redis-watchdog/v1/", "stays locked", "readwrite")
 	}

@@ -31,7 +31,7 @@ func (c coordinatorOf) Reports(ctx context.Context, answered func([]byte) bool) 
 	return c.Store.Reports(ctx, c.group, answered)
 }
 
-func (c coordinatorOf) Read(ctx context.Context) (preflight.Coordinator, string, error) {
+func (c coordinatorOf) Read(ctx context.Context) (preflight.Coordinator, error) {
 	var state preflight.Coordinator
 	for _, m := range c.Members(ctx) {
 		state.Members = append(state.Members, preflight.Member{Endpoint: m.Endpoint, Version: m.Version, Learner: m.Learner})
@@ -39,7 +39,7 @@ func (c coordinatorOf) Read(ctx context.Context) (preflight.Coordinator, string,
 	g, err := c.Store.Read(ctx, c.group)
 	state.Agreement, state.Epoch, state.Known = string(g.Agreement.Address), g.Agreement.Epoch, g.Agreement.Known
 	state.Holder = string(g.Grant.Holder)
-	return state, g.Record.ID, err
+	return state, err
 }
 
 // gathered is how the facts of a world on loopback are read.

@@ -25,9 +25,8 @@ const coordinatorTimeout = 2 * time.Second
 // Coordinator is what is asked of etcd. Every call may take as long as its
 // context allows.
 type Coordinator interface {
-	// Read is the coordinator's own state, and the group's random id (empty:
-	// etcd knows no such group).
-	Read(ctx context.Context) (state preflight.Coordinator, groupID string, err error)
+	// Read is the coordinator's own state, and what it holds of the group.
+	Read(ctx context.Context) (preflight.Coordinator, error)
 	// Ask asks every watchdog of the group for a report that answers id.
 	Ask(ctx context.Context, id string) error
 	// Reports are what the watchdogs published, by the address of their node:
@@ -59,18 +58,13 @@ func Group(ctx context.Context, c Config) (preflight.Facts, error) {
 	if c.Group == "" || c.Coordinator == nil || len(c.Sentinels.Addresses) == 0 {
 		return preflight.Facts{}, errors.New("gather group: no name, no coordinator or no sentinel is given")
 	}
-	g := &gathering{c: c, facts: preflight.Facts{Group: c.Group}, read: map[string]*liveRedis{}}
+	g := &gathering{c: c, key: rand.Text(), facts: preflight.Facts{Group: c.Group}, read: map[string]*liveRedis{}}
 	c.Sentinels.Group = c.Group
-	var groupID string
 	var asking, first sync.WaitGroup
 	asking.Go(func() { g.askReports(ctx) })
-	first.Go(func() { groupID = g.askCoordinator(ctx) })
+	first.Go(func() { g.askCoordinator(ctx) })
 	first.Go(func() { g.facts.Sentinels = sentinels(ctx, c.Sentinels, &g.names) })
 	first.Wait()
-	g.key = groupID
-	if g.key == "" {
-		g.key = rand.Text() // good for those read in this run
-	}
 	g.noteSentinels()
 	g.live(ctx, g.listed())
 	asking.Wait()
@@ -83,7 +77,7 @@ func Group(ctx context.Context, c Config) (preflight.Facts, error) {
 type gathering struct {
 	c     Config
 	names names
-	key   string // of the digests
+	key   string // of the digests of this reading, and of no other
 
 	facts      preflight.Facts
 	request    string
@@ -104,15 +98,14 @@ func (g *gathering) gap(what, why string) {
 	g.facts.Gaps = append(g.facts.Gaps, preflight.Gap{What: what, Why: why})
 }
 
-func (g *gathering) askCoordinator(ctx context.Context) (groupID string) {
+func (g *gathering) askCoordinator(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, coordinatorTimeout)
 	defer cancel()
-	state, groupID, err := g.c.Coordinator.Read(ctx)
+	state, err := g.c.Coordinator.Read(ctx)
 	if err != nil {
 		state.Error = err.Error()
 	}
 	g.facts.Coordinator = state
-	return groupID
 }
 
 // askReports asks for fresh reports and takes what there is in time.
@@ -253,8 +246,25 @@ func (g *gathering) node(address string) preflight.Node {
 		n.Gaps = append(withoutRedis(n.Gaps), live.gaps...)
 	case live.facts == nil && n.Redis == nil:
 		n.Gaps = append(withoutRedis(n.Gaps), live.gaps...)
+	case live.facts != nil && live.facts.Users != nil:
+		// The report knows more, but no passwords.
+		redis := *n.Redis
+		redis.Users = live.facts.Users
+		n.Redis = &redis
+	default:
+		n.Gaps = append(n.Gaps, preflight.Gap{What: preflight.GapPasswords, Why: whyNot(live.gaps)})
 	}
 	return n
+}
+
+// whyNot is why the users of a Redis were not read from here.
+func whyNot(gaps []preflight.Gap) string {
+	for _, gap := range gaps {
+		if gap.What == "acl" || gap.What == "redis" {
+			return gap.Why
+		}
+	}
+	return "ACL LIST was not read from here"
 }
 
 // redisGaps are those that Redis, the function, leaves.

@@ -26,9 +26,9 @@ const ReadRights = "+acl|list +slowlog|get"
 type RedisConfig struct {
 	Server
 	ReadBy string // preflight.ReadLive or ReadWatchdog
-	// Key is what digests of passwords are made with: the same for all whose
-	// passwords shall be compared, and known to nobody else. Empty: none are
-	// made.
+	// Key is what digests of passwords are made with: random, the same for all
+	// whose passwords shall be compared, and known to nobody but the caller.
+	// Empty: none are made.
 	Key string
 	// Clients asks for CLIENT LIST too, which tells what Sentinel is logged in
 	// as. It costs Redis some microseconds a client.
@@ -99,6 +99,19 @@ func RedisWithSecrets(ctx context.Context, c RedisConfig) (*preflight.Redis, Sec
 		facts.SentinelLacks = sentinelLacks(r.Text, facts.Users)
 	}
 	return facts, secrets, gaps
+}
+
+// Users asks one Redis for its users alone, with digests of their passwords made
+// with the key (see RedisConfig.Key).
+func Users(ctx context.Context, s Server, key string) ([]preflight.User, error) {
+	replies, err := s.ask(ctx, []string{"ACL", "LIST"})
+	if err != nil {
+		return nil, err
+	}
+	if err := replies[0].Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", s, err)
+	}
+	return users(replies[0], key), nil
 }
 
 // missing are the Gaps of questions that were refused or not answered.

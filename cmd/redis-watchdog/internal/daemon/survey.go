@@ -5,6 +5,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -60,6 +61,7 @@ type surveyor struct {
 	stands   preflight.Standing // of the survey that was published last
 	stoodAt  watchdog.Instant
 	compared comparison
+	peer     peer
 	files    *reading
 	silent   bool // a file of this host does not answer
 	facing   facing
@@ -98,7 +100,7 @@ func newSurveyor(d *Daemon, x *node, g config.Group, n config.Node) (*surveyor, 
 		return nil, fmt.Errorf("tls: %w", err)
 	}
 	return &surveyor{
-		x: x, version: d.version, rules: surveyRulesOf(g.Preflight), units: d.units, asked: make(chan struct{}, 1), files: newReading(),
+		x: x, version: d.version, rules: surveyRulesOf(g.Preflight), units: d.units, asked: make(chan struct{}, 1), files: newReading(), peer: peer{key: rand.Text()},
 		server: gather.Server{Address: n.Address, Socket: n.Socket, Username: n.Username, Password: string(n.Password), TLS: tls, Commands: n.Commands},
 	}, nil
 }
@@ -123,20 +125,20 @@ func (s *surveyor) ask(id string) {
 
 // mark is what a survey is made anew for.
 type mark struct {
-	runID, role, following, phase, group, file string
-	policy                                     string // maxmemory-policy
-	data                                       string
-	written                                    time.Time // redis.conf
-	size                                       int64
-	maxMemory, refused                         int64
-	missing, faults, rules                     int
-	originals                                  gate.Originals
+	runID, role, following, phase, file string
+	policy                              string // maxmemory-policy
+	data                                string
+	written                             time.Time // redis.conf
+	size                                int64
+	maxMemory, refused                  int64
+	missing, faults, rules              int
+	originals                           gate.Originals
 }
 
 // mark is of now. A redis.conf that does not answer counts as unchanged.
 func (s *surveyor) mark(ctx context.Context, st agent.Status, d gate.Details, last mark) mark {
 	m := mark{
-		runID: st.RunID, role: st.Role, following: st.Following, phase: st.Phase, group: s.x.keeper.GroupID(), data: st.Data,
+		runID: st.RunID, role: st.Role, following: st.Following, phase: st.Phase, data: st.Data,
 		file: d.ConfigFile, policy: d.MaxMemoryPolicy, maxMemory: d.MaxMemory, refused: s.refused.Count, missing: len(d.Missing), faults: len(st.Faults), rules: s.newestRules().made, originals: d.Recorded,
 	}
 	if d.ConfigFile == "" {
@@ -227,7 +229,7 @@ func (s *surveyor) survey(ctx context.Context, st agent.Status, d gate.Details, 
 	var findings []preflight.Finding
 	if st.Role == watchdog.Replica.String() && st.Master != "" && st.Master != st.Address {
 		var master preflight.Node
-		master, findings = s.judge(ctx, st.Master, own)
+		master, findings = s.judge(ctx, st, own)
 		for _, f := range findings {
 			if f.Outcome != preflight.Passed {
 				s.x.log.Debug("survey", "check", f.Check, "outcome", f.Outcome, "reason", f.Reason)
@@ -272,7 +274,7 @@ func (s *surveyor) node(ctx context.Context, st agent.Status, d gate.Details, m 
 	n := preflight.Node{Address: st.Address, Answers: request, At: time.Now().UTC(), Watchdog: s.watchdog(st, d)}
 	var secrets gather.Secrets
 	n.Redis, secrets, n.Gaps = gather.RedisWithSecrets(ctx, gather.RedisConfig{
-		Server: s.server, ReadBy: preflight.ReadWatchdog, Key: s.x.keeper.GroupID(), Clients: request != "" && !confirms(request),
+		Server: s.server, ReadBy: preflight.ReadWatchdog, Key: s.peer.key, Clients: request != "" && !confirms(request),
 	})
 	n.Rates = s.rates.add(n.Redis, agent.Boottime())
 	refused := s.refused

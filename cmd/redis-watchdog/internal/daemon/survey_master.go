@@ -40,13 +40,14 @@ type facing struct {
 // a master that dies meanwhile says no more. So a reason that is new is only
 // taken up on a report that is younger than it, where the master's watchdog
 // gives one in time.
-func (s *surveyor) judge(ctx context.Context, address string, own preflight.Node) (preflight.Node, []preflight.Finding) {
+func (s *surveyor) judge(ctx context.Context, st agent.Status, own preflight.Node) (preflight.Node, []preflight.Finding) {
 	policy := s.newestRules().policy
-	master := s.master(ctx, address)
+	master := s.withUsers(ctx, st, s.master(ctx, st.Master))
 	findings := preflight.Own(policy, master, own)
 	if known := s.x.vetoedFor(); slices.ContainsFunc(preflight.Vetoes(findings), func(id string) bool { return !slices.Contains(known, id) }) {
-		if fresh, ok := s.fresh(ctx, address); ok {
-			master, findings = fresh, preflight.Own(policy, fresh, own)
+		if fresh, ok := s.fresh(ctx, st.Master); ok {
+			master = s.withUsers(ctx, st, fresh)
+			findings = preflight.Own(policy, master, own)
 		}
 	}
 	s.facing.judged, s.facing.looked = master.At, agent.Boottime()
