@@ -38,7 +38,6 @@ const (
 // wasteRow is one finding while it is added up.
 type wasteRow struct {
 	Waste
-	members uint64
 }
 
 type wastes map[[2]string]*wasteRow

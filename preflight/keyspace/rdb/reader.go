@@ -33,7 +33,6 @@ type reader struct {
 	base   int64 // offset of buf[0] in the file
 	err    error
 	crc    *checksum // nil: not wanted
-	name   []byte    // of the key that is being read, reused
 }
 
 func newReader(source io.Reader) *reader {

@@ -11,9 +11,8 @@ import (
 // Classes are the sizes an allocator has: a request gets the next one.
 type Classes struct {
 	name  string
-	small []uint32 // ascending, to the largest that is listed
-	above uint64   // from here on four classes a doubling; zero: no classes, every size is had
-	step  uint64   // with above zero: sizes are multiples of it, less slack
+	small []uint32 // ascending, to the largest that is listed; above it there are four a doubling
+	step  uint64   // zero: there are classes; else sizes are multiples of it, less slack
 	slack uint64   // bytes of a block that are the allocator's own
 	index []uint16 // class of every request up to len(index)-1, in small
 }
