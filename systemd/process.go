@@ -190,24 +190,3 @@ func parseStat(stat string) (name string, started time.Duration, err error) {
 	}
 	return stat[open+1 : shut], time.Duration(ticks) * clockTick, nil
 }
-
-// UnitOf is the service of the system's manager that a process belongs to, by the
-// text of its /proc/<pid>/cgroup; empty: to none, as one of a user's manager.
-func UnitOf(cgroup string) string {
-	for line := range strings.Lines(cgroup) {
-		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(parts) != 3 || parts[1] != "" && parts[1] != "name=systemd" { // cgroup2, or systemd's own hierarchy
-			continue
-		}
-		for element := range strings.SplitSeq(parts[2], "/") {
-			// What is below it was made by the service itself.
-			if strings.HasPrefix(element, "user@") {
-				return ""
-			}
-			if strings.HasSuffix(element, ".service") {
-				return element
-			}
-		}
-	}
-	return ""
-}

@@ -167,26 +167,6 @@ func (u *Units) State(ctx context.Context, name string) (UnitState, error) {
 	return s, nil
 }
 
-// Owns says whether the process pid belongs to the unit: a unit that runs
-// another Redis would be killed in vain.
-func (u *Units) Owns(ctx context.Context, name string, pid int) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	conn, err := u.connection(ctx)
-	if err != nil {
-		return false, fmt.Errorf("find unit of process %d: %w", pid, err)
-	}
-	id, err := loadedID(ctx, conn, name)
-	if err != nil {
-		return false, fmt.Errorf("find unit of process %d: %w", pid, err)
-	}
-	owner, err := conn.GetUnitNameByPID(ctx, uint32(pid))
-	if err != nil {
-		return false, fmt.Errorf("find unit of process %d: %w", pid, err)
-	}
-	return owner == id, nil
-}
-
 // Restore takes the bar away and starts the unit, and returns when it is
 // active. When ctx ends first the start goes on: a Redis 6.0 that is a replica
 // is not active before its first sync.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -120,6 +121,11 @@ func (a *app) startGate(ctx context.Context, units *systemd.Units, g config.Grou
 	info, err := server.Do(ctx, "INFO", "server")
 	if err != nil {
 		return none, unknown("%s: ask Redis for the file it was started on: %w", where, err)
+	}
+	if pid, err := strconv.Atoi(infoField(info, "process_id")); err == nil {
+		if _, err := units.Owns(ctx, n.Unit, pid); errors.Is(err, systemd.ErrShared) {
+			return none, blocked("%s: %w; the start gate is a drop-in of the unit that starts Redis: give it one of its own", where, err)
+		}
 	}
 	file := infoField(info, "config_file")
 	if file == "" {

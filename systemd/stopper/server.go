@@ -240,7 +240,11 @@ func (s *Server) mayKill(ctx context.Context, r request) error {
 			return fmt.Errorf("%w: process %d is of unit %s, not of %s", ErrRefused, r.PID, unit, r.Unit)
 		}
 	}
-	s.setKnown(r.Unit)
+	// A unit that runs more than this Redis is not killed, but the process is
+	// (systemd.Stopper); nor may it be started on somebody's word.
+	if _, err := systemd.Alone(r.PID); err == nil {
+		s.setKnown(r.Unit)
+	}
 	return nil
 }
 

@@ -11,8 +11,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
 	"github.com/redis-watchdog/redis-watchdog/preflight/redisconf"
+	"github.com/redis-watchdog/redis-watchdog/systemd"
 )
 
 // Redis is one that runs on this host.
@@ -56,6 +59,7 @@ func Find(ctx context.Context) (*Host, error) {
 	var monitored []Monitored
 	for _, p := range processes {
 		if !p.Sentinel {
+			h.ownUnit(ctx, &p)
 			servers = append(servers, server(ctx, p))
 			continue
 		}
@@ -111,6 +115,22 @@ func Find(ctx context.Context) (*Host, error) {
 		return h, ErrNothing
 	}
 	return h, nil
+}
+
+// ownUnit finds the unit of a Redis with which more runs: it is its own where the
+// service manager calls that Redis its main process. Another is none: killed, a
+// supervisor would go down with all it runs.
+func (h *Host) ownUnit(ctx context.Context, p *Process) {
+	if p.Shared == "" {
+		return
+	}
+	units := systemd.NewUnits(hclog.NewNullLogger())
+	defer func() { _ = units.Close() }() // nothing was left under way
+	if owns, err := units.Owns(ctx, p.Shared, p.PID); err == nil && owns {
+		p.Unit, p.Shared = p.Shared, ""
+		return
+	}
+	h.note("the Redis with PID %d was started by %s, which runs more than it: that is no unit of its own, and unit is left out. A Redis that hangs is killed by its process, and whatever supervises it may start it again; the start gate needs a unit", p.PID, p.Shared)
 }
 
 func (h *Host) note(format string, args ...any) {

@@ -5,6 +5,7 @@ package setup
 import (
 	"bufio"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -24,7 +25,8 @@ type Process struct {
 	Sentinel bool
 	Listens  []netip.AddrPort // where; in no order that means anything
 	Sockets  []string         // unix sockets it listens on
-	Unit     string           // its systemd service; empty: none
+	Unit     string           // its own systemd service; empty: none
+	Shared   string           // the service that runs it and more (a supervisor, cron, a container's runtime); empty: none
 	Dir      string           // it works in; empty: not known
 	Args     []string         // without the program; a process title hides them
 }
@@ -91,8 +93,10 @@ func (p *Process) look(proc string, tcp map[string]netip.AddrPort, unix map[stri
 		p.Args = words[1:]
 		p.Sentinel = p.Sentinel || slices.Contains(words, "--sentinel") || strings.Contains(words[0], "[sentinel]")
 	}
-	if text, err := os.ReadFile(proc + "/cgroup"); err == nil {
-		p.Unit = systemd.UnitOf(string(text))
+	if unit, err := systemd.Alone(p.PID); err == nil {
+		p.Unit = unit
+	} else if errors.Is(err, systemd.ErrShared) {
+		p.Shared = unit
 	}
 	if dir, err := os.Readlink(proc + "/cwd"); err == nil {
 		p.Dir = dir
