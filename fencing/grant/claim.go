@@ -67,6 +67,14 @@ func (k *Keeper) claim(ctx context.Context, w Want, limit time.Duration) error {
 	if w.Self == "" || !k.rests(w) || !still {
 		return nil
 	}
+	turn, err := k.claimTurn(ctx, limit)
+	switch {
+	case errors.Is(err, errClaimsWait):
+		return nil // etcd has answered all the same: the next round claims
+	case err != nil:
+		return err
+	}
+	defer turn()
 	start := k.store.now()
 	lease, ttl, err := k.newLease(ctx, w.ttl(), limit)
 	if err != nil {

@@ -69,12 +69,19 @@ type node struct {
 
 func startNode(t testing.TB, s *Store, group string, address watchdog.Address, change ...func(*KeeperConfig)) *node {
 	t.Helper()
+	return startWanting(t, s, group, address, func(*Want) {}, change...)
+}
+
+// startWanting starts a node whose first round wants this already.
+func startWanting(t testing.TB, s *Store, group string, address watchdog.Address, want func(*Want), change ...func(*KeeperConfig)) *node {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	n := &node{t: t, address: address, changed: make(chan struct{}, 1), killed: make(chan struct{})}
 	n.want = Want{
 		Self: address, Known: everybody, TTL: 2 * time.Second, Margin: 200 * time.Millisecond, Round: 250 * time.Millisecond,
 		Evidence: Evidence{RunID: "run-" + string(address), Sentinels: []string{"s1", "s2"}, Known: 3, Votes: 2},
 	}
+	want(&n.want)
 	cfg := KeeperConfig{Group: group, Node: "node-" + string(address), Save: func(id Identity) error {
 		n.mu.Lock()
 		defer n.mu.Unlock()

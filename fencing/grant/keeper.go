@@ -284,6 +284,9 @@ func (k *Keeper) Run(ctx context.Context, report func(watchdog.Coordinator)) err
 			k.tellData(want)
 			k.tellDisk(want)
 		}
+		if want.holding() {
+			k.store.renewed(k.store.now().Sub(began), want.round())
+		}
 		k.faults.setRound(err, k.fact)
 		k.logRound(err)
 		k.cfg.OnRound(k.store.now().Sub(began), err)

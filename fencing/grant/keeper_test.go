@@ -232,8 +232,7 @@ func TestOneMember(t *testing.T) {
 		a.await("a member", isMember)
 		a.agree(first(addressA))
 		before := revisionOf(t, s, group)
-		x := startNode(t, s, group, "192.0.2.9:6379")
-		x.wants(func(w *Want) {
+		x := startWanting(t, s, group, "192.0.2.9:6379", func(w *Want) {
 			w.Known = []watchdog.Address{"192.0.2.9:6379", "192.0.2.8:6379"}
 			w.Grant = watchdog.GrantClaim
 			w.Propose = watchdog.Proposal{Agreement: agreed(1, 9, "192.0.2.9:6379"), Replaces: agreed(1, 1, addressA)}

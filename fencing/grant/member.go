@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -50,6 +51,8 @@ type member struct {
 
 	authenticating chan struct{} // holds one: who has it may ask for a token
 	renewing       chan renewals // holds one: the stream that renewals share; who has it may use it
+
+	answered atomic.Int64 // instant of its last answer to ask of the Store; 0: none
 
 	mu      sync.Mutex
 	token   string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ const (
 	// HistoryLength is how many records of a group are kept.
 	HistoryLength  = 500
 	historyWaiting = 64 // records that wait for etcd; more are counted as dropped
+	historyAtOnce  = 32 // of them that are written in one revision
 )
 
 // PublishNode sets what this node says about itself (nodes/<group>/<address>).
@@ -65,7 +67,7 @@ func (k *Keeper) publishOne(ctx context.Context, said *newest[[]byte], step, key
 			said.retry(ctx, besideRetry)
 			continue
 		}
-		err = k.say(ctx, step, keys+string(self), self, data)
+		err = k.beside(ctx, func() error { return k.say(ctx, step, keys+string(self), self, data) })
 		said.settle(err == nil)
 		if err == nil {
 			return true
@@ -128,20 +130,17 @@ func (h *historian) add(data []byte) {
 	wake(h.ready)
 }
 
-// first is the oldest that waits.
-func (h *historian) first() (historyRecord, bool) {
+// first are the oldest that wait, as many as go into one transaction.
+func (h *historian) first() []historyRecord {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.waiting) == 0 {
-		return historyRecord{}, false
-	}
-	return h.waiting[0], true
+	return slices.Clone(h.waiting[:min(len(h.waiting), historyAtOnce)])
 }
 
-func (h *historian) written() {
+func (h *historian) written(n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.waiting = h.waiting[1:]
+	h.waiting = h.waiting[n:]
 }
 
 func (k *Keeper) writeHistory(ctx context.Context) {
@@ -151,13 +150,13 @@ func (k *Keeper) writeHistory(ctx context.Context) {
 			return
 		case <-k.history.ready:
 		}
-		for record, more := k.history.first(); more && ctx.Err() == nil; record, more = k.history.first() {
+		for records := k.history.first(); len(records) > 0 && ctx.Err() == nil; records = k.history.first() {
 			err := errNotMember
 			if k.writer() != "" {
-				err = k.putHistory(ctx, record)
+				err = k.beside(ctx, func() error { return k.putHistory(ctx, records) })
 			}
 			if err == nil {
-				k.history.written()
+				k.history.written(len(records))
 				continue
 			}
 			select {
@@ -168,19 +167,21 @@ func (k *Keeper) writeHistory(ctx context.Context) {
 	}
 }
 
-// putHistory writes one record, under a key that a copy of the request writes
-// again, and deletes the oldest beyond the bound.
-func (k *Keeper) putHistory(ctx context.Context, record historyRecord) error {
-	key := fmt.Sprintf("%s%020d-%s", k.keys.history, record.at.UnixNano(), k.cfg.Identity.HolderID)
+// putHistory writes records in one revision, under keys that a copy of the
+// request writes again, and deletes the oldest beyond the bound.
+func (k *Keeper) putHistory(ctx context.Context, records []historyRecord) error {
 	all := clientv3.WithPrefix()
-	resp, err := k.store.transact(ctx, "write history", besideTimeout, nil, []clientv3.Op{
-		clientv3.OpPut(key, string(record.data)),
-		clientv3.OpGet(k.keys.history, all, clientv3.WithCountOnly()),
-	}, nil)
+	var ops []clientv3.Op
+	for _, record := range records {
+		key := fmt.Sprintf("%s%020d-%s", k.keys.history, record.at.UnixNano(), k.cfg.Identity.HolderID)
+		ops = append(ops, clientv3.OpPut(key, string(record.data)))
+	}
+	ops = append(ops, clientv3.OpGet(k.keys.history, all, clientv3.WithCountOnly()))
+	resp, err := k.store.transact(ctx, "write history", besideTimeout, nil, ops, nil)
 	if err != nil {
 		return err
 	}
-	extra := resp.Responses[1].GetResponseRange().GetCount() - HistoryLength
+	extra := resp.Responses[len(records)].GetResponseRange().GetCount() - HistoryLength
 	if extra <= 0 {
 		return nil
 	}
@@ -205,8 +206,7 @@ func (k *Keeper) putHistory(ctx context.Context, record historyRecord) error {
 // or ctx ends. It is for an orderly stop, before the context of Run ends.
 func (k *Keeper) Flush(ctx context.Context) error {
 	for {
-		_, waiting := k.history.first()
-		if !waiting && k.reports.settled() {
+		if len(k.history.first()) == 0 && k.reports.settled() {
 			return nil
 		}
 		select {

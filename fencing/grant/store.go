@@ -43,6 +43,7 @@ type Store struct {
 	members []*member
 
 	writable  writable
+	lanes     lanes
 	preferred atomic.Int32 // index of the member that answered last
 	requests  sync.WaitGroup
 }
@@ -75,7 +76,7 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.Log == nil {
 		cfg.Log = hclog.NewNullLogger()
 	}
-	s := &Store{prefix: cfg.Prefix, user: cfg.Username, now: cfg.Now, log: cfg.Log}
+	s := &Store{prefix: cfg.Prefix, user: cfg.Username, now: cfg.Now, log: cfg.Log, lanes: newLanes()}
 	for _, endpoint := range cfg.Endpoints {
 		m, err := newMember(endpoint, cfg)
 		if err != nil {
@@ -119,8 +120,24 @@ func (s *Store) Close() error {
 	return errors.Join(problems...)
 }
 
-// ask puts a request to the member that answered last, and, a hedge later or
-// as soon as that fails, to the next one, until one answers or limit is over.
+// hedgeAfter is how long a member is waited for alone.
+func hedgeAfter(limit time.Duration, members int) time.Duration {
+	return min(limit, hedgeLimit) / time.Duration(members+2)
+}
+
+// hedgeLimit is the limit from which on a hedge does not come later.
+const hedgeLimit = time.Second
+
+// answersSince is whether a member has answered anybody of this process since.
+// Such a one is slow, not gone: to ask the others as well would make three
+// requests of each when etcd can do with them least, and it would stay slow.
+func (s *Store) answersSince(member int, since watchdog.Instant) bool {
+	return watchdog.Instant(s.members[member].answered.Load()) > since
+}
+
+// ask puts a request to the member that answered last, and, a hedge later when
+// that has answered nobody meanwhile, or as soon as it fails, to the next one,
+// until one answers or limit is over.
 // A request must bear being carried out twice, and later than it was waited
 // for: reads, keep-alives, and compare-and-swaps whose own result is no
 // surprise to them.
@@ -144,11 +161,15 @@ func ask[T any](ctx context.Context, s *Store, step string, limit time.Duration,
 				a.value, err = request(ctx, s.members[from])
 				return err
 			})
+			if a.err == nil {
+				s.members[from].answered.Store(int64(s.now()))
+			}
 			answers <- a
 		})
 	}
 	next()
-	hedge := time.NewTicker(limit / time.Duration(len(s.members)+2))
+	began := s.now()
+	hedge := time.NewTicker(hedgeAfter(limit, len(s.members)))
 	defer hedge.Stop()
 	var zero T
 	var problems []error
@@ -161,14 +182,15 @@ func ask[T any](ctx context.Context, s *Store, step string, limit time.Duration,
 			}
 			problems = append(problems, a.err)
 			failed++
-			if definite(a.err) || failed == len(s.members) {
+			// Out of time, nobody else is asked: he could not answer either.
+			if definite(a.err) || failed == len(s.members) || failed == asked && ctx.Err() != nil {
 				return zero, fmt.Errorf("%s: %w", step, failures(problems))
 			}
-			if asked < len(s.members) {
+			if asked < len(s.members) && ctx.Err() == nil {
 				next()
 			}
 		case <-hedge.C:
-			if asked < len(s.members) {
+			if asked < len(s.members) && !s.answersSince((first+asked-1)%len(s.members), began) {
 				next()
 			}
 		}
