@@ -62,18 +62,24 @@ func (a *app) init(ctx context.Context, o initOptions) error {
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return unknown("look for a configuration: %w", err)
 	}
+	say := func(notes []string) {
+		p := terminal.New(a.errOut, a.env("NO_COLOR"))
+		for _, note := range notes {
+			p.Line(terminal.Plain, "note: %s", note)
+		}
+	}
 	host, err := setup.Find(ctx)
 	if host != nil {
-		notes := terminal.New(a.errOut, a.env("NO_COLOR"))
-		for _, note := range host.Notes {
-			notes.Line(terminal.Plain, "note: %s", note)
-		}
+		say(host.Notes)
 	}
 	if err != nil {
 		return unknown("%w", err)
 	}
 	if len(o.etcd) == 0 {
-		if o.etcd, err = setup.Etcd(ctx); err != nil {
+		var notes []string
+		o.etcd, notes, err = setup.Etcd(ctx)
+		say(notes)
+		if err != nil {
 			return unknown("%w", err)
 		}
 	}
@@ -83,7 +89,9 @@ func (a *app) init(ctx context.Context, o initOptions) error {
 	}
 	p := a.printer()
 	if o.dryRun {
-		p.Line(terminal.Plain, "%s", strings.TrimRight(text, "\n"))
+		for line := range strings.Lines(text) {
+			p.Line(terminal.Plain, "%s", strings.TrimRight(line, "\n"))
+		}
 		return nil
 	}
 	// The passwords first: a configuration that is there is complete.

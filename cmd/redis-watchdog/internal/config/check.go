@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -58,9 +59,18 @@ func (c *checker) checkEtcd(e *Etcd) {
 	if len(e.Endpoints) == 0 && !c.broken("etcd.endpoints") {
 		c.at("etcd.endpoints", "no etcd is named", "list every member, as http://host:2379 or https://host:2379")
 	}
+	members := map[string]int{}
 	for i, endpoint := range e.Endpoints {
 		key := fmt.Sprintf("etcd.endpoints[%d]", i)
 		u, err := url.Parse(endpoint)
+		var first int
+		var again bool
+		if err == nil {
+			member := strings.ToLower(u.Hostname()) + ":" + cmp.Or(u.Port(), "2379")
+			if first, again = members[member]; !again {
+				members[member] = i
+			}
+		}
 		switch {
 		case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || strings.Trim(u.Path, "/") != "":
 			c.at(key, "is not the URL of an etcd member", "write http://host:2379 or https://host:2379")
@@ -71,6 +81,10 @@ func (c *checker) checkEtcd(e *Etcd) {
 			c.at(key, "is plain http although etcd.tls is given", "write https, or take etcd.tls out")
 		case u.Port() != "" && !validPort(u.Port()):
 			c.at(key, "has no port between 1 and 65535", "etcd's own is 2379")
+		case again:
+			c.at(key, fmt.Sprintf("is the member that etcd.endpoints[%d] is", first), "list every member once: one that is counted twice would pass for a majority")
+		case unspecified(u.Hostname()):
+			c.at(key, "is no address of a member: it stands for every address of whatever host asks", "write the address by which all hosts reach that member")
 		}
 	}
 	if !strings.HasPrefix(e.Prefix, "/") || e.Prefix == "/" || strings.Contains(e.Prefix, "//") || hasControl(e.Prefix) {
@@ -84,6 +98,12 @@ func (c *checker) checkEtcd(e *Etcd) {
 		c.at("etcd.password_file", "belongs to nobody", "add etcd.username")
 	}
 	c.checkTLS("etcd.tls", e.TLS)
+}
+
+// unspecified is whether a host is 0.0.0.0 or ::.
+func unspecified(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsUnspecified()
 }
 
 func (c *checker) checkHTTP(h *HTTP) {

@@ -92,6 +92,8 @@ func TestLoadNamesFaultWithLineValueAndRemedy(t *testing.T) {
 		{"mistyped address", "127.0.0.1:26379", "127.0.0.256:26379", []string{`neither an IP address nor a name`}},
 		{"sentinel twice", "[127.0.0.1:26379]", "[127.0.0.1:26379, 127.0.0.1:26379]", []string{`5: groups[0].sentinels[1]: value "127.0.0.1:26379": is named twice`}},
 		{"bad url", "http://127.0.0.1:2379", "127.0.0.1:2379", []string{`2: etcd.endpoints[0]: value "127.0.0.1:2379": is not the URL`}},
+		{"member twice", "[http://127.0.0.1:2379]", "[http://h:2379, http://g, http://H]", []string{`2: etcd.endpoints[2]: value "http://H": is the member that etcd.endpoints[0] is`}},
+		{"no member's address", "http://127.0.0.1:2379", "http://0.0.0.0:2379", []string{`2: etcd.endpoints[0]: value "http://0.0.0.0:2379": is no address of a member`}},
 		{"user in url", "http://127.0.0.1", "http://root:hunter2@127.0.0.1", []string{`carries a user or password`}},
 		{"group twice", "groups:", "groups:\n  - {name: m1, sentinels: [\"h:1\"], nodes: [{address: \"h:2\"}]}", []string{`5: groups[1].name: value "m1": is the name of groups[0] too`}},
 		{"node twice", "      - address", "      - {name: a, address: \"h:1\"}\n      - {name: a, address: \"h:2\"}\n      - name: c\n        address", []string{`8: groups[0].nodes[1].name: value "a": is the name of groups[0].nodes[0] too`}},
