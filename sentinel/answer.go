@@ -44,6 +44,7 @@ type Instance struct {
 	Failover FailoverState // of a master
 
 	PongAge   time.Duration // last-ok-ping-reply. PONG, LOADING and MASTERDOWN are ok, BUSY is not
+	PingAge   time.Duration // last-ping-sent: of the first PING since then; zero: all were answered; negative: not told
 	DownAfter time.Duration // down-after-milliseconds
 	Reported  watchdog.Role // role-reported: Master or Replica
 	RoleFor   time.Duration // role-reported-time
@@ -65,6 +66,36 @@ type Instance struct {
 
 // Has says whether all flags in f are set.
 func (i Instance) Has(f Flag) bool { return i.Flags&f == f }
+
+// unheard is how much of its down-after this Sentinel had counted when it
+// answered (sentinel.c, sentinelCheckSubjectivelyDown, alike from Redis 6.0 to
+// Valkey 9). It counts from the first PING that is not answered; a new
+// connection does not begin that anew, a good reply ends it. While there is
+// none such, any PING that will not be answered is still to be sent, and so has
+// nothing counted yet. Only where it has lost its connection and has not begun
+// another does it count from the last good reply.
+func (i Instance) unheard() time.Duration {
+	switch {
+	case i.PingAge > 0:
+		return min(i.PingAge, i.PongAge)
+	case i.PingAge == 0 && !i.Has(FlagDisconnected):
+		return 0
+	}
+	return i.PongAge
+}
+
+// surely says that a master this Sentinel holds down is past every end that an
+// earlier answer of it gave (unheard). One that lost its connection between two
+// PINGs, and since then could not even begin another, counts from the last good
+// reply: by up to one period of the PINGs earlier than an answer between the
+// two had it.
+func (i Instance) surely() bool {
+	return i.PingAge > 0 || i.Reported == watchdog.Replica || i.PongAge > i.DownAfter+pingPeriod
+}
+
+// pingPeriod is SENTINEL_PING_PERIOD and the two ticks of Sentinel's timer that
+// a PING may be late by.
+const pingPeriod = 1200 * time.Millisecond
 
 // past says that a failover is running and the promoted replica has been seen
 // as master: Sentinel's GET-MASTER-ADDR-BY-NAME names the new one and SENTINEL

@@ -2,6 +2,7 @@ package sentinel
 
 import (
 	"testing"
+	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
@@ -49,6 +50,61 @@ func TestEFromFollowsThePollsWhereNobodyCanBePromoted(t *testing.T) {
 		}
 		if at == t0+30*sec && s.E != watchdog.Never {
 			t.Errorf("E is in %v, want never", s.E.Sub(at))
+		}
+	}
+}
+
+// What sentinelCheckSubjectivelyDown has counted when it answers.
+func TestEndCountsAsSentinelDoes(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		ping, pong time.Duration
+		flags      Flag
+		want       time.Duration // counted
+	}{
+		{"all PINGs answered", 0, 900 * time.Millisecond, 0, 0},
+		{"one is not", 2 * time.Second, 3 * time.Second, 0, 2 * time.Second},
+		{"one is not, and the connection is lost", 2 * time.Second, 3 * time.Second, FlagDisconnected, 2 * time.Second},
+		{"all answered, then the connection was lost", 0, 3 * time.Second, FlagDisconnected, 3 * time.Second},
+		{"not told", -1, 900 * time.Millisecond, 0, 900 * time.Millisecond},
+		{"a PING older than the last PONG, which cannot be", 3 * time.Second, 2 * time.Second, 0, 2 * time.Second},
+	} {
+		g := newGroup(1)
+		a := g.says(0, t0, us, 1)
+		a.Master.PingAge, a.Master.PongAge, a.Master.Flags, a.Master.Quorum = c.ping, c.pong, c.flags, 1
+		g.hear(t, 0, a)
+		if got := t0.Add(down).Sub(g.Tally(us, t0).E); got != c.want {
+			t.Errorf("%s: counted %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// A Sentinel that counted from its last PONG, having had no connection to send a
+// PING on, may hold the old master down before the end that an answer between
+// the two gave: it is no vote for opening a grant that lapsed before that, too,
+// is past.
+func TestDownVotesAreOfSentinelsWhoseEndIsPast(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		ping, pong time.Duration
+		flags      Flag
+		role       watchdog.Role
+		want       int
+	}{
+		{"a PING without an answer", down + time.Millisecond, down + time.Second, FlagSDown, watchdog.Master, 1},
+		{"no connection and no PING", 0, down + time.Second, FlagSDown | FlagDisconnected, watchdog.Master, 0},
+		{"the same, longer", 0, down + pingPeriod + time.Millisecond, FlagSDown | FlagDisconnected, watchdog.Master, 1},
+		{"it is a replica", 0, time.Second, FlagSDown, watchdog.Replica, 1},
+		{"not held down", 0, time.Second, 0, watchdog.Master, 0},
+	} {
+		g := newGroup(1)
+		a := g.says(0, t0, us, 1)
+		a.Master.PingAge, a.Master.PongAge, a.Master.Flags, a.Master.Quorum = c.ping, c.pong, c.flags, 1
+		a.Master.Reported, a.Master.RoleFor = c.role, 30*time.Second
+		g.hear(t, 0, a)
+		g.all(t, t0+sec, other, 2)
+		if s := g.Tally(other, t0+sec); s.Former != us || s.DownVotes != c.want {
+			t.Errorf("%s: %d votes, want %d (former %q)", c.name, s.DownVotes, c.want, s.Former)
 		}
 	}
 }

@@ -18,6 +18,7 @@ func drawAnswer(t *rapid.T, g group, i int, at watchdog.Instant) Answer {
 	a := g.says(i, at, address.Draw(t, "named"), rapid.Uint64Range(0, 3).Draw(t, "epoch"))
 	m := &a.Master
 	m.PongAge = time.Duration(rapid.Int64Range(-1, 8000).Draw(t, "pong")) * time.Millisecond
+	m.PingAge = time.Duration(rapid.SampledFrom([]int64{-1, 0, 0, 0, 1, 500, 3000}).Draw(t, "ping")) * time.Millisecond
 	m.Flags = Flag(rapid.SampledFrom([]int{0, 0, 0, 1, 3, 8, 11, 255}).Draw(t, "flags"))
 	m.Failover = FailoverState(rapid.SampledFrom([]int{0, 0, 0, 1, 3, 4, 5, 6}).Draw(t, "failover"))
 	if m.past() && rapid.Bool().Draw(t, "old") {

@@ -147,7 +147,7 @@ func (f *fields) ms(name, text []byte) time.Duration {
 // one; nil: none) is what it is where it is not told. No Address: there is none,
 // or the element is no list of fields.
 func parseInstance(r *replies, i int, names *resolver) (in Instance, bad []byte) {
-	in = Instance{PongAge: -1, RoleFor: -1, Priority: -1}
+	in = Instance{PongAge: -1, PingAge: -1, RoleFor: -1, Priority: -1}
 	var ip, port []byte
 	var f fields
 	if !r.pairs(i, func(name, text []byte) {
@@ -164,6 +164,8 @@ func parseInstance(r *replies, i int, names *resolver) (in Instance, bad []byte)
 			in.Failover = parseFailover(text)
 		case "last-ok-ping-reply":
 			in.PongAge = f.ms(name, text)
+		case "last-ping-sent":
+			in.PingAge = f.ms(name, text)
 		case "down-after-milliseconds":
 			in.DownAfter = f.ms(name, text)
 		case "role-reported":

@@ -29,7 +29,7 @@ type Term struct {
 	// none.
 	RoleEnd watchdog.Instant
 	DownAt  watchdog.Instant // of the last answer that showed it s_down; zero: never
-	Down    bool             // the last answer that described it showed it s_down
+	Down    bool             // the last answer that described it showed it s_down, and surely so
 }
 
 // Member is one known Sentinel.
@@ -218,14 +218,15 @@ func (m *Member) hearTerms(a *Answer, rate float64) {
 			m.backAt = a.SentAt
 		}
 		t.SentAt, t.Epoch, t.RoleEnd = a.SentAt, in.Epoch, watchdog.Never
-		t.End = a.SentAt.Add(shorten(in.DownAfter, in.PongAge, rate))
+		t.End = a.SentAt.Add(shorten(in.DownAfter, in.unheard(), rate))
 		if in.Reported == watchdog.Replica {
 			t.RoleEnd = a.SentAt.Add(shorten(in.DownAfter+roleGrace, in.RoleFor, rate))
 			t.End = t.End.Min(t.RoleEnd)
 		}
 	}
 	t := m.termFor(in.Address)
-	if t.Down = in.Flags&(FlagSDown|FlagODown) != 0; t.Down {
+	down := in.Flags&(FlagSDown|FlagODown) != 0
+	if t.Down = down && in.surely(); down {
 		t.DownAt = a.SentAt
 		t.End = t.End.Min(a.SentAt)
 	}
@@ -304,6 +305,8 @@ func (s *State) Tally(self watchdog.Address, now watchdog.Instant) watchdog.Sent
 		t.Master, t.Epoch, t.NamedSince = s.named, s.epoch, s.namedSince
 	}
 	quiet := true
+	var room [8]watchdog.Instant
+	roles := room[:0] // the role terms of those that answer and name self
 	for i := range s.Members {
 		m := &s.Members[i]
 		s.tallyConfig(&t, m)
@@ -326,9 +329,13 @@ func (s *State) Tally(self watchdog.Address, now watchdog.Instant) watchdog.Sent
 			continue
 		}
 		if term := m.term(self); a.Named == self && term != nil {
-			t.RoleTerm = t.RoleTerm.Min(term.RoleEnd)
+			roles = append(roles, term.RoleEnd)
 		}
 		t.Accused = t.Accused || a.accuses(self)
+	}
+	if t.Quorum > 0 && len(roles) >= t.Quorum {
+		slices.Sort(roles)
+		t.RoleTerm = roles[t.Quorum-1]
 	}
 	t.Unanimous = quiet && s.majority && t.Answering == t.Known && s.votes == t.Known
 	s.tallyReplicas(&t, self, now)

@@ -127,7 +127,7 @@ func TestTallyChangesWithOneSentinel(t *testing.T) {
 		answer func(a *Answer) // of s1, at now
 		check  func(s watchdog.Sentinels) bool
 	}{
-		{"a stale PONG brings only the smallest e_i nearer", func(a *Answer) { a.Master.PongAge = 4 * time.Second },
+		{"a PING without an answer brings only the smallest e_i nearer", func(a *Answer) { a.Master.PingAge, a.Master.PongAge = 4*time.Second, 5*time.Second },
 			func(s watchdog.Sentinels) bool { return s.E == t0.Add(down) && !s.Accused }},
 		{"s_down alone is no quorum", func(a *Answer) { a.Master.Flags, a.Master.PongAge = FlagSDown, 6*time.Second },
 			func(s watchdog.Sentinels) bool { return s.E == t0.Add(down) && s.Accused && s.Master == us }},
@@ -135,14 +135,17 @@ func TestTallyChangesWithOneSentinel(t *testing.T) {
 			func(s watchdog.Sentinels) bool { return s.E == now && s.Accused }},
 		{"s_down for being a replica does not accuse", func(a *Answer) {
 			a.Master.Flags, a.Master.Reported, a.Master.RoleFor = FlagSDown, watchdog.Replica, 26*time.Second
-		}, func(s watchdog.Sentinels) bool { return !s.Accused && s.RoleTerm == now-sec }},
+		}, func(s watchdog.Sentinels) bool { return !s.Accused && s.RoleTerm == watchdog.Never }},
 		{"a failover before the promotion is now", func(a *Answer) { a.Master.Flags, a.Master.Failover = FlagFailover, FailoverWaitPromo },
 			func(s watchdog.Sentinels) bool { return s.E == now && s.Failover && !s.Unanimous }},
 		{"a failover in a state we do not know is one before the promotion", func(a *Answer) {
 			a.Master.Flags, a.Master.Failover = FlagFailover, parseFailover([]byte("coordinated"))
 		}, func(s watchdog.Sentinels) bool { return s.E == now && s.Failover }},
-		{"the role term is the shorter of the two", func(a *Answer) { a.Master.Reported, a.Master.RoleFor = watchdog.Replica, 24*time.Second },
-			func(s watchdog.Sentinels) bool { return s.RoleTerm == now+sec && s.E == t0.Add(down) }},
+		{"the role term of one is no quorum's", func(a *Answer) { a.Master.Reported, a.Master.RoleFor = watchdog.Replica, 24*time.Second },
+			func(s watchdog.Sentinels) bool { return s.RoleTerm == watchdog.Never && s.E == t0.Add(down) }},
+		{"the role term is the shorter of the two", func(a *Answer) {
+			a.Master.Reported, a.Master.RoleFor, a.Master.Quorum = watchdog.Replica, 24*time.Second, 1
+		}, func(s watchdog.Sentinels) bool { return s.RoleTerm == now+sec && s.E == now+sec }},
 		{"TILT counts", func(a *Answer) { a.Tilt = true },
 			func(s watchdog.Sentinels) bool { return s.Votes == 3 && s.Answering == 3 }},
 		{"one that names another does not renew", func(a *Answer) { a.Named, a.Master.Address, a.Master.Epoch = other, other, 1 },
@@ -151,7 +154,7 @@ func TestTallyChangesWithOneSentinel(t *testing.T) {
 			}},
 		{"one that does not know the group answers", func(a *Answer) { *a = Answer{SentAt: a.SentAt} },
 			func(s watchdog.Sentinels) bool { return s.Answering == 3 && s.Votes == 2 && s.E == t0.Add(down) }},
-		{"the smallest quorum counts", func(a *Answer) { a.Master.Quorum, a.Master.PongAge = 1, 3*time.Second },
+		{"the smallest quorum counts", func(a *Answer) { a.Master.Quorum, a.Master.PingAge, a.Master.PongAge = 1, 3*time.Second, 4*time.Second },
 			func(s watchdog.Sentinels) bool {
 				return s.Quorum == 1 && s.E == now.Add(2*time.Second) && s.EFrom == t0
 			}},
@@ -185,7 +188,7 @@ func TestTallyPromotionStepByStep(t *testing.T) {
 	g.all(t, t0, us, 1)
 	dead := func(i int, at watchdog.Instant, f Flag) Answer {
 		a := g.says(i, at, us, 1)
-		a.Master.PongAge, a.Master.Flags = 6*time.Second, f
+		a.Master.PingAge, a.Master.PongAge, a.Master.Flags = 5500*time.Millisecond, 6*time.Second, f
 		return a
 	}
 	g.hear(t, 0, dead(0, t0+6*sec, FlagSDown))

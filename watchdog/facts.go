@@ -86,7 +86,7 @@ type Sentinels struct {
 	// Sentinels have answered ("the Sentinels are fresh while it is young").
 	E     Instant
 	EFrom Instant
-	// RoleTerm is the smallest role term that any Sentinel adds to its e_i
+	// RoleTerm is the Quorum-th smallest role term that the Sentinels add to their e_i
 	// (role-reported slave although it names us); Never when none does.
 	RoleTerm Instant
 

@@ -421,6 +421,9 @@ func (s *sentinel) instance(id int, in *instance) tally.Instance {
 		Address: address(id), RunID: strconv.Itoa(in.runID), PongAge: now.Sub(in.avail).Truncate(time.Millisecond), DownAfter: s.conf.downAfter,
 		Reported: watchdog.Master, RoleFor: now.Sub(in.roleSince).Truncate(time.Millisecond),
 	}
+	if in.ping != 0 {
+		t.PingAge = now.Sub(in.ping).Truncate(time.Millisecond)
+	}
 	if in.slave {
 		t.Reported = watchdog.Replica
 	}
