@@ -8,16 +8,17 @@ package watchdog
 //      and 10: that it is in force), and none is reached by a Redis that was
 //      promoted and not yet granted. Whoever holds no grant is locked or
 //      refuses; whoever was promoted was born locked.
-//  I2. Wherever clients may write, an armed fence is wanted at or before E - A
-//      and, as long as nothing certifies beyond it, L - A. Redis fires it
-//      whether or not anybody is awake.
+//  I2. Wherever clients may write, an armed fence is wanted before E, and where
+//      L bounds it (coordinator_lost: refuse, a quorum above a majority), before
+//      L. Redis fires it whether or not anybody is awake.
 //  I3. Nobody refuses because of silence alone while the other witness stands:
 //      a lone lost coordinator is row 11, a lone lost Sentinel majority row 10
 //      only once E - A has passed.
 //  I4. A Redis that just turned master by Sentinel's hand is neither paused
 //      nor fenced until its promotion has been heard of or refuted (row 6).
-//  I5. A fence is opened only by the grant (row 5), never by a restart, a
-//      timeout or a lone voice.
+//  I5. A fence is opened only by the grant (row 5), or, where it fired by itself
+//      and E - A has been ahead ever since, by what would have it serve (row
+//      11); never by a restart, a timeout or a lone voice.
 //  I6. A grant is given up only when the refusal was seen; else it lapses.
 //  I7. A handover makes the table's verdict stricter for writers and changes
 //      nothing else; while it stops a master, that one never serves.
@@ -71,7 +72,10 @@ type view struct {
 	act       Instant // E - A
 	heard     Instant // of the oldest answer that E rests on
 	doubt     Instant // from here on the Sentinels' word is running out: a healthy group has renewed it long ago
+	until     Instant // L
 	lapse     Instant // L - A
+	strict    bool    // coordinator_lost: refuse
+	high      bool    // the quorum is above a majority: E counts Sentinels that a successor does not need
 	fresh     bool    // the coordinator's last good renewal is young
 	absent    bool    // the coordinator answers and says the grant is not ours
 	inForce   bool    // the grant is ours and L has not passed
@@ -79,6 +83,7 @@ type view struct {
 	certified bool    // a majority of fresh Sentinels names us and none can have promoted another
 	truthUs   bool    // the truth names us, or nobody is named and a majority names us
 	other     bool    // the truth names another
+	fired     bool    // the armed fence fired while we were to serve, and E - A has been ahead ever since
 	starting  bool
 }
 
@@ -86,9 +91,11 @@ func look(p Policy, s State, now Instant) view {
 	v := view{Timing: p.Timing(s.Sentinels.DownAfter), self: s.Memory.Self}
 	g := s.Coordinator.Grant
 	v.truth, v.conflict = s.truth()
-	v.e = s.earliest(v.Act)
-	v.act, v.lapse = v.e.Add(-v.Act), g.Until.Add(-v.Act)
+	v.e = s.earliest(v.Armed)
+	v.act, v.until, v.lapse = v.e.Add(-v.Act), g.Until, g.Until.Add(-v.Act)
 	v.heard = s.Sentinels.EFrom
+	v.strict = p.CoordinatorLost == CoordinatorLostRefuse
+	v.high = s.Sentinels.Quorum > s.Sentinels.Known/2+1
 	v.doubt = v.act.Add(-v.doubtFor())
 	v.inForce = s.granted(now)
 	v.fresh = g.Ours && g.RenewedAt != 0 && now.Sub(g.RenewedAt) <= v.SuspectAfter
@@ -96,6 +103,7 @@ func look(p Policy, s State, now Instant) view {
 	v.lastOurs = s.Memory.Granted != "" && s.Memory.Granted == s.Redis.RunID
 	v.certified = v.self != "" && s.Sentinels.Master == v.self &&
 		now.Sub(s.Sentinels.EFrom) <= v.Uncertified && now < v.act
+	v.fired = s.FiredAt != 0 && now < v.act
 	named := v.self != "" && s.Sentinels.Master == v.self
 	v.truthUs = v.self != "" && v.truth.Master == v.self || v.truth.Master == "" && named
 	v.other = v.truth.Master != "" && v.truth.Master != v.self && v.self != ""
@@ -110,7 +118,10 @@ func decide(p Policy, s State, now Instant) Verdict {
 	verdict := func(row Row, reason string, g Gate, grant GrantWant) Verdict {
 		g.Unlocked = !p.BornLocked
 		g.Veto = s.vetoed(now)
-		w := Want{Gate: g, Grant: grant, PollNow: now < s.hintUntil || !v.fresh && v.lastOurs}
+		if g.StopArmed = g.StopBy; g.Access == Refuse {
+			g.StopArmed = g.StopBy.Add(2 * v.DownAfter)
+		}
+		w := Want{Gate: g, Grant: grant, PollNow: now < s.hintUntil || !v.fresh && v.lastOurs, Await: s.awaits(v, row, now)}
 		if !o.Released {
 			w.Propose = s.propose(now)
 		}
@@ -118,10 +129,10 @@ func decide(p Policy, s State, now Instant) Verdict {
 	}
 	// refuse keeps the armed fence that stands: it is the same fence.
 	refuse := func(stopBy Instant) Gate { return Gate{Access: Refuse, StopBy: stopBy} }
-	since := s.RefuseSince
-	if since == 0 {
-		since = now
-	}
+	since := s.RefuseSince.orNow(now)
+	// A Redis that stands still answers none of Sentinel's PINGs, and nobody else
+	// either: that is no sign of a cut, before the Sentinels have heard it again.
+	awake := r.Answer == Up && now.Sub(s.AnswersSince) >= v.Uncertified
 
 	switch {
 	case o.Released:
@@ -190,9 +201,9 @@ func decide(p Policy, s State, now Instant) Verdict {
 	// 8. An unchecked announcement holds writers for a moment, where they
 	// would be served otherwise.
 	case now < s.hintUntil && v.inForce && v.fresh && now < v.act:
-		return verdict(RowHint, "unchecked_announcement", Gate{Access: Hold, Arm: v.act.Min(v.lapse)}, s.keepGrant(p, v, now))
+		return verdict(RowHint, "unchecked_announcement", Gate{Access: Hold, Arm: v.grantedUntil()}, s.keepGrant(p, v, now))
 	case now < s.hintUntil && v.certifiedServes(p, now):
-		return verdict(RowHint, "unchecked_announcement", Gate{Access: Hold, Arm: v.certifiedUntil(p)}, s.keepGrant(p, v, now))
+		return verdict(RowHint, "unchecked_announcement", Gate{Access: Hold, Arm: v.certifiedUntil()}, s.keepGrant(p, v, now))
 
 	// Opened by the way out: the Sentinels hold us down for the fence that was,
 	// until their next INFO, also while they have nobody to promote. Locked till
@@ -204,18 +215,18 @@ func decide(p Policy, s State, now Instant) Verdict {
 	// 10 (first half). The Sentinels' word runs out. If they are on the other
 	// side they promote another, and the heal throws away what is written from
 	// now on: let the writers wait for what comes, their word or the refusal.
-	case v.inForce && v.fresh && !v.starting && now < v.act && now >= v.doubt && p.SentinelsLost == SentinelsLostRefuse &&
+	case v.inForce && v.fresh && !v.starting && awake && now < v.act && now >= v.doubt && p.SentinelsLost == SentinelsLostRefuse &&
 		now.Sub(s.HoldSince.orNow(now)) < v.DownAfter/2:
-		return verdict(RowUncertified, "sentinels_fall_silent", Gate{Access: Hold, Arm: v.act.Min(v.lapse)}, s.keepGrant(p, v, now))
+		return verdict(RowUncertified, "sentinels_fall_silent", Gate{Access: Hold, Arm: v.grantedUntil()}, s.keepGrant(p, v, now))
 
 	// 9. Both witnesses stand.
 	case v.inForce && v.fresh && now < v.act:
-		return verdict(RowServe, "granted", Gate{Access: Serve, Arm: v.act.Min(v.lapse)}, s.keepGrant(p, v, now))
+		return verdict(RowServe, "granted", Gate{Access: Serve, Arm: v.grantedUntil()}, s.keepGrant(p, v, now))
 
 	// 11. The coordinator is away, but the Sentinels certify us: they are the
 	// only ones who could promote another, and they have not.
 	case v.certifiedServes(p, now):
-		return verdict(RowCertified, "certified_by_sentinels", Gate{Access: Serve, Arm: v.certifiedUntil(p)}, s.keepGrant(p, v, now))
+		return verdict(RowCertified, "certified_by_sentinels", Gate{Access: Serve, Arm: v.certifiedUntil()}, s.keepGrant(p, v, now))
 
 	// Just started: below this line the rows act on what was not heard.
 	case v.starting:
@@ -224,7 +235,7 @@ func decide(p Policy, s State, now Instant) Verdict {
 	// 10. The Sentinels' majority may be on the other side: all that is
 	// written here would be thrown away on the heal.
 	case v.inForce && v.fresh && p.SentinelsLost == SentinelsLostServe:
-		return verdict(RowUncertified, "sentinels_lost_serve", Gate{Access: Serve, Arm: v.lapse}, s.keepGrant(p, v, now))
+		return verdict(RowUncertified, "sentinels_lost_serve", Gate{Access: Serve, Arm: v.until.Add(-v.Armed)}, s.keepGrant(p, v, now))
 	case v.inForce && v.fresh:
 		return verdict(RowUncertified, "sentinels_do_not_certify", refuse(since.Add(v.Act)), s.keepGrant(p, v, now))
 
@@ -244,6 +255,19 @@ func decide(p Policy, s State, now Instant) Verdict {
 	return verdict(RowElse, "not_enrolled", Gate{Access: Leave}, s.keepGrant(p, v, now))
 }
 
+// awaits says that clients wait for what the Sentinels say next: they hear our
+// Redis again, which was fenced or stood still, and until that is known the
+// verdict goes by how long they did not.
+func (s State) awaits(v view, row Row, now Instant) bool {
+	switch s.Redis.Role {
+	case Nowhere:
+		return row == RowFenced && v.truthUs && v.inForce && now.Sub(s.Memory.FencedAt) < awaitTerm
+	case Master:
+		return v.lastOurs && s.AnswersSince != 0 && now.Sub(s.AnswersSince) < v.Uncertified && now >= v.doubt
+	}
+	return false
+}
+
 type verdictFunc func(row Row, reason string, g Gate, grant GrantWant) Verdict
 
 // certifiedServes is row 11's condition.
@@ -252,40 +276,52 @@ func (v view) certifiedServes(p Policy, now Instant) bool {
 		(p.CoordinatorLost == CoordinatorLostServe || now < v.lapse)
 }
 
-// certifiedUntil is when row 11's armed fence fires. Where nobody can be
-// promoted E is never, but that may change while we are frozen: then it counts
-// from the answers that said so.
-func (v view) certifiedUntil(p Policy) Instant {
-	if p.CoordinatorLost == CoordinatorLostServe {
-		return v.evidenceUntil()
+// certifiedUntil is when a fence fires that stands by the Sentinels' word: right
+// before E, for Redis fires it by itself and needs no time to be told. Until E
+// nobody else is promoted by the Sentinels, nor granted, whether or not L has
+// passed meanwhile: docs/decision.md, "What the armed fence rests on". Where
+// nobody can be promoted E is never, but that may change while we are frozen:
+// then it counts from the answers that said so.
+func (v view) certifiedUntil() Instant {
+	e := v.e
+	if e == Never {
+		e = v.heard.Add(v.DownAfter)
 	}
-	return v.evidenceUntil().Min(v.lapse)
+	if v.strict {
+		e = e.Min(v.until)
+	}
+	return e.Add(-v.Armed)
 }
 
-func (v view) evidenceUntil() Instant {
-	if v.act == Never {
-		return v.heard.Add(v.DownAfter - v.Act)
+// grantedUntil is the same under a grant that is confirmed.
+func (v view) grantedUntil() Instant {
+	switch {
+	case v.strict || v.high:
+		return v.e.Min(v.until).Add(-v.Armed)
+	case v.e == Never:
+		return v.certifiedUntil().Max(v.until.Add(-v.Armed))
 	}
-	return v.act
+	return v.certifiedUntil()
 }
 
 // isolated is row 12. A hold is short: it delays Sentinel's own commands too,
 // and must be over before the heal.
 //
-// At L - A a hold that has just begun gets the time of one round of polls: a
-// watchdog that was not run for a moment has not asked the Sentinels, and what
-// it refuses now only etcd can open again. The bound of that is E - A, as in
-// row 11, which serves past L: whoever is granted after L was named by a
-// majority for the longest down-after, or the Sentinels held us down, and E has
-// passed either way. So a hold that nobody renews lets no second writer be.
+// The fence stands armed where row 11 has it, which serves in the same case: a
+// hold that nobody renews lets no second writer be. L bounds neither, unless the
+// policy or a quorum above the majority has it so; then a hold that began before
+// L still gets the time of one round of polls, for a watchdog that was not run
+// for a moment has not asked the Sentinels, and what it refuses now only etcd
+// can open again.
 func (s State) isolated(p Policy, v view, now Instant, verdict verdictFunc) Verdict {
 	held := s.HoldSince.orNow(now)
-	last := v.act
+	last, fires := v.act, v.certifiedUntil()
 	switch {
-	case p.CoordinatorLost == CoordinatorLostRefuse:
+	case v.strict:
 		last = last.Min(v.lapse)
-	case held < s.Coordinator.Grant.Until:
-		last = last.Min(v.lapse.Max(held.Add(v.HintHold).Min(v.evidenceUntil())))
+	case v.high && held < v.until:
+		last = last.Min(v.lapse.Max(held.Add(v.HintHold)))
+		fires = last
 	}
 	until := last.Min(held.Add(v.DownAfter / 2))
 	// Refused is refused: that L has passed meanwhile is no reason to hold again.
@@ -295,7 +331,7 @@ func (s State) isolated(p Policy, v view, now Instant, verdict verdictFunc) Verd
 		reason = "coordinator_lost" // the Sentinels would certify; the policy wants both
 	}
 	if now < until && !refused {
-		return verdict(RowIsolated, reason, Gate{Access: Hold, Arm: until}, s.keepGrant(p, v, now))
+		return verdict(RowIsolated, reason, Gate{Access: Hold, Arm: fires.Max(until)}, s.keepGrant(p, v, now))
 	}
 	// A Redis that is slow to refuse is killed when it has to be, no earlier.
 	// That may be long past (sentinels_lost: serve); the refusal still gets its
@@ -319,9 +355,9 @@ func (s State) claiming(p Policy, v view, now Instant, verdict verdictFunc) Verd
 		return verdict(RowClaim, s.unfit(), Gate{Access: Lock}, grant)
 	case v.lastOurs && !s.Redis.Locked && now < v.act && now.Sub(s.ClaimSince.orNow(now)) < v.HintHold &&
 		now.Sub(s.HoldSince.orNow(now)) < v.DownAfter/2: // a hold of row 12 counts
-		return verdict(RowClaim, "claiming_again", Gate{Access: Hold, Arm: v.act}, grant)
+		return verdict(RowClaim, "claiming_again", Gate{Access: Hold, Arm: v.e.Add(-v.Armed)}, grant)
 	case v.lastOurs && now < v.act:
-		return verdict(RowClaim, "claiming_again", Gate{Access: Lock, Arm: v.act}, grant)
+		return verdict(RowClaim, "claiming_again", Gate{Access: Lock, Arm: v.e.Add(-v.Armed)}, grant)
 	}
 	return verdict(RowClaim, "claiming", Gate{Access: Lock}, grant)
 }
@@ -357,7 +393,7 @@ func (s State) shut(p Policy, v view, now Instant) string {
 	f, m := s.Sentinels, s.Memory
 	wayOut := m.FencedAt != 0 && now.Sub(m.FencedAt) >= max(fencedWayOut, v.DownAfter+roleTermAtMost) && !f.Failover
 	switch {
-	case !v.inForce || !v.fresh:
+	case !(v.inForce && v.fresh) && !(v.fired && v.certifiedServes(p, now)):
 		return "no_grant"
 	case s.Redis.Answer != Up:
 		return "redis_silent"
@@ -375,9 +411,9 @@ func (s State) shut(p Policy, v view, now Instant) string {
 		return "held_down"
 	case f.BackAt != 0 && now.Sub(f.BackAt) < backToOpen:
 		return "sentinel_just_back" // what it told the others while we did not hear it still counts there
-	case now >= v.doubt && p.SentinelsLost == SentinelsLostRefuse && !wayOut:
+	case now >= v.doubt && p.SentinelsLost == SentinelsLostRefuse && !wayOut && !v.fired:
 		return "sentinels_do_not_certify" // or row 10 would shut it again at once
-	case f.RoleTerm.Sub(now) <= roleTermToOpen && !wayOut:
+	case f.RoleTerm.Sub(now) <= roleTermToOpen && !wayOut && !v.fired:
 		return "left_to_sentinel"
 	case m.Fenced != s.Redis.RunID && s.Redis.Offset < f.ReplicaOffset && f.ReplicaOffset > neverInStep && !s.Coordinator.Orders.Unfence:
 		return "data_behind"

@@ -21,7 +21,7 @@ func NextEdge(p Policy, s State, now Instant) Instant {
 		after(s.HoldSince, v.DownAfter/2),
 		after(s.ClaimSince, v.HintHold),
 		after(s.HoldSince, v.HintHold),
-		after(s.Sentinels.EFrom, v.DownAfter-v.Act),
+		after(s.AnswersSince, v.Uncertified),
 		after(s.StopSince, v.DownAfter/2),
 		s.Coordinator.Orders.Handover.Until, s.Memory.StopUntil,
 		after(s.AgreedSince, unbrokenToBreak),
@@ -33,6 +33,7 @@ func NextEdge(p Policy, s State, now Instant) Instant {
 		after(s.StartedAt, startGrace),
 		after(m.PromotedAt, promotionTerm),
 		after(m.OpenedAt, roleTermToOpen),
+		after(m.FencedAt, awaitTerm),
 		after(m.FencedAt, max(fencedWayOut, v.DownAfter+roleTermAtMost)),
 		s.Sentinels.RoleTerm.Add(-roleTermToOpen),
 	} {

@@ -29,6 +29,7 @@ func newLaw() *law { return &law{} }
 type facts struct {
 	Timing
 	act, lapse Instant // E - A, L - A
+	e          Instant
 	grant      Grant
 	inForce    bool
 }
@@ -37,10 +38,10 @@ func factsOf(p Policy, s State, now Instant) facts {
 	t := p.Timing(s.Sentinels.DownAfter)
 	e := s.Sentinels.E
 	if !s.Sentinels.Failover && !s.Sentinels.Accused && s.inherited != 0 {
-		e = e.Max(s.inherited.Add(t.Act))
+		e = e.Max(s.inherited.Add(t.Armed))
 	}
 	g := s.Coordinator.Grant
-	return facts{t, e.Add(-t.Act), g.Until.Add(-t.Act), g, g.Ours && now < g.Until}
+	return facts{t, e.Add(-t.Act), g.Until.Add(-t.Act), e, g, g.Ours && now < g.Until}
 }
 
 // hold fails the test if the step from was to s breaks the law.
@@ -56,7 +57,7 @@ func (l *law) hold(t *testing.T, p Policy, was State, now Instant, e Event, s St
 	for _, broken := range []string{
 		l.promoted(s, now), l.stretch(s, f, now), outlived(p, was.Memory.Granted, s, f, now),
 		access(p, s), arm(p, s, f, now), refusal(s, f, now), quiet(s, now),
-		opened(s, f), followed(s), grant(s, f, now), proposal(s), planned(p, was, now, e, s), reasoned(s),
+		opened(p, s, f, now), followed(s), grant(s, f, now), proposal(s), planned(p, was, now, e, s), reasoned(s),
 	} {
 		if broken != "" {
 			t.Fatalf("after %T: %s\nverdict %s\nstate %+v", e, broken, show(s.Verdict, now), s)
@@ -167,7 +168,9 @@ func access(p Policy, s State) string {
 // arm is I2.
 func arm(p Policy, s State, f facts, now Instant) string {
 	g, row := s.Verdict.Want.Gate, s.Verdict.Row
-	byGrant := row == RowServe || row == RowCertified && p.CoordinatorLost == CoordinatorLostRefuse
+	strict := p.CoordinatorLost == CoordinatorLostRefuse
+	high := s.Sentinels.Quorum > s.Sentinels.Known/2+1
+	lease := f.grant.Until.Add(-f.Armed)
 	switch {
 	case row == RowStart && g.Access == Leave:
 		return ""
@@ -182,18 +185,16 @@ func arm(p Policy, s State, f facts, now Instant) string {
 		return "I2: clients may write and no armed fence is wanted"
 	case g.Arm <= now:
 		return fmt.Sprintf("the armed fence would fire at once (%v ago)", now.Sub(g.Arm))
-	case (row != RowUncertified || p.SentinelsLost == SentinelsLostRefuse) && g.Arm > f.act:
-		return fmt.Sprintf("I2: armed %v after E - A", g.Arm.Sub(f.act))
-	case row == RowUncertified && p.SentinelsLost == SentinelsLostServe && g.Arm != f.lapse:
-		return "I2: sentinels_lost: serve is not armed at L - A"
-	case byGrant && g.Arm > f.lapse:
-		return fmt.Sprintf("I2: armed %v after L - A", g.Arm.Sub(f.lapse))
-	case row == RowIsolated && g.Arm > s.HoldSince.Add(f.DownAfter/2):
-		return "row 12 is armed later than D/2 after its hold began"
-	case row == RowIsolated && p.CoordinatorLost == CoordinatorLostRefuse && g.Arm > f.lapse:
-		return "row 12 is armed after L - A, against the policy"
-	case row == RowIsolated && s.HoldSince < f.grant.Until && g.Arm > f.lapse.Max(s.HoldSince.Add(f.HintHold)):
-		return "row 12 is armed after L - A for longer than a round of polls"
+	case (row != RowUncertified || p.SentinelsLost == SentinelsLostRefuse) && g.Arm > f.e.Add(-f.Armed):
+		return fmt.Sprintf("I2: armed %v after the time before E", g.Arm.Sub(f.e.Add(-f.Armed)))
+	case row == RowUncertified && p.SentinelsLost == SentinelsLostServe && g.Arm != lease:
+		return "I2: sentinels_lost: serve is not armed by the lease"
+	case (row == RowServe && (strict || high) || row == RowCertified && strict) && g.Arm > lease:
+		return fmt.Sprintf("I2: armed %v after the lease", g.Arm.Sub(lease))
+	case row == RowIsolated && strict && g.Arm > lease:
+		return "row 12 is armed after the lease, against the policy"
+	case row == RowIsolated && high && s.HoldSince < f.grant.Until && g.Arm > f.lapse.Max(s.HoldSince.Add(f.HintHold)):
+		return "row 12 is armed after L - A for longer than a round of polls, with a quorum above the majority"
 	}
 	return ""
 }
@@ -238,14 +239,16 @@ func quiet(s State, now Instant) string {
 }
 
 // opened is I5.
-func opened(s State, f facts) string {
-	n := s.Sentinels
+func opened(p Policy, s State, f facts, now Instant) string {
+	n, m := s.Sentinels, s.Memory
+	fired := s.FiredAt != 0 && now < f.act && m.Granted != "" && m.Granted == s.Redis.RunID &&
+		now.Sub(n.EFrom) <= f.Uncertified && (p.CoordinatorLost == CoordinatorLostServe || now < f.lapse)
 	switch {
 	case !s.Verdict.Want.Gate.Open:
 		return ""
 	case s.Verdict.Row != RowFenced || s.Redis.Role != Nowhere || s.Verdict.Want.Gate.Access != Lock:
 		return "I5: opens what is not fenced, or not locked"
-	case !f.inForce:
+	case !f.inForce && !fired:
 		return "I5: opens without the grant"
 	case s.Memory.Self == "" || n.Master != s.Memory.Self || n.Failover || n.Accused || n.OtherMaster != "" || n.MaxEpoch > n.Epoch:
 		return "I5: opens although the Sentinels do not stand behind it"

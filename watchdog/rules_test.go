@@ -257,26 +257,31 @@ func TestUnfenceRuleClauseByClause(t *testing.T) {
 	}
 }
 
-// TestAnIsolatedMasterHoldsNoLongerThanEachBound: D/2, E - A, and, for a hold
-// that began before L, L - A or one round of polls; open at the bound less a
-// nanosecond, shut at it.
+// TestAnIsolatedMasterHoldsNoLongerThanEachBound: D/2 and E - A, whatever L is;
+// where L counts, L - A or one round of polls, too. Open at the bound less a
+// nanosecond, shut at it. The fence stands armed before E meanwhile.
 func TestAnIsolatedMasterHoldsNoLongerThanEachBound(t *testing.T) {
 	const ms = time.Millisecond
+	high := func(s *State) { s.Sentinels.Quorum = 3 }
 	for _, c := range []struct {
 		name string
 		edit func(*State)
 		hold time.Duration // from ruleNow
+		arm  time.Duration // likewise
 		stop time.Duration // likewise; zero: never
 	}{
-		{"D/2 after the hold began", func(s *State) { s.Coordinator.Grant.Until = ruleNow }, 2500 * ms, 9750 * ms},
-		{"E - A", func(s *State) { s.Coordinator.Grant.Until, s.Sentinels.E = ruleNow, ruleNow.Add(1250*ms) }, 1000 * ms, 1250 * ms},
-		{"L - A", func(s *State) { s.Coordinator.Grant.Until = ruleNow.Add(2000 * ms) }, 1750 * ms, 2000 * ms},
-		{"L - A passed before the hold began: a round of polls", func(s *State) { s.Coordinator.Grant.Until = ruleNow.Add(100 * ms) }, 500 * ms, 750 * ms},
-		{"L - A is nearer than a round of polls", func(s *State) { s.Coordinator.Grant.Until = ruleNow.Add(300 * ms) }, 500 * ms, 750 * ms},
-		{"a round of polls, but E - A is nearer", func(s *State) {
+		{"D/2 after the hold began", func(s *State) { s.Coordinator.Grant.Until = ruleNow }, 2500 * ms, 9950 * ms, 9750 * ms},
+		{"the same before L", func(s *State) { s.Coordinator.Grant.Until = ruleNow.Add(time.Minute) }, 2500 * ms, 9950 * ms, 9750 * ms},
+		{"L comes first and bounds nothing", func(s *State) { s.Coordinator.Grant.Until = ruleNow.Add(1000 * ms) }, 2500 * ms, 9950 * ms, 9750 * ms},
+		{"E - A", func(s *State) { s.Sentinels.E = ruleNow.Add(1250 * ms) }, 1000 * ms, 1200 * ms, 1250 * ms},
+		{"E is never: D/2", func(s *State) { s.Sentinels.E = Never }, 2500 * ms, 2500 * ms, 0},
+		{"a quorum above the majority: L - A", func(s *State) { high(s); s.Coordinator.Grant.Until = ruleNow.Add(2000 * ms) }, 1750 * ms, 1750 * ms, 2000 * ms},
+		{"the same, L - A is past: a round of polls", func(s *State) { high(s); s.Coordinator.Grant.Until = ruleNow.Add(100 * ms) }, 500 * ms, 500 * ms, 750 * ms},
+		{"the same, L - A is nearer than that", func(s *State) { high(s); s.Coordinator.Grant.Until = ruleNow.Add(300 * ms) }, 500 * ms, 500 * ms, 750 * ms},
+		{"the same, E - A is nearer than that", func(s *State) {
+			high(s)
 			s.Coordinator.Grant.Until, s.Sentinels.E = ruleNow.Add(100*ms), ruleNow.Add(500*ms)
-		}, 250 * ms, 500 * ms},
-		{"E is never: D/2", func(s *State) { s.Coordinator.Grant.Until, s.Sentinels.E = ruleNow, Never }, 2500 * ms, 0},
+		}, 250 * ms, 250 * ms, 500 * ms},
 	} {
 		s := serving()
 		s.Sentinels.E = ruleNow.Add(10 * time.Second)
@@ -285,8 +290,8 @@ func TestAnIsolatedMasterHoldsNoLongerThanEachBound(t *testing.T) {
 		c.edit(&s)
 		s = Next(ruled(), s, ruleNow, Tick{})
 		until := ruleNow.Add(c.hold)
-		if g := s.Want().Gate; g.Access != Hold || g.Arm != until {
-			t.Errorf("%s: got %v armed in %v, want a hold armed in %v", c.name, g.Access, g.Arm.Sub(ruleNow), c.hold)
+		if g := s.Want().Gate; g.Access != Hold || g.Arm != ruleNow.Add(c.arm) {
+			t.Errorf("%s: got %v armed in %v, want a hold armed in %v", c.name, g.Access, g.Arm.Sub(ruleNow), c.arm)
 		}
 		s = Next(ruled(), s, until-1, Tick{})
 		if got := s.Want().Gate.Access; got != Hold {

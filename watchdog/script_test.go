@@ -268,7 +268,7 @@ func (s *script) next(e Event) {
 
 // shapeOf is what a verdict says apart from its times: those move on by themselves.
 func shapeOf(v Verdict) Verdict {
-	for _, t := range []*Instant{&v.Want.Gate.Arm, &v.Want.Gate.StopBy} {
+	for _, t := range []*Instant{&v.Want.Gate.Arm, &v.Want.Gate.StopBy, &v.Want.Gate.StopArmed} {
 		if *t != 0 && *t != Never {
 			*t = 1
 		}
@@ -310,6 +310,7 @@ func show(v Verdict, now Instant) string {
 	p := w.Propose
 	add(p != Proposal{}, fmt.Sprintf("propose=%v:%s cause=%v", p.Term, p.Master, p.Cause))
 	add(w.PollNow, "poll")
+	add(w.Await, "await")
 	add(v.Would.Reason != "", fmt.Sprintf("would=%v/%s", v.Would.Access, v.Would.Reason))
 	return strings.Join(parts, " ")
 }

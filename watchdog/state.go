@@ -67,9 +67,15 @@ type State struct {
 	hints     [16]hint
 	hintUntil Instant // writers are held for an unchecked announcement until then
 
-	HoldSince   Instant // since when, in one stretch, the verdict is to hold the writers; zero: it is not
-	RefuseSince Instant // since when, in one stretch, the verdict is to refuse; zero: it is not
-	ClaimSince  Instant // since when, in one stretch, row 13 holds; zero: it does not
+	HoldSince    Instant // since when, in one stretch, the verdict is to hold the writers; zero: it is not
+	RefuseSince  Instant // since when, in one stretch, the verdict is to refuse; zero: it is not
+	ClaimSince   Instant // since when, in one stretch, row 13 holds; zero: it does not
+	AnswersSince Instant // since when, in one stretch, our Redis answers (Up); zero: it does not
+	// FiredAt is when the armed fence was seen to have fired although the verdict
+	// was to serve or to hold: Redis stood still until its time was past. It is
+	// zero where that is not so, or where E - A has passed since: until then what
+	// would have served is not in doubt, and the fence is undone at once.
+	FiredAt     Instant
 	StopSince   Instant // since when, in one stretch, a handover stops the writers; zero: it does not
 	AgreedSince Instant // since when the record and the majority name the same; zero: they do not
 	StrayedAt   Instant // when our replica was first seen to follow whom it follows now
@@ -105,7 +111,7 @@ func Next(p Policy, s State, now Instant, events ...Event) State {
 		s = s.fold(p, now, e)
 	}
 	s.Verdict = s.handOver(p, now, decide(p, s, now))
-	return s.remember(now)
+	return s.remember(p, now)
 }
 
 func (s State) fold(p Policy, now Instant, e Event) State {
@@ -143,12 +149,15 @@ func (s State) sawRedis(now Instant, r Redis) State {
 	}
 	if r.Role == Master && m.Role == Nowhere && r.RunID == m.RunID && s.Verdict.Want.Gate.Open {
 		m.OpenedLate, m.OpenedAt = "", now
-		if f := s.Sentinels; f.RoleTerm.Sub(now) <= roleTermToOpen || f.E == Never || f.E <= now {
+		if f := s.Sentinels; s.FiredAt == 0 && (f.RoleTerm.Sub(now) <= roleTermToOpen || f.E == Never || f.E <= now) {
 			m.OpenedLate = r.RunID
 		}
 	}
 	if r.Role == Nowhere && m.Role == Master && r.RunID == m.RunID && m.Fenced != r.RunID {
 		m.Fenced, m.FencedAt = r.RunID, now
+		if a := s.Verdict.Want.Gate.Access; a == Serve || a == Hold {
+			s.FiredAt = now
+		}
 	}
 	if r.Role == Nowhere && (m.Role != Nowhere || m.FencedAt == 0 || r.RunID != m.RunID) {
 		m.FencedAt = now
@@ -169,6 +178,11 @@ func (s State) sawRedis(now Instant, r Redis) State {
 	}
 	if r.Role != RoleUnknown {
 		m.Role, m.RunID = r.Role, r.RunID
+	}
+	if r.Answer != Up {
+		s.AnswersSince = 0
+	} else if s.AnswersSince == 0 {
+		s.AnswersSince = now
 	}
 	if r.Following != s.Redis.Following || r.Role != s.Redis.Role {
 		s.StrayedAt = now
@@ -295,7 +309,7 @@ func (s State) granted(now Instant) bool {
 }
 
 // remember keeps what the next decision needs of this one.
-func (s State) remember(now Instant) State {
+func (s State) remember(p Policy, now Instant) State {
 	m, v := &s.Memory, s.Verdict
 	if v.Want.Gate.Access == Hold {
 		if s.HoldSince == 0 {
@@ -330,6 +344,9 @@ func (s State) remember(now Instant) State {
 		s.UnfitSince = 0
 	case s.UnfitSince == 0:
 		s.UnfitSince = now
+	}
+	if s.FiredAt != 0 && (s.Redis.Role != Nowhere || v.Row != RowFenced || now >= look(p, s, now).act) {
+		s.FiredAt = 0
 	}
 	held := s.granted(now)
 	if held && s.Redis.Role == Master && s.Redis.RunID != "" && v.Row != RowDeposed {

@@ -12,6 +12,7 @@ const (
 	unbrokenToOpen  = 3 * time.Second  // a majority names us so long before a fence is opened: longer than the second in which all still name a master that has been replaced
 	unbrokenToBreak = 10 * time.Second // a majority names another so long before it breaks a conflict or re-points a replica
 	backToOpen      = 5 * time.Second  // Sentinel remembers for so long that another told it the master is down (SENTINEL_ASK_PERIOD * 5)
+	awaitTerm       = 5 * time.Second  // a fence is opened as soon as the Sentinels certify again, or not for such a while
 	peersForgotten  = 60 * time.Second // a Sentinel that was RESET finds the replicas again with its next INFO to a master, within 10 s
 	roleTermToOpen  = 11 * time.Second // Sentinel asks INFO every 10 s: nearer than that it would fail over the master just opened
 	roleTermAtMost  = 35 * time.Second // Sentinel acts on a master that reports slave D + 20 s after the INFO that showed it, up to 10 s after the fence; and the failover's seconds
@@ -26,6 +27,7 @@ const (
 type Timing struct {
 	DownAfter    time.Duration // D; where no Sentinel ever told it, an assumed 2 s
 	Act          time.Duration // A: from the verdict to the refusal seen
+	Armed        time.Duration // how long before E the armed fence fires: Redis does that by itself, and needs no time to be told
 	SuspectAfter time.Duration // a coordinator round older than this is not fresh
 	Uncertified  time.Duration // Sentinels' answers older than this do not certify
 	HintHold     time.Duration // longest hold for an unchecked announcement
@@ -43,6 +45,7 @@ func (p Policy) Timing(d time.Duration) Timing {
 	}
 	t := Timing{DownAfter: d}
 	t.Act = orDefault(p.TimeToAct, clamp(d/20, 100*time.Millisecond, 500*time.Millisecond))
+	t.Armed = t.Act / 5
 	// A longer D does not make a longer suspicion: what is acknowledged
 	// before the hold is what a partition loses.
 	t.SuspectAfter = orDefault(p.SuspectAfter, clamp(d/8, 400*time.Millisecond, maxSuspectAfter))
@@ -59,10 +62,10 @@ func (p Policy) Timing(d time.Duration) Timing {
 }
 
 // doubtFor is how long before E - A writers are held: half of D, less where a
-// healthy group comes that near. There every ping of Sentinel (1 s, or D if
-// shorter) and every poll renews E, and silence is suspect after Uncertified.
+// healthy group comes that near. There every poll renews E, and silence is
+// suspect after Uncertified.
 func (t Timing) doubtFor() time.Duration {
-	healthy := t.DownAfter - min(time.Second, t.DownAfter) - t.Poll - t.Act
+	healthy := t.DownAfter - t.Poll - t.Act
 	return clamp(healthy-t.Uncertified, 0, t.DownAfter/2)
 }
 
@@ -72,13 +75,11 @@ func (t Timing) Kept() (bool, string) {
 	if t.LeaseTTL >= t.DownAfter {
 		return false, fmt.Sprintf("the grant's lease (%v) must be below down-after-milliseconds (%v): etcd grants no shorter one", t.LeaseTTL, t.DownAfter)
 	}
-	// E is at least D less one ping period of Sentinel (1 s, or D if shorter)
-	// less one poll ahead of the last good answer.
-	ping := min(time.Second, t.DownAfter)
-	left := t.DownAfter - ping - t.Poll - t.Act
+	// In a healthy group E is D less one poll ahead.
+	left := t.DownAfter - t.Poll - t.Act
 	if need := 2 * t.Poll; left < need {
-		return false, fmt.Sprintf("down-after-milliseconds (%v) less Sentinel's ping period (%v), a poll (%v) and the time to act (%v) leaves %v: less than two polls (%v)",
-			t.DownAfter, ping, t.Poll, t.Act, left, need)
+		return false, fmt.Sprintf("down-after-milliseconds (%v) less a poll (%v) and the time to act (%v) leaves %v: less than two polls (%v)",
+			t.DownAfter, t.Poll, t.Act, left, need)
 	}
 	if left, need := t.LeaseTTL-t.Margin-t.Act, t.SuspectAfter+2*t.Round; left < need {
 		return false, fmt.Sprintf("the grant's lease (%v) less margin (%v) and time to act (%v) leaves %v: less than two renewals after the suspicion (%v)",

@@ -13,15 +13,15 @@ func TestTimingFollowsFromDownAfter(t *testing.T) {
 		d      time.Duration
 		want   Timing
 	}{
-		{d: 2 * s, want: Timing{2 * s, 100 * ms, 400 * ms, 600 * ms, 500 * ms, 2 * s, 50 * ms, 320 * ms, 320 * ms}},
-		{d: 3 * s, want: Timing{3 * s, 150 * ms, 400 * ms, 600 * ms, 500 * ms, 2 * s, 50 * ms, 320 * ms, 320 * ms}},
-		{d: 5 * s, want: Timing{5 * s, 250 * ms, 625 * ms, 937500 * time.Microsecond, 500 * ms, 4 * s, 80 * ms, 500 * ms, 500 * ms}},
-		{d: 30 * s, want: Timing{30 * s, 500 * ms, 750 * ms, 1125 * ms, 500 * ms, 29 * s, 580 * ms, 600 * ms, 600 * ms}},
-		{d: 1 * s, want: Timing{1 * s, 100 * ms, 400 * ms, 600 * ms, 250 * ms, 2 * s, 50 * ms, 320 * ms, 320 * ms}},
-		{d: 0, want: Timing{2 * s, 100 * ms, 400 * ms, 600 * ms, 500 * ms, 2 * s, 50 * ms, 320 * ms, 320 * ms}},
+		{d: 2 * s, want: Timing{2 * s, 100 * ms, 20 * ms, 400 * ms, 600 * ms, 500 * ms, 2 * s, 50 * ms, 320 * ms, 320 * ms}},
+		{d: 3 * s, want: Timing{3 * s, 150 * ms, 30 * ms, 400 * ms, 600 * ms, 500 * ms, 2 * s, 50 * ms, 320 * ms, 320 * ms}},
+		{d: 5 * s, want: Timing{5 * s, 250 * ms, 50 * ms, 625 * ms, 937500 * time.Microsecond, 500 * ms, 4 * s, 80 * ms, 500 * ms, 500 * ms}},
+		{d: 30 * s, want: Timing{30 * s, 500 * ms, 100 * ms, 750 * ms, 1125 * ms, 500 * ms, 29 * s, 580 * ms, 600 * ms, 600 * ms}},
+		{d: 1 * s, want: Timing{1 * s, 100 * ms, 20 * ms, 400 * ms, 600 * ms, 250 * ms, 2 * s, 50 * ms, 320 * ms, 320 * ms}},
+		{d: 0, want: Timing{2 * s, 100 * ms, 20 * ms, 400 * ms, 600 * ms, 500 * ms, 2 * s, 50 * ms, 320 * ms, 320 * ms}},
 		{
 			policy: Policy{TimeToAct: 400 * ms, SuspectAfter: 1 * s, HintHold: 100 * ms}, d: 5 * s,
-			want: Timing{5 * s, 400 * ms, 1 * s, 1500 * ms, 100 * ms, 4 * s, 80 * ms, 800 * ms, 800 * ms},
+			want: Timing{5 * s, 400 * ms, 80 * ms, 1 * s, 1500 * ms, 100 * ms, 4 * s, 80 * ms, 800 * ms, 800 * ms},
 		},
 	} {
 		if got := c.policy.Timing(c.d); got != c.want {
@@ -48,7 +48,8 @@ func TestTimingSaysWhetherItIsKept(t *testing.T) {
 	}{
 		{name: "1s", d: 1 * s, named: []string{"lease (2s)", "down-after-milliseconds (1s)"}},
 		{name: "2s", d: 2 * s, named: []string{"lease (2s)", "down-after-milliseconds (2s)"}},
-		{name: "2.1s", d: 2100 * ms, policy: Policy{TimeToAct: 150 * ms}, named: []string{"down-after-milliseconds (2.1s)", "two polls (640ms)"}},
+		{name: "2.1s", d: 2100 * ms},
+		{name: "slow to act at 2.1s", d: 2100 * ms, policy: Policy{TimeToAct: 1200 * ms}, named: []string{"down-after-milliseconds (2.1s)", "two polls (640ms)"}},
 		{name: "2.5s", d: 2500 * ms},
 		{name: "3s", d: 3 * s},
 		{name: "5s", d: 5 * s},

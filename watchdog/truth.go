@@ -33,13 +33,13 @@ func (s State) Truth() (Agreement, bool) { return s.truth() }
 // earliest is E. What an earlier life of this watchdog knew (the deadline it
 // armed) holds on, until the Sentinels show something worse than silence:
 // else a restart would fence before the last Sentinel has answered.
-func (s State) earliest(act time.Duration) Instant {
+func (s State) earliest(armed time.Duration) Instant {
 	f := s.Sentinels
 	if f.Failover || f.Accused {
 		return f.E
 	}
 	if s.inherited != 0 {
-		return f.E.Max(s.inherited.Add(act))
+		return f.E.Max(s.inherited.Add(armed))
 	}
 	return f.E
 }

@@ -43,6 +43,10 @@ type Gate struct {
 	// the service manager. Never: it is not killed. One that is Loading or
 	// that nothing listens for is never killed.
 	StopBy Instant
+	// StopArmed is the same of one that answers nobody and carries an armed fence.
+	// It refuses before it answers anybody, so it gets the time to come back by
+	// itself.
+	StopArmed Instant
 
 	// AnyRole: with Refuse, a replica of somebody is fenced too. Without it one
 	// that is seen to be a replica is left as it is: whoever made it one has
@@ -109,4 +113,5 @@ type Want struct {
 	Grant   GrantWant
 	Propose Proposal
 	PollNow bool // ask every Sentinel at once, a hint has come
+	Await   bool // ask them again as soon as they have answered: clients wait for what they say next
 }

@@ -14,6 +14,7 @@ type hands struct {
 	gate   watchdog.Gate
 	grant  GrantOrder
 	poll   bool
+	polled watchdog.Instant // the newest answer when Await last had them asked
 	pace   time.Duration
 	runID  string
 	memory watchdog.Memory
@@ -28,7 +29,8 @@ func (h *hands) bring(p watchdog.Policy, s watchdog.State) {
 		h.gate = w.Gate
 		h.cfg.Gate.Want(w.Gate)
 	}
-	if w.PollNow && !h.poll {
+	if again := w.Await && s.Sentinels.SentAt != h.polled; again || w.PollNow && !h.poll {
+		h.polled = s.Sentinels.SentAt
 		h.cfg.Sentinels.PollNow()
 	}
 	h.poll = w.PollNow

@@ -25,6 +25,7 @@ type dog struct {
 	pollEvery time.Duration
 	polling   []int // by Sentinel: the poll that is under way; 0: none
 	polls     int
+	awaits    bool // a poll is due at once
 	told      watchdog.Sentinels
 	reported  bool
 	tickAt    watchdog.Instant
@@ -94,7 +95,7 @@ func (d *dog) boot() {
 		d.tally.Met(sentinelKey(i), sentinelKey(i), watchdog.Address(sentinelKey(i)))
 	}
 	d.fact, d.told, d.reported = watchdog.Redis{}, watchdog.Sentinels{}, false
-	d.asking = 0
+	d.asking, d.awaits = 0, false
 	d.order, d.brisk, d.answering, d.answered, d.answeredUnder = watchdog.Handover{}, false, false, orderAnswer{}, 0
 	d.hand = hand{}
 	d.coord = coordinator{dog: d}
@@ -160,6 +161,10 @@ func (d *dog) feed(e watchdog.Event) {
 	hurry := want.Grant != d.last.Grant || want.Propose != d.last.Propose
 	if want.PollNow && !d.last.PollNow {
 		d.after(0, d.pollSentinels)
+	}
+	if want.Await && !d.awaits {
+		d.awaits = true
+		d.after(20*ms, func() { d.awaits = false; d.pollSentinels() })
 	}
 	if want.Gate.Access != d.last.Gate.Access || want.Gate.Beneath != d.last.Gate.Beneath || want.Gate.Veto != d.last.Gate.Veto || want.Gate.Open != d.last.Gate.Open || want.Gate.Master != d.last.Gate.Master || want.Grant != d.last.Grant {
 		if d.w.trace != nil {

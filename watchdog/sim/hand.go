@@ -125,7 +125,11 @@ func (d *dog) refuse(g watchdog.Gate, f watchdog.Redis) {
 		return
 	}
 	d.queueFence(f)
-	if g.StopBy != watchdog.Never && d.now() >= g.StopBy && f.Answer != watchdog.Loading && !h.killed {
+	stopBy := g.StopBy
+	if silent := f.Answer == watchdog.Silent || f.Answer == watchdog.Busy; silent && h.armed.at != 0 {
+		stopBy = g.StopArmed
+	}
+	if stopBy != watchdog.Never && d.now() >= stopBy && f.Answer != watchdog.Loading && !h.killed {
 		h.killed = true
 		d.w.logf(d.name, "gate: stop (SIGKILL)")
 		d.after(d.w.between(2*ms, 20*ms), func() {
@@ -295,9 +299,7 @@ func (d *dog) armStep(g watchdog.Gate, f watchdog.Redis) bool {
 	if g.Arm.Sub(now) < 40*ms {
 		return false // nearer than that it is the fencer's
 	}
-	a := h.armed
-	short := g.Arm.Sub(a.at) > max(a.at.Sub(now), 20*ms) // armed when the evidence was nearly out
-	if a.at != 0 && a.at <= g.Arm && !short && (g.Arm == a.at || a.at.Sub(now) >= a.left/2) {
+	if a := h.armed; a.at != 0 && a.at <= g.Arm && g.Arm.Sub(a.at) < min(max(a.left/16, 20*ms), 200*ms) {
 		return false
 	}
 	arm := g.Arm.Min(now.Add(time.Hour))
