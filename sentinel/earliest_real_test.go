@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/pace"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
@@ -29,7 +28,7 @@ func TestQuorumHoldsDownAfterEAndNotBefore(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			l := lab.Loopback(t)
-			down := pace.Of(2 * time.Second)
+			const down = 2 * time.Second
 			g := l.Group(lab.GroupConfig{DownAfter: down})
 			s := watch(t, Config{Sentinels: addresses(g.Sentinels...), PollEvery: 100 * time.Millisecond}, g.Redis[0])
 			s.until(l, "all is well", func(r watchdog.Sentinels) bool {

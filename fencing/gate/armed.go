@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
@@ -20,6 +21,7 @@ type armed struct {
 	c        *conn    // nil when adopted
 	adopted  net.Conn // the socket that systemd kept
 	gone     atomic.Bool
+	ended    atomic.Bool // by us: another stands for it
 	xread    *call
 	id       int64            // of the client that carries it; zero: not known
 	deadline watchdog.Instant // when it fires at the latest; zero: not known
@@ -29,10 +31,11 @@ type armed struct {
 }
 
 const (
-	armSlack   = 5 * time.Millisecond // Redis' timer is that late at most when it has nothing else to do
+	armSlack   = 5 * time.Millisecond // for the milliseconds of Redis' clock
 	armGuard   = 15 * time.Millisecond
-	armGain    = 20 * time.Millisecond // putting off by less is not worth it
-	armLeast   = 40 * time.Millisecond // nearer than that it is the fencer's
+	armGain    = 20 * time.Millisecond  // putting off by less is not worth it
+	armGainTop = 200 * time.Millisecond // putting off by this much always is
+	armLeast   = 40 * time.Millisecond  // nearer than that it is the fencer's
 	armMost    = time.Hour
 	armWait    = 200 * time.Millisecond // for one step of arming
 	storeWait  = 200 * time.Millisecond
@@ -53,6 +56,19 @@ func (a *armed) close() {
 		return
 	}
 	a.adopted.Close()
+}
+
+// shutdown ends the connection, whoever else has a copy of its socket.
+func (a *armed) shutdown() {
+	if a.c != nil {
+		shutdown(a.c.sock)
+		return
+	}
+	if s, ok := a.adopted.(syscall.Conn); ok {
+		if raw, err := s.SyscallConn(); err == nil {
+			shutdown(raw)
+		}
+	}
 }
 
 // drop is close that leaves a copy of the socket in force.
@@ -114,29 +130,21 @@ func (g *Gate) armDue(want watchdog.Gate) watchdog.Instant {
 	if w.armFailing != 0 || cur == nil {
 		return w.armRetry
 	}
-	if cur.short(want, g.conf.Now()) {
+	if cur.due(want.Arm) {
 		return g.conf.Now()
 	}
-	// Every want and every look puts it off once half is gone: this is for the
-	// day they are late.
-	third := cur.deadline.Add(-cur.had / 3)
-	if want.Arm < cur.deadline.Add(armGain) { // it may move on any moment
-		return third.Max(g.conf.Now().Add(cur.had / 8))
-	}
-	return third
+	return 0 // every want that moves it on wakes the worker
 }
 
-// aged says whether it is to be put off as soon as the deadline allows.
-func (a *armed) aged(now watchdog.Instant) bool {
-	return a.deadline != 0 && a.deadline.Sub(now) < a.had/2
-}
-
-// short says that it was armed when the evidence was nearly out, and that what
-// is left would more than double: such a fence is not kept to its half, for a
-// machine that stalls for a moment would then fence a healthy master.
-func (a *armed) short(want watchdog.Gate, now watchdog.Instant) bool {
-	left := a.deadline.Sub(now)
-	return want.Arm.Sub(a.deadline) > max(left, armGain)
+// due says whether another is to be armed in its place: it fires too late, or
+// so much earlier than it might that putting it off is worth what that costs.
+//
+// It is put off with about every renewal of the evidence. Redis may stand still
+// from now on, and then what counts is how far the fence was put off before: for
+// what is left of it a healthy master may stand still and is not fenced.
+func (a *armed) due(arm watchdog.Instant) bool {
+	gain := min(max(a.had/16, armGain), armGainTop)
+	return a.deadline > arm || a.deadline != 0 && arm.Sub(a.deadline) >= gain
 }
 
 // armStep keeps a fence standing at want.Arm or somewhat earlier.
@@ -152,19 +160,13 @@ func (g *Gate) armStep(ctx context.Context, want watchdog.Gate) (bool, error) {
 	if want.Arm.Sub(now) < armLeast {
 		return false, nil
 	}
-	needed := cur == nil || cur.deadline > want.Arm ||
-		(cur.aged(now) && want.Arm > cur.deadline.Add(armGain)) || cur.short(want, now)
-	if !needed {
-		if w.armFailing == 0 && len(all) > 1 {
-			return false, g.takeDown(ctx, want, all, cur) // one that could not be killed at the time
-		}
+	if cur != nil && !cur.due(want.Arm) {
 		return false, nil
 	}
 	if !g.mayArm() || now < w.armRetry {
 		return false, g.spareHealthy(ctx, want, cur, now)
 	}
-	a, err := g.armOnce(ctx, want)
-	if err != nil {
+	if err := g.armOnce(ctx, want); err != nil {
 		g.armFailed(now, err)
 		return false, g.spareHealthy(ctx, want, cur, now)
 	}
@@ -173,9 +175,9 @@ func (g *Gate) armStep(ctx context.Context, want watchdog.Gate) (bool, error) {
 	g.mu.Lock()
 	g.details.Armed++
 	g.mu.Unlock()
-	err = g.takeDown(ctx, want, all, a)
+	g.hangUp(all)
 	g.fail("gate.arm.killed")
-	return cur == nil, err // a renewal changes nothing that needs another look
+	return cur == nil, nil // a renewal changes nothing that needs another look
 }
 
 // armFailed notes that arming failed, and says so when it goes on.
@@ -220,11 +222,11 @@ func (g *Gate) spareHealthy(ctx context.Context, want watchdog.Gate, cur *armed,
 	}
 	g.log.Error("armed fence cannot be put off and is taken down", "left", cur.deadline.Sub(now).String())
 	all, _ := g.sortArmed()
-	return g.takeDown(ctx, want, all, nil)
+	return g.takeDown(ctx, want, all)
 }
 
 // armOnce arms one more connection.
-func (g *Gate) armOnce(ctx context.Context, want watchdog.Gate) (*armed, error) {
+func (g *Gate) armOnce(ctx context.Context, want watchdog.Gate) error {
 	w := &g.worker
 	c := g.spare()
 	if c == nil {
@@ -234,11 +236,11 @@ func (g *Gate) armOnce(ctx context.Context, want watchdog.Gate) (*armed, error) 
 		if err == nil {
 			err = errors.New("no spare connection yet")
 		}
-		return nil, err
+		return err
 	}
 	if c.id.Load() == 0 {
 		c.close()
-		return nil, errors.New("the connection's client id is not known")
+		return errors.New("the connection's client id is not known")
 	}
 	begun := g.conf.Now()
 	guard := max(w.armGuard, armGuard)
@@ -246,28 +248,32 @@ func (g *Gate) armOnce(ctx context.Context, want watchdog.Gate) (*armed, error) 
 	ms = min(ms, armMost.Milliseconds())
 	if ms < 1 {
 		g.giveBack(c)
-		return nil, errors.New("too late to arm")
+		return errors.New("too late to arm")
 	}
 	g.fail("gate.arm.begun")
 	a := &armed{c: c, id: c.id.Load(), had: time.Duration(ms) * time.Millisecond, checked: true}
 	a.xread = c.send(g.words.one("XREAD", "BLOCK", strconv.FormatInt(ms, 10), "STREAMS", g.key, "$"), 1, begun,
-		func(*call) { g.Poke() })
+		func(*call) {
+			if !a.ended.Load() {
+				g.Poke()
+			}
+		})
 	if err := g.awaitBlocked(ctx, a); err != nil {
 		c.close() // nothing but XREAD is on it: closing is harmless
-		return nil, err
+		return err
 	}
 	// Redis began to count at the latest when it was seen to block.
 	a.deadline = g.conf.Now().Add(a.had + armSlack)
 	if a.deadline > want.Arm {
 		c.close()
 		w.armGuard = min(2*guard, want.Arm.Sub(begun)/4)
-		return nil, fmt.Errorf("Redis took %v to answer, too long to arm in time", g.conf.Now().Sub(begun))
+		return fmt.Errorf("Redis took %v to answer, too long to arm in time", g.conf.Now().Sub(begun))
 	}
 	w.armGuard = 0
 	g.fail("gate.arm.blocked")
 	if n, _ := g.wish(); n.Access == watchdog.Refuse || !armWanted(n) || n.Arm < a.deadline {
 		c.close()
-		return nil, errSuperseded
+		return errSuperseded
 	}
 	g.mu.Lock()
 	arm := g.arm
@@ -276,10 +282,10 @@ func (g *Gate) armOnce(ctx context.Context, want watchdog.Gate) (*armed, error) 
 	c.send(arm.bytes, arm.n, begun, nil)
 	g.fail("gate.arm.queued")
 	if !a.stands() {
-		return nil, errors.New("the connection ended while it was armed")
+		return errors.New("the connection ended while it was armed")
 	}
 	g.store(ctx, a)
-	return a, nil
+	return nil
 }
 
 // awaitBlocked waits until Redis is seen to block the connection of a.
@@ -348,14 +354,26 @@ func (g *Gate) disarmUnwanted(ctx context.Context, want watchdog.Gate) (bool, er
 	if len(all) == 0 {
 		return false, nil
 	}
-	return false, g.takeDown(ctx, want, all, nil)
+	return false, g.takeDown(ctx, want, all)
 }
 
-// takeDown kills the armed connections in all but keep, and forgets them once
-// Redis has said that they are gone.
-func (g *Gate) takeDown(ctx context.Context, want watchdog.Gate, all []*armed, keep *armed) error {
+// hangUp ends the connections in all, which another stands for now. Redis sees
+// the end of the connection and frees what was queued on it, as if it were told
+// to kill it, for which it need not be asked. Until it does so the fence is what
+// it was: armed too early by one renewal.
+func (g *Gate) hangUp(all []*armed) {
 	for _, a := range all {
-		if a == keep || !a.stands() {
+		a.ended.Store(true)
+		a.shutdown()
+		g.forget(a)
+	}
+}
+
+// takeDown kills the armed connections in all, and forgets them once Redis has
+// said that they are gone.
+func (g *Gate) takeDown(ctx context.Context, want watchdog.Gate, all []*armed) error {
+	for _, a := range all {
+		if !a.stands() {
 			continue
 		}
 		if a.id != 0 && g.capabilities().Kill {

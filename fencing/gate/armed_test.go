@@ -555,22 +555,30 @@ func TestSentinelsKillIsAHintAndArmsAnew(t *testing.T) {
 	}
 }
 
-// A fence armed in a bad moment, with little left, is put off as soon as the
-// evidence is good again; one armed in a good moment is kept to its half.
-func TestFenceArmedShortIsPutOffEarly(t *testing.T) {
+// A fence is put off by about every renewal of the evidence, however much of it
+// is left: Redis may stand still from then on.
+func TestFenceIsPutOffWithEveryRenewal(t *testing.T) {
+	const ms = time.Millisecond
 	now := watchdog.Instant(time.Hour)
 	for _, tt := range []struct {
-		left, ahead time.Duration
-		want        bool
+		had, gain time.Duration
+		want      bool
 	}{
-		{900 * time.Millisecond, 2100 * time.Millisecond, true},
-		{900 * time.Millisecond, 1800 * time.Millisecond, false}, // no more than double
-		{1800 * time.Millisecond, 2800 * time.Millisecond, false},
-		{0, armGain, false}, // not worth it
+		{4900 * ms, 200 * ms, true},
+		{4900 * ms, 199 * ms, false}, // two renewals a moment apart cost one
+		{2900 * ms, 182 * ms, true},
+		{900 * ms, 57 * ms, true},
+		{900 * ms, 56 * ms, false},
+		{100 * ms, armGain, true},
+		{100 * ms, armGain - 1, false},
+		{4900 * ms, -1, true}, // it would fire too late
 	} {
-		a := &armed{deadline: now.Add(tt.left), had: tt.left}
-		if got := a.short(watchdog.Gate{Arm: now.Add(tt.ahead)}, now); got != tt.want {
-			t.Errorf("%v left of a fence wanted %v ahead: short is %v, want %v", tt.left, tt.ahead, got, tt.want)
+		a := &armed{deadline: now.Add(tt.had), had: tt.had}
+		if got := a.due(a.deadline.Add(tt.gain)); got != tt.want {
+			t.Errorf("%v armed, %v to gain: due is %v, want %v", tt.had, tt.gain, got, tt.want)
 		}
+	}
+	if a := (&armed{}); a.due(now) {
+		t.Error("one of which it is not known when it fires is due")
 	}
 }

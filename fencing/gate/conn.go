@@ -228,6 +228,10 @@ func duplicate(sock syscall.RawConn, name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
+func shutdown(sock syscall.RawConn) {
+	sock.Control(func(s uintptr) { unix.Shutdown(int(s), unix.SHUT_RDWR) })
+}
+
 func (c *conn) unblock() {
 	c.sock.Control(func(s uintptr) { unix.SetNonblock(int(s), true) })
 }

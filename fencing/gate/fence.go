@@ -74,7 +74,7 @@ func (g *Gate) fenceOnce(ctx context.Context) time.Duration {
 		at = begun
 	}
 	k := h.send(g.fence.bytes, g.fence.n, begun, nil)
-	g.fenceSent = true
+	g.fenceSent, g.fencing = true, k
 	g.mu.Unlock()
 	g.fail("gate.fence.sent")
 	re := g.awaitFence(ctx, k, behind)
@@ -181,6 +181,11 @@ func (g *Gate) judge(re []resp.Reply) (proved bool, again time.Duration) {
 	role, get, del := re[n-3], re[n-2], re[n-1]
 	for _, r := range re {
 		if r.ErrorIs("BUSY", "LOADING") {
+			if r.ErrorIs("BUSY") { // told before the next look tells it
+				g.mu.Lock()
+				g.seen.Answer = watchdog.Busy
+				g.mu.Unlock()
+			}
 			return false, fenceRetry
 		}
 	}
@@ -229,6 +234,21 @@ func (g *Gate) fenced(wantedAt, begun watchdog.Instant, behind uint64) {
 	poke(g.wake)
 }
 
+// armedIn says that a Redis which answers nobody carries an armed fence: before
+// it answers anybody past that one's time, it refuses. g.mu is held.
+func (g *Gate) armedIn(seen watchdog.Redis) bool {
+	unanswered := g.fencing != nil && !g.fencing.finished()
+	if seen.Answer != watchdog.Silent && seen.Answer != watchdog.Busy && !unanswered {
+		return false
+	}
+	for _, a := range g.standing {
+		if a.stands() && a.checked && a.deadline != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // stopIfLate kills a Redis that is not seen to refuse by its time, once, and
 // returns when to ask again.
 func (g *Gate) stopIfLate(ctx context.Context) time.Duration {
@@ -258,6 +278,13 @@ func (g *Gate) stopIfLate(ctx context.Context) time.Duration {
 	// be fenced when it wakes.
 	refusing := seen.Refusing || g.spared(seen) || seen.Answer == watchdog.Absent || g.lastWord == watchdog.Loading ||
 		seen.Answer == watchdog.Silent && g.refused
+	if !refusing && now < want.StopArmed && g.armedIn(seen) {
+		if !g.waiting {
+			g.waiting = true
+			g.log.Warn("Redis does not answer: the fence that stands armed in it runs before it answers anybody", "run_id", seen.RunID)
+		}
+		return refenceEvery
+	}
 	if refusing || (g.stopped && g.stoppedID == seen.RunID) || now.Sub(g.provedAt) < lookTimeout && g.provedAt != 0 {
 		return refenceEvery
 	}

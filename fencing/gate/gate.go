@@ -106,6 +106,7 @@ type Gate struct {
 	wanted    bool             // a want has come
 	wantedAt  watchdog.Instant // when its Access was first wanted
 	fenceSent bool             // since Refuse is wanted
+	fencing   *call            // the newest fence sent; nil: none
 	changes   uint64           // steps sent that are no fence
 	settled   uint64           // of them, those that what was last seen, or a fence that was proved, came after
 	changed   *call            // the newest of them; nil: none
@@ -131,6 +132,7 @@ type Gate struct {
 	heardAt   watchdog.Instant // when Redis said its first word after it was gone
 	handing   bool             // HandOver was called
 	left      []*os.File       // what it kept
+	waiting   bool             // for a Redis that does not answer, since Refuse was wanted
 	stopped   bool             // the Redis of stoppedID was killed since Refuse was wanted
 	stoppedID string
 	stopAgain watchdog.Instant // not before, after a kill that failed
@@ -224,13 +226,13 @@ func (g *Gate) Want(w watchdog.Gate) {
 	// stands is to be put off.
 	news := first || !same(old, w) || armWanted(old) != armWanted(w)
 	for _, a := range g.standing {
-		news = news || w.Arm != old.Arm && (w.Arm < a.deadline || a.aged(now) || a.short(w, now))
+		news = news || w.Arm != old.Arm && a.due(w.Arm)
 	}
 	urgent := (first || old.Access != w.Access || old.StopBy != w.StopBy) && (w.Access == watchdog.Refuse || w.Access == watchdog.Hold)
 	g.want, g.wanted = w, true
 	urgent = urgent || opens(old) && g.fenceDue()
 	if w.Access != watchdog.Refuse {
-		g.stopped, g.stopAgain = false, 0
+		g.stopped, g.stopAgain, g.waiting = false, 0, false
 	}
 	if first || old.Access != w.Access {
 		g.wantedAt, g.fenceSent = now, false
@@ -277,7 +279,7 @@ func (g *Gate) wish() (watchdog.Gate, bool) {
 // same says whether a step decided for w still serves n. The deadlines move
 // with every renewal and are no reason to begin anew.
 func same(w, n watchdog.Gate) bool {
-	w.Arm, w.StopBy, n.Arm, n.StopBy = 0, 0, 0, 0
+	w.Arm, w.StopBy, w.StopArmed, n.Arm, n.StopBy, n.StopArmed = 0, 0, 0, 0, 0, 0
 	return w == n
 }
 

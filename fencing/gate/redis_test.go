@@ -338,6 +338,10 @@ func (l *lab) fault(id string) *Fault {
 // serve wants a serving master with a fence that is put off every little while
 // until the test ends or stop is called.
 func (l *lab) serve(ahead time.Duration) (stop func()) {
+	return l.serveEvery(20*time.Millisecond, ahead)
+}
+
+func (l *lab) serveEvery(every, ahead time.Duration) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -346,7 +350,7 @@ func (l *lab) serve(ahead time.Duration) (stop func()) {
 			select {
 			case <-quit:
 				return
-			case <-time.After(20 * time.Millisecond):
+			case <-time.After(every):
 			}
 		}
 	}()

@@ -96,9 +96,12 @@ func (g *Gate) work(ctx context.Context, report func(watchdog.Redis)) {
 // rest.
 func (g *Gate) turn(ctx context.Context, report func(watchdog.Redis)) time.Duration {
 	w := &g.worker
-	for range 4 { // a step is looked at as soon as it is taken
+	for i := range 4 { // a step is looked at as soon as it is taken
 		if !g.lookedJustNow() {
 			g.lookAt(ctx, report)
+			if i == 0 && w.seen.Answer == watchdog.Up && g.conf.Now().Sub(w.seen.SentAt) > lookTimeout {
+				continue // it stood still: what it was asked before tells of before
+			}
 		}
 		if ctx.Err() != nil {
 			return time.Hour

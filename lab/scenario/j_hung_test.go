@@ -3,6 +3,7 @@ package scenario
 // Case j, continued: the Redis hangs at the moment of the fence.
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -11,15 +12,15 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
-// Stopped, it can be told nothing: the fence stays queued, and it is killed
-// before another is promoted.
+// Stopped, it can be told nothing. It carries its fence and refuses when it wakes;
+// it does not, and is killed in the end.
 func TestRedisStoppedAtTheFence(t *testing.T) {
 	t.Parallel()
 	hungAtTheFence(t, nil, func(w *watched.World, r *lab.Redis) { r.Stop() })
 }
 
-// A script that has written nothing, and one that has, which nobody can end
-// but by killing Redis.
+// A script that has written nothing, which Sentinel ends where it reaches it, and
+// one that has, which nobody can end but by killing Redis.
 func TestScriptAtTheFence(t *testing.T) {
 	t.Parallel()
 	hungAtTheFence(t, script(`while true do end`), nil)
@@ -60,34 +61,65 @@ func hungAtTheFence(t *testing.T, before, held func(*watched.World, *lab.Redis))
 		old.WaitPhase("hold")
 		held(w, old.Redis)
 	}
-	select {
-	case <-old.Redis.Done():
-	case <-time.After(time.Minute):
-		t.Fatal("Redis was neither seen to refuse nor killed")
-	}
-	killed := lab.Now()
+	w.Eventually("Redis is killed or refuses", time.Minute, func() error {
+		if s := old.Status(); old.Redis.Running() && s.Phase != "refuse" {
+			return fmt.Errorf("phase %s, answer %s", s.Phase, s.Answer)
+		}
+		return nil
+	})
+	over, killed := lab.Now(), !old.Redis.Running()
 	c.WaitWritten()
 	w.Pause(shortOutage)
-	// By hand, as the fault says; unfenced, for it never ran the fence.
-	w.Rejoin(old.Host)
-	old.WaitFor("knows whom to follow", func(s agent.Status) bool { return s.Master != old.Redis.Address && s.SentinelsAnswering > 1 })
-	started := w.Mark("%s is started again by hand", old.Redis.Name)
-	old.Redis.Restart()
-	change := c.Heal()
-	t.Logf("killed %.2f D after the cut; %s", change.After(killed, downAfter), change.Sum(downAfter))
-	t.Logf("started by hand, deposed: %s", answeredSince(c, change, started))
-	if killed > change.Promoted.After.Add(sigkill) {
-		t.Errorf("killed %v after the promotion", killed.Sub(change.Promoted.After))
+	started := lab.Now()
+	if killed {
+		// By hand, as the fault says; unfenced, for it never ran the fence.
+		w.Rejoin(old.Host)
+		old.WaitFor("knows whom to follow", func(s agent.Status) bool { return s.Master != old.Redis.Address && s.SentinelsAnswering > 1 })
+		started = w.Mark("%s is started again by hand", old.Redis.Name)
+		old.Redis.Restart()
 	}
+	change := c.Heal()
+	t.Logf("killed: %v, %.2f D after the cut; %s", killed, change.After(over, downAfter), change.Sum(downAfter))
+	t.Logf("afterwards: %s", answeredSince(c, change, started))
+	noOverlap(t, c, change)
 	all := append(c.Sides.Writes(), c.Sides.Reads()...)
-	if late := all.On(old.Redis.Address).OK().Received(killed, started); len(late) != 0 {
-		t.Errorf("%d commands were answered by a Redis that was killed", len(late))
+	if late := all.On(old.Redis.Address).OK().Received(change.Promoted.After, started); len(late) != 0 {
+		t.Errorf("%d commands were answered by a Redis that hung while another was promoted", len(late))
 	}
 	putBack(w, old)
 }
 
-// sigkill is how long the test may take to see that a process is gone.
-const sigkill = 100 * time.Millisecond
+// TestRedisThatHungThroughTheCutComesBack: it wakes beside its successor, before
+// it is killed, and while its watchdog is frozen. It answers nobody, and follows
+// as soon as that can be heard.
+func TestRedisThatHungThroughTheCutComesBack(t *testing.T) {
+	t.Parallel()
+	w := watched.Start(t, shortFailover(watched.Options{}))
+	old := w.WaitServing()
+	c := w.BeforeCut()
+	pid := old.Redis.PID()
+	old.Redis.Stop()
+	cutOffAtOnce(w, c)
+	w.Pause(downAfter / 2)
+	old.Stop()
+	c.WaitWritten()
+	woken := w.Mark("the old master wakes")
+	old.Redis.Cont()
+	w.Pause(downAfter)
+	awake := lab.Now()
+	old.Cont()
+	change := c.Heal()
+	t.Logf("%s", change.Sum(downAfter))
+	noOverlap(t, c, change)
+	all := append(c.Sides.Writes(), c.Sides.Reads()...)
+	if late := all.On(old.Redis.Address).OK().Received(woken, awake); len(late) != 0 {
+		t.Errorf("%d commands were answered by the woken master", len(late))
+	}
+	putBack(w, old)
+	if old.Redis.PID() != pid {
+		t.Error("it was killed")
+	}
+}
 
 // A script that ends by itself in good time is no reason for anything. One after
 // the other would be: BUSY is no PONG to Sentinel, which would call it down.
