@@ -86,6 +86,15 @@ type Redis struct {
 	// multi, exec, replicaof, config|rewrite, client|kill, info, ping,
 	// publish. nil: not read; empty: no Sentinel is connected.
 	SentinelLacks map[string][]string `json:"sentinel_lacks"`
+	// Scripts is who can run scripts; nil: not read, or they obey the write lock
+	// on this version (LockStopsScripts).
+	Scripts *Scripts `json:"scripts,omitempty"`
+}
+
+// Scripts is who can run scripts.
+type Scripts struct {
+	Commands []string `json:"commands"` // of eval and evalsha those that Redis knows by these names
+	Users    []string `json:"users"`    // that are on and may run one of them; nil: not allowed to see
 }
 
 // User is one line of ACL LIST without its passwords.
@@ -170,6 +179,9 @@ type Drift struct {
 	// Rewritten is when CONFIG REWRITE last wrote the file: its modification
 	// time, where it carries the mark.
 	Rewritten time.Time `json:"rewritten"`
+	// LockedScript is what the shadow, the build that runs, made of a script's write
+	// under the write lock: ScriptRefused, ScriptExecuted; empty: it was not asked.
+	LockedScript string `json:"locked_script,omitempty"`
 	// CommandLine says what is known of the options Redis was started with, which
 	// win over the file: "none", "read", "hidden" (set-proc-title overwrote them)
 	// or "unread".

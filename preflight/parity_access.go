@@ -42,7 +42,7 @@ func parityACL(s *subject) answer {
 		switch {
 		case watchdogOf(s.master, u.Name) || watchdogOf(s.node, u.Name):
 			continue // no client; what its user lacks, the watchdog itself says
-		case u.off() && (!ok || mine.off()):
+		case u.Off() && (!ok || mine.Off()):
 			continue // nobody can be logged in as it
 		case !ok:
 			absent = append(absent, u.Name)
@@ -86,8 +86,8 @@ func gapWhyOf(kind string, nodes ...*Node) string {
 	return ""
 }
 
-// off is whether nobody may log in as a user.
-func (u User) off() bool { return slices.Contains(strings.Fields(u.Rules), "off") }
+// Off is whether nobody may log in as a user.
+func (u User) Off() bool { return slices.Contains(strings.Fields(u.Rules), "off") }
 
 // watchdogOf is whether that is the user of the node's watchdog. default is not
 // left out for it: clients are that too. One that is shared with them otherwise

@@ -66,7 +66,7 @@ func (g *Gate) prepare(c capabilities) {
 type trial struct {
 	words []string
 	out   *bool
-	right string // as ACL names it
+	right string // as ACL names it; empty: it is missed by nobody
 }
 
 // checkRights tries, on every new connection and once a minute.
@@ -88,7 +88,7 @@ func (g *Gate) checkRights(ctx context.Context) {
 		{[]string{"CLIENT", "PAUSE", "trial", "WRITE"}, &c.Pause, "+client|pause"},
 		{[]string{"FAILOVER", "TIMEOUT", "trial"}, &c.Failover, "+failover"},
 	}
-	const list, pause = 4, 5
+	const list, pause, failover = 4, 5, 6
 	var s script
 	for _, t := range trials {
 		s = s.with(g.words, t.words[0], t.words[1:]...)
@@ -96,6 +96,9 @@ func (g *Gate) checkRights(ctx context.Context) {
 	re, err := g.ask(ctx, s, stepTimeout)
 	if err != nil {
 		return
+	}
+	if noFailover(g.redisVersion()) {
+		trials[failover].right = "" // there is no such command, and nothing that it would end
 	}
 	missing := judgeTrials(trials, re)
 	syntax := func(r resp.Reply) bool {
@@ -114,6 +117,18 @@ func (g *Gate) checkRights(ctx context.Context) {
 	g.checkSmallRights()
 }
 
+func (g *Gate) redisVersion() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.details.RedisVersion
+}
+
+// noFailover says that a Redis of this version does not know FAILOVER (before
+// 6.2).
+func noFailover(version string) bool {
+	return strings.HasPrefix(version, "6.0.") || strings.HasPrefix(version, "5.")
+}
+
 // judgeTrials notes what came of each trial, and names the rights that are
 // missing.
 func judgeTrials(trials []trial, re []resp.Reply) (missing []string) {
@@ -123,7 +138,9 @@ func judgeTrials(trials []trial, re []resp.Reply) (missing []string) {
 		case r.ErrorIs("NOPERM", "EXECABORT"), r.UnknownCommand(): // EXEC that is denied aborts
 
 			allowed = false
-			missing = append(missing, t.right)
+			if t.right != "" {
+				missing = append(missing, t.right)
+			}
 		case r.ErrorIs("MASTERDOWN", "LOADING", "BUSY"): // says nothing of rights
 			continue
 		}
@@ -244,10 +261,9 @@ func queuedTrials() []trial {
 func (g *Gate) blame() {
 	missing := slices.Compact(slices.Sorted(slices.Values(slices.Concat(g.worker.missing, g.worker.missingSmall, g.worker.missingQueued))))
 	g.mu.Lock()
-	c, old := g.caps, g.details.RedisVersion
+	c, version := g.caps, g.details.RedisVersion
 	g.details.Missing = missing
 	g.mu.Unlock()
-	failover := strings.HasPrefix(old, "6.0.")
 	without := func(rights ...string) bool {
 		return slices.ContainsFunc(missing, func(m string) bool {
 			right, _, _ := strings.Cut(m, " ")
@@ -273,7 +289,7 @@ func (g *Gate) blame() {
 		{"rights_multi", "MULTI or EXEC is denied or renamed: whether CONFIG REWRITE and CLIENT UNPAUSE are allowed is not known before they are needed", without("+multi", "+exec"), false},
 		{"rights_kill", "CLIENT KILL is denied or renamed: the fence leaves connections open (they are refused), and an armed fence is put off by closing its socket", !c.Kill, false},
 		{"rights_pause", "CLIENT PAUSE is denied, renamed or without WRITE (before Redis 6.2): a hold gives writers an error instead of making them wait", !c.PauseWrite, false},
-		{"rights_failover", "FAILOVER is denied or renamed: a fence during a FAILOVER typed into Redis waits until that has ended", !c.Failover && !failover, false},
+		{"rights_failover", "FAILOVER is denied or renamed: a fence during a FAILOVER typed into Redis waits until that has ended", !c.Failover && !noFailover(version), false},
 	}
 	for _, l := range lacks {
 		if !l.missing {

@@ -207,6 +207,8 @@ func (r *reader) shadow(ctx context.Context, config *redisconf.Config, expected 
 	}
 	if result.Version != r.version || r.process.gone || result.BuildID != r.Info["redis_build_id"] {
 		r.note("a restart would start another build (%s) than the one that runs (%s)", result.Version, r.version)
+	} else {
+		r.d.LockedScript = result.LockedScript
 	}
 	r.d.Method = "shadow"
 	r.correct(expected, result, config)

@@ -98,6 +98,9 @@ func RedisWithSecrets(ctx context.Context, c RedisConfig) (*preflight.Redis, Sec
 	if r, ok := read(4); ok && facts.Users != nil {
 		facts.SentinelLacks = sentinelLacks(r.Text, facts.Users)
 	}
+	if stops, known := preflight.LockStopsScripts(facts.Info["redis_version"]); known && !stops {
+		facts.Scripts = scripts(ctx, c.Server, facts.Users)
+	}
 	return facts, secrets, gaps
 }
 
@@ -112,6 +115,23 @@ func Users(ctx context.Context, s Server, key string) ([]preflight.User, error) 
 		return nil, fmt.Errorf("%s: %w", s, err)
 	}
 	return users(replies[0], key), nil
+}
+
+// scripts is who can run scripts at a Redis whose lock does not stop them. The
+// commands are tried without their arguments, which Redis misses before it looks
+// at rights. Nil: it did not answer.
+func scripts(ctx context.Context, s Server, users []preflight.User) *preflight.Scripts {
+	re, err := s.ask(ctx, []string{"EVAL"}, []string{"EVALSHA"})
+	if err != nil || len(re) != 2 {
+		return nil
+	}
+	found := &preflight.Scripts{Commands: []string{}, Users: scriptUsers(users)}
+	for i, command := range []string{"eval", "evalsha"} {
+		if !re[i].UnknownCommand() {
+			found.Commands = append(found.Commands, command)
+		}
+	}
+	return found
 }
 
 // missing are the Gaps of questions that were refused or not answered.

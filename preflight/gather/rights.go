@@ -66,6 +66,23 @@ func sentinelLacks(clients string, users []preflight.User) map[string][]string {
 	return lacks
 }
 
+// scriptUsers is which users that are on may run EVAL or EVALSHA; nil where no
+// list of users is known.
+func scriptUsers(users []preflight.User) []string {
+	if users == nil {
+		return nil
+	}
+	may := []string{}
+	for _, u := range users {
+		for _, command := range []string{"eval", "evalsha"} {
+			if !u.Off() && !slices.Contains(may, u.Name) && mayRun(u.Rules, need{command, []string{"slow", "scripting"}}) {
+				may = append(may, u.Name)
+			}
+		}
+	}
+	return may
+}
+
 // mayRun is whether the rules of a user, or one of its selectors (7.0), let it
 // run the command. Keys and channels are not looked at.
 func mayRun(rules string, n need) bool {

@@ -7,12 +7,16 @@ import (
 	"net"
 	"strings"
 
+	"github.com/redis-watchdog/redis-watchdog/preflight"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // ask asks for everything at once.
 func ask(conn net.Conn, password string) (*Result, error) {
-	commands := [][]string{{"AUTH", user, password}, {"CONFIG", "GET", "*"}, {"INFO", "server"}, {"ACL", "LIST"}}
+	commands := [][]string{{"AUTH", user, password}, {"CONFIG", "GET", "*"}, {"INFO", "server"}, {"ACL", "LIST"},
+		// Last, for it changes the shadow.
+		{"CONFIG", "SET", "min-replicas-max-lag", "10"}, {"CONFIG", "SET", "min-replicas-to-write", "1"}, {"EVAL", lockedScript, "0"}}
+	const mayFail = 3 // from here on
 	var request []byte
 	for _, words := range commands {
 		request = resp.Append(request, words...)
@@ -24,8 +28,8 @@ func ask(conn net.Conn, password string) (*Result, error) {
 	answers := make([][]string, len(commands))
 	for i, words := range commands {
 		answer, err := texts(in)
-		if said := serverError(""); errors.As(err, &said) && words[0] == "ACL" {
-			break
+		if said := serverError(""); errors.As(err, &said) && i >= mayFail {
+			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("ask the shadow %s: %w", words[0], err)
@@ -35,7 +39,7 @@ func ask(conn net.Conn, password string) (*Result, error) {
 	if len(answers[1])%2 != 0 || len(answers[2]) != 1 {
 		return nil, fmt.Errorf("ask the shadow: %w", resp.ErrGarbage)
 	}
-	r := &Result{Config: map[string]string{}}
+	r := &Result{Config: map[string]string{}, LockedScript: locked(answers[len(answers)-1])}
 	for i := 0; i < len(answers[1]); i += 2 {
 		r.Config[answers[1][i]] = answers[1][i+1]
 	}
@@ -54,6 +58,22 @@ func ask(conn net.Conn, password string) (*Result, error) {
 		}
 	}
 	return r, nil
+}
+
+// lockedScript writes nothing that would need memory, and tells what became of it.
+const lockedScript = `local r = redis.pcall('del', 'redis-watchdog:probe')
+if type(r) == 'table' and r.err then return r.err end
+return 'executed'`
+
+func locked(answer []string) string {
+	switch {
+	case len(answer) != 1:
+	case answer[0] == preflight.ScriptExecuted:
+		return preflight.ScriptExecuted
+	case strings.Contains(answer[0], "NOREPLICAS"):
+		return preflight.ScriptRefused
+	}
+	return ""
 }
 
 // serverError is an error reply's code: the rest may quote.

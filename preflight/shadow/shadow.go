@@ -39,6 +39,9 @@ type Result struct {
 	Users   []string          // ACL LIST without the shadow's own user; nil: it would not say
 	Version string            // redis_version of INFO
 	BuildID string            // redis_build_id of INFO
+	// LockedScript is what became of a script's write under the write lock:
+	// preflight.ScriptRefused or ScriptExecuted; empty: neither is certain.
+	LockedScript string
 }
 
 // Refused says that the server would not start on the configuration.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab/need"
+	"github.com/redis-watchdog/redis-watchdog/preflight"
 	"github.com/redis-watchdog/redis-watchdog/preflight/redisconf"
 )
 
@@ -24,8 +25,13 @@ func (f oneFile) Directory(name string) (string, error) { return name, nil }
 
 func shadowOf(t *testing.T, text string) Config {
 	t.Helper()
+	return shadowOfVersion(t, "redis", "7.0.15", text)
+}
+
+func shadowOfVersion(t *testing.T, server, version, text string) Config {
+	t.Helper()
 	need.Servers(t)
-	build, err := redisconf.ForVersion("redis", "7.0.15")
+	build, err := redisconf.ForVersion(server, version)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +72,9 @@ func TestShadowAnswersAndTouchesNothing(t *testing.T) {
 	}
 	if !strings.HasPrefix(result.Version, "7.") || result.BuildID == "" || len(result.Users) != 1 || !strings.HasPrefix(result.Users[0], "user default off") {
 		t.Errorf("got version %q, build %q, users %v", result.Version, result.BuildID, result.Users)
+	}
+	if result.LockedScript != preflight.ScriptRefused {
+		t.Errorf("a script under the lock: got %q, want it refused", result.LockedScript)
 	}
 	if touched, err := os.ReadDir(dir); err != nil || len(touched) > 0 {
 		t.Errorf("the real directory was touched: %v, %v", touched, err)

@@ -55,7 +55,9 @@ func (n *Node) Status(x Extras) Status {
 // or shut, a replica under its lock, and nothing that voids it.
 func guarded(s watchdog.State, faults []Fault) bool {
 	for _, f := range faults {
-		if f.Severity == SeverityError {
+		// What a build cannot do voids a part of the promise and no more: that the
+		// fence stands must still be told from that it does not.
+		if f.Severity == SeverityError && f.ID != FaultLockScripts {
 			return false
 		}
 	}

@@ -31,6 +31,10 @@ type Fault struct {
 // keeps down where a unit is configured.
 const FaultKilled = "redis_killed"
 
+// FaultLockScripts is the ID of the fault of a Redis whose build lets scripts
+// write through the write lock.
+const FaultLockScripts = "lock_scripts"
+
 // Status is what one node knows and does. Durations are seconds. Wall-clock
 // times are for people; no decision rests on them. What a node publishes in etcd
 // is its Lasting status, in which every age is -1.

@@ -64,6 +64,9 @@ func (x *node) faults() []agent.Fault {
 	for _, f := range x.survey.ofFile() {
 		add(f.Check, string(agent.SeverityWarning), f.Reason, f.Remedy)
 	}
+	for _, f := range x.survey.ofBuild() { // the promise is not kept there, whatever is done
+		add(f.Check, string(agent.SeverityError), f.Reason, f.Remedy)
+	}
 	if text, remedy := x.reloads.refused(); text != "" {
 		add("reload_refused", string(agent.SeverityWarning), text, remedy)
 	}

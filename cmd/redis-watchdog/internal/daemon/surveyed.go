@@ -23,6 +23,7 @@ type surveyed struct {
 	limit   float64
 	denied  string              // what Redis refuses to tell; empty: nothing
 	file    []preflight.Finding // that failed, of its redis.conf
+	build   []preflight.Finding // likewise, of what its build is able to do
 }
 
 func (s *surveyor) keep(own preflight.Node, findings []preflight.Finding, request string) {
@@ -40,6 +41,11 @@ func (s *surveyor) keep(own preflight.Node, findings []preflight.Finding, reques
 	for _, f := range preflight.OfFile(own) {
 		if f.Outcome == preflight.Failed {
 			one.file = append(one.file, f)
+		}
+	}
+	for _, f := range preflight.OfBuild(own) {
+		if f.Outcome == preflight.Failed {
+			one.build = append(one.build, f)
 		}
 	}
 	for _, g := range own.Gaps {
@@ -72,6 +78,14 @@ func (s *surveyor) ofFile() []preflight.Finding {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.last.file)
+}
+
+// ofBuild is what the newest survey found that the build of this Redis is not able
+// to do.
+func (s *surveyor) ofBuild() []preflight.Finding {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.last.build)
 }
 
 // allowRewrite tells the gate whether redis.conf may be written. What is not

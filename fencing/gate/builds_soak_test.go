@@ -41,3 +41,11 @@ func startBuild(t testing.TB, b builds.Build, binary string, lines ...string) *s
 	}
 	return startIn(t, dir, binary, lines...)
 }
+
+// TestLockAndHoldStopEveryWriterSoak is TestLockAndHoldStopEveryWriter on those
+// builds: the table of versions in preflight is what they really do.
+func TestLockAndHoldStopEveryWriterSoak(t *testing.T) {
+	for _, b := range []builds.Build{builds.Redis60, builds.Redis80, builds.Valkey81, builds.Valkey9} {
+		t.Run(b.Name, func(t *testing.T) { lockAndHold(t, startBuild(t, b, b.Script(t, ""))) })
+	}
+}
