@@ -199,6 +199,30 @@ func (s *Sentinel) Do(args ...any) any {
 	return reply
 }
 
+// Rotate gives it another password (requirepass, as ACL SETUSER sets it) and puts
+// every client out; Do and Try use the new one.
+func (s *Sentinel) Rotate(password string) {
+	s.Host.lab.t.Helper()
+	s.Do("ACL", "SETUSER", "default", "resetpass", ">"+password)
+	s.config.Password = password
+	s.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no")
+}
+
+// MyID is its id, as its file has it; empty: it has none yet.
+func (s *Sentinel) MyID() string {
+	s.Host.lab.t.Helper()
+	text, err := os.ReadFile(s.ConfigFile)
+	if err != nil {
+		s.Host.lab.t.Fatalf("lab: read configuration of %s: %v", s.Name, err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if id, ok := strings.CutPrefix(strings.TrimSpace(line), "sentinel myid "); ok {
+			return id
+		}
+	}
+	return ""
+}
+
 // Master is whom it names as the group's master now ("ip:port"), by
 // GET-MASTER-ADDR-BY-NAME; empty: it does not answer or knows no such group.
 func (s *Sentinel) Master(group string) string {

@@ -86,6 +86,11 @@ type Sentinels struct {
 	// Sentinels have answered ("the Sentinels are fresh while it is young").
 	E     Instant
 	EFrom Instant
+	// Pinged: E and EFrom count Sentinels that we cannot ask by the PINGs that our
+	// Redis answers them. Those do not tell what role a Sentinel remembers of us;
+	// EAsked and EAskedFrom are without them.
+	Pinged             bool
+	EAsked, EAskedFrom Instant
 	// RoleTerm is the Quorum-th smallest role term that the Sentinels add to their e_i
 	// (role-reported slave although it names us); Never when none does.
 	RoleTerm Instant
@@ -167,4 +172,15 @@ type Orders struct {
 	Maintenance Instant // change nothing until then; zero: no maintenance
 	Released    bool    // undo everything and leave the node alone (release)
 	Handover    Handover
+}
+
+// Ping is the newest PING of a Sentinel that our Redis answered with PONG, and
+// whose answer the Sentinel's host has acknowledged. It is no Event: the
+// Sentinels' adapter counts it.
+type Ping struct {
+	Sentinel string  // its run id
+	At       Instant // when the PING came in, at the earliest
+	// SeenAt is when it was last seen that all that our Redis has sent to that
+	// Sentinel is acknowledged.
+	SeenAt Instant
 }
