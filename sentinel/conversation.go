@@ -27,6 +27,9 @@ const (
 	backoffMax     = time.Second
 	aliveEvery     = 10 * time.Second // a subscription this quiet is asked whether it lives
 	aliveTimeout   = 5 * time.Second
+	// lateAfter is when a poll that is not answered yet is news: others have to be
+	// heard in its place.
+	lateAfter = 100 * time.Millisecond
 )
 
 // channels are the events that make the polls run now. What they say is not
@@ -57,6 +60,7 @@ type conversation struct {
 	ask  chan struct{} // capacity 1: poll now
 	full atomic.Bool   // the poll asked for shall be a full one
 	up   atomic.Bool   // connected: an ask will be answered, by an answer or an error
+	late atomic.Bool   // the poll under way takes longer than lateAfter
 
 	mu    sync.Mutex
 	dials []string
@@ -179,10 +183,19 @@ func (c *conversation) talk(ctx context.Context, conn net.Conn) (good bool, err 
 	if err := c.greet(ctx, conn, r); err != nil {
 		return false, err
 	}
+	late := time.AfterFunc(time.Hour, func() {
+		c.late.Store(true)
+		kick(c.w.again)
+	})
+	late.Stop()
+	defer func() { late.Stop(); c.late.Store(false) }()
 	c.full.Store(true)
 	c.up.Store(true)
 	for {
+		late.Reset(lateAfter)
 		a, full, err := c.pollOnce(conn, r)
+		late.Stop()
+		c.late.Store(false)
 		if err != nil {
 			return good, err // what follows on this connection means nothing
 		}

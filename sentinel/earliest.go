@@ -15,30 +15,50 @@ import (
 )
 
 const (
-	unheardFor = 3 * time.Second // longer than the 2 s between two hellos
-	metGrace   = 1500 * time.Millisecond
+	unheardFor = 3 * time.Second         // longer than the 2 s between two hellos
+	metGrace   = 2500 * time.Millisecond // longer than it takes to be asked, or to be heard pinging
 )
 
 // end is one Sentinel's e_i and the send time of the answer it rests on.
 type end struct{ at, from watchdog.Instant }
 
-// tallyEnd sets E and EFrom. Sentinels that are known but never answered (or
-// were never even met) count as past, but see heardNow.
+// tallyEnd sets E and EFrom, and both as they are without the PINGs of those
+// that we cannot ask. Sentinels that are known but never answered (or were never
+// even met) count as past, but see heardNow and pinged.
 func (s *State) tallyEnd(t *watchdog.Sentinels, self watchdog.Address, now watchdog.Instant) {
 	if self == "" || t.Quorum == 0 {
 		return // the zero E is long past
 	}
+	t.E, t.EFrom = s.endOf(t, self, now, t.Quorum > 1)
+	if slices.ContainsFunc(s.Members, func(m Member) bool { return len(m.pings) > 0 }) {
+		t.EAsked, t.EAskedFrom = s.endOf(t, self, now, false)
+		t.Pinged = t.EAsked != t.E || t.EAskedFrom != t.EFrom
+	}
+	if !t.Pinged {
+		t.EAsked, t.EAskedFrom = 0, 0
+	}
+}
+
+func (s *State) endOf(t *watchdog.Sentinels, self watchdog.Address, now watchdog.Instant, pings bool) (at, from watchdog.Instant) {
 	var room, roomToo [8]end
 	ends, heard := room[:0], roomToo[:0]
 	danger, selected, silent := false, false, t.Known-len(s.Members)
 	for i := range s.Members {
 		m := &s.Members[i]
 		e := m.end(self, now)
-		ends = append(ends, e)
 		if !s.fresh(m, now) {
 			silent++
+			if pings {
+				p := s.pinged(m, self, t.DownAfter, now)
+				e = end{e.at.Max(p.at), e.from.Max(p.from)}
+			}
+		} else if m.Last.Named == "" && m.term(self) == nil {
+			// It knows no master of that name. Told of one now, it would begin to
+			// count.
+			e = end{m.Last.SentAt.Add(shorten(t.DownAfter, 0, s.ClockRateError)), m.Last.SentAt}
 		}
-		if s.heardNow(m, t.DownAfter, now) {
+		ends = append(ends, e)
+		if s.heardNow(m, t.DownAfter, now) && !(pings && m.arriving(self, now)) {
 			heard = append(heard, e)
 		}
 		d, sel := s.danger(m, self, now)
@@ -50,21 +70,21 @@ func (s *State) tallyEnd(t *watchdog.Sentinels, self watchdog.Address, now watch
 	for range s.heardUnmet(t.DownAfter, now) {
 		heard = append(heard, end{})
 	}
-	t.E, t.EFrom = earliest(ends, t.Quorum)
+	at, from = earliest(ends, t.Quorum)
 	// Fewer silent ones than the quorum need no such rule, and the lists that
 	// it rests on are asked with every poll only where it is needed (Relies).
-	if from, ok := s.listeners(t.Known, now); ok && silent >= t.Quorum && len(heard) < len(ends) {
-		if e, also := earliest(heard, t.Quorum); e > t.E {
-			t.E, t.EFrom = e, also.Min(from)
+	if since, ok := s.listeners(t.Known, now); ok && silent >= t.Quorum && len(heard) < len(ends) {
+		if e, also := earliest(heard, t.Quorum); e > at {
+			at, from = e, also.Min(since)
 		}
 	}
 	if s.nobody(t, self, now) && !selected {
-		t.E = watchdog.Never
-		return
+		return watchdog.Never, from
 	}
 	if danger {
-		t.E = t.E.Min(now)
+		at = at.Min(now)
 	}
+	return at, from
 }
 
 // earliest is the q-th smallest of the ends, and the q-th oldest of the
@@ -99,6 +119,10 @@ func (s *State) heardNow(m *Member, downAfter time.Duration, now watchdog.Instan
 	if m.metAt != 0 && m.Last.SentAt == 0 && now.Sub(m.metAt) <= metGrace {
 		return false
 	}
+	return s.heardByOthers(m, downAfter, now)
+}
+
+func (s *State) heardByOthers(m *Member, downAfter time.Duration, now watchdog.Instant) bool {
 	for i := range s.Members {
 		o := &s.Members[i]
 		if !s.freshLists(o, now) {

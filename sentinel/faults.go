@@ -124,12 +124,15 @@ func (s *State) faults(group string, now watchdog.Instant) (faults []Fault) {
 		add("sentinel_minority", severityError, "start the sentinels that are missing; SENTINEL RESET "+group+" on each forgets those that are gone for good",
 			"%d of %d known sentinels of group %q answer: no majority", t.Answering, t.Known, group)
 	}
-	var unknown, tilt, silent, hasty []string
+	var unknown, tilt, silent, unasked, hasty []string
 	var longest time.Duration // failover-timeout of any of them
 	var downs []time.Duration
 	for i := range s.Members {
 		m := &s.Members[i]
-		if m.Last.SentAt == 0 && s.heardNow(m, t.DownAfter, now) {
+		switch {
+		case m.pinging(t.DownAfter, now) && !s.fresh(m, now):
+			unasked = append(unasked, m.Key)
+		case m.Last.SentAt == 0 && s.heardNow(m, t.DownAfter, now):
 			silent = append(silent, m.Key)
 		}
 		if !s.fresh(m, now) {
@@ -158,6 +161,10 @@ func (s *State) faults(group string, now watchdog.Instant) (faults []Fault) {
 	if t.Quorum > 0 && len(silent) >= t.Quorum {
 		add("sentinel_never_answered", severityError, "let the watchdog reach them: address, port, firewall, credentials",
 			"%d sentinels of group %q are heard by the others and never answered us (%s): with a quorum of %d they could be promoting another now", len(silent), group, strings.Join(silent, ", "), t.Quorum)
+	}
+	if unasked != nil {
+		add("sentinel_unasked", severityWarning, "let the watchdog reach them: address, port, firewall, credentials; an address that leads nowhere from here: sentinel announce-ip and announce-port in their sentinel.conf",
+			"the sentinels %s of group %q do not answer the watchdog and count by their PINGs at our Redis: none of them can hold it down now, but their word is missing (%d of %d answer), and after a fence it is opened later", strings.Join(unasked, ", "), group, t.Answering, t.Known)
 	}
 	if t.Quorum > 0 && t.Quorum*2 <= t.Known {
 		add("sentinel_quorum", severityWarning, fmt.Sprintf("SENTINEL SET %s quorum %d on each", group, t.Known/2+1),

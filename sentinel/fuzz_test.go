@@ -79,7 +79,9 @@ func checkTally(t *rapid.T, g group, last []Answer, s watchdog.Sentinels, now wa
 		if fresh && a.Named == s.Master && a.Master.Epoch == s.Epoch {
 			votes++
 		}
-		if tm := g.member(key(i)).term(us); tm != nil && tm.End > now {
+		if tm := g.member(key(i)).term(us); tm == nil && fresh && a.Named == "" {
+			sound++ // it knows no master of that name, and begins to count when it is told
+		} else if tm != nil && tm.End > now {
 			sound++
 			if tm.End > tm.SentAt.Add(down) {
 				t.Fatalf("e of %d is %v after the answer it rests on", i, tm.End.Sub(tm.SentAt))

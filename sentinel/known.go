@@ -38,7 +38,7 @@ func (s *State) SetKnown(n int) {
 // is empty while the name is not resolved.
 func (s *State) Add(dial string, at watchdog.Address) {
 	if s.member(dial) == nil {
-		s.Members = append(s.Members, Member{Key: dial, Configured: true, Address: at, Dials: []string{dial}})
+		s.Members = append(s.Members, Member{Key: dial, Configured: true, Address: at, Dials: []string{dial}, metAt: s.Began})
 	}
 }
 
@@ -86,6 +86,9 @@ func (s *State) merge(keep, drop *Member) {
 		keep.Last, keep.ListedAt, keep.Tilt, keep.Terms = drop.Last, drop.ListedAt, drop.Tilt, drop.Terms
 		keep.failoverUntil, keep.noneSince = drop.failoverUntil, drop.noneSince
 		keep.quorum, keep.downAfter = drop.quorum, drop.downAfter
+	}
+	if len(keep.pings) == 0 {
+		keep.pings = drop.pings
 	}
 	keep.hinted = max(keep.hinted, drop.hinted)
 	if keep.RunID == "" {
@@ -138,6 +141,7 @@ func (s *State) meet(peers []Peer, at watchdog.Instant) {
 			m.dial(p.Dial)
 		case len(s.Members) < maxSentinels && s.member(p.Dial) == nil:
 			s.Members = append(s.Members, Member{Key: p.Dial, RunID: p.RunID, Address: p.Address, Dials: []string{p.Dial}, metAt: at})
+			s.recallMet(&s.Members[len(s.Members)-1])
 		}
 	}
 }

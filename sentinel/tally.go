@@ -45,13 +45,14 @@ type Member struct {
 	Tilt     bool             // likewise
 
 	Terms         []Term
+	pings         []pinged         // of those of our Redis that it pings
 	failoverUntil watchdog.Instant // a failover was seen: if it cannot be asked, it may promote until then
 	noneSince     watchdog.Instant // since when its lists have shown no replica that can be promoted
 	ghostSince    watchdog.Instant // since when nobody names it
 	backAt        watchdog.Instant // of the answer that ended a silence longer than its e_i
 	quorum        int              // of its last answer that named a master: REMOVE and MONITOR
 	downAfter     time.Duration    // take the group away for a moment, not its e_i
-	metAt         watchdog.Instant // when another first named it; zero: configured
+	metAt         watchdog.Instant // when another first named it, or it was added; zero: long ago
 	hinted        uint64           // the highest epoch it was the author of an announcement for, plus one
 }
 
@@ -61,10 +62,14 @@ type State struct {
 	FreshFor       time.Duration // an answer older than this is none
 	ListFor        time.Duration // the same for its lists, which are asked less often
 	ClockRateError float64       // by which part of itself a down-after may be shorter on the Sentinel's clock
+	// Began is when this State was made: those that were added then are given the
+	// time to be asked, as those that others name later are. Zero: they are not.
+	Began watchdog.Instant
 
-	Members []Member
-	known   known
-	runIDs  []runID // the last of every Redis named
+	Members  []Member
+	known    known
+	runIDs   []runID      // the last of every Redis named
+	recalled []Remembered // of an earlier life, and not met yet
 
 	// The majority as Settle found it. named is the last one there was, also
 	// while there is none.

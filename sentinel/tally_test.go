@@ -317,11 +317,11 @@ func TestTallyWithoutAnswers(t *testing.T) {
 		if s := g.Tally(us, t0+1); s.Known != 5 || s.E <= t0+sec {
 			t.Errorf("at once: %+v", s)
 		}
-		g.hear(t, 0, five.says(0, t0+2*sec, us, 1))
+		g.hear(t, 0, five.says(0, t0+3*sec, us, 1))
 		for i := 1; i < 3; i++ {
-			g.hear(t, i, g.says(i, t0+2*sec, us, 1))
+			g.hear(t, i, g.says(i, t0+3*sec, us, 1))
 		}
-		if s := g.Tally(us, t0+2*sec); s.E != 0 {
+		if s := g.Tally(us, t0+3*sec); s.E != 0 {
 			t.Errorf("after they were given time: %+v", s)
 		}
 	})

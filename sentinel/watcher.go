@@ -42,6 +42,8 @@ type Config struct {
 	ClockRateError float64       // how far the rate of the Sentinels' clocks may be off; zero: 0.001
 	PollEvery      time.Duration // zero: D/8, at least 100 ms and at most 500 ms
 
+	Memory Memory // of an earlier life of this boot
+
 	Now func() watchdog.Instant
 	Log hclog.Logger // nil: none
 }
@@ -159,7 +161,7 @@ func New(cfg Config) (*Watcher, error) {
 	ctx, w.end = context.WithCancel(context.Background())
 	w.names = newResolver(ctx, cfg.Now)
 	w.lean, w.full = pollCommands(cfg.Group)
-	w.state.ClockRateError = cfg.ClockRateError
+	w.state.ClockRateError, w.state.Began = cfg.ClockRateError, cfg.Now()
 	for _, s := range cfg.Sentinels {
 		host, port, _ := net.SplitHostPort(s)
 		at := watchdog.Address("")
@@ -168,6 +170,7 @@ func New(cfg Config) (*Watcher, error) {
 		}
 		w.state.Add(s, at)
 	}
+	w.state.Recall(cfg.Memory)
 	w.fixed.Store(int64(cfg.PollEvery))
 	w.pace()
 	w.state.Settle(cfg.Now())
@@ -398,6 +401,7 @@ func news(old, t watchdog.Sentinels) bool {
 		return true
 	}
 	old.SentAt, old.E, old.EFrom, old.RoleTerm = t.SentAt, t.E, t.EFrom, t.RoleTerm
+	old.EAsked, old.EAskedFrom = t.EAsked, t.EAskedFrom
 	return old != t
 }
 

@@ -88,6 +88,7 @@ type view struct {
 }
 
 func look(p Policy, s State, now Instant) view {
+	s.Sentinels = s.witnessed(now)
 	v := view{Timing: p.Timing(s.Sentinels.DownAfter), self: s.Memory.Self}
 	g := s.Coordinator.Grant
 	v.truth, v.conflict = s.truth()
@@ -113,6 +114,7 @@ func look(p Policy, s State, now Instant) view {
 }
 
 func decide(p Policy, s State, now Instant) Verdict {
+	s.Sentinels = s.witnessed(now)
 	v := look(p, s, now)
 	o, r := s.Coordinator.Orders, s.Redis
 	verdict := func(row Row, reason string, g Gate, grant GrantWant) Verdict {
@@ -208,7 +210,7 @@ func decide(p Policy, s State, now Instant) Verdict {
 	// Opened by the way out: the Sentinels hold us down for the fence that was,
 	// until their next INFO, also while they have nobody to promote. Locked till
 	// then; fencing again now would go on for ever.
-	case v.inForce && v.fresh && s.Memory.OpenedLate == r.RunID && now.Sub(s.Memory.OpenedAt) < roleTermToOpen &&
+	case v.inForce && v.fresh && s.Memory.OpenedLate == r.RunID && now.Sub(s.Memory.OpenedAt) < openedTerm &&
 		(now >= v.act || s.Sentinels.RoleTerm != Never):
 		return verdict(RowClaim, "opened_not_yet_certified", Gate{Access: Lock}, s.keepGrant(p, v, now))
 

@@ -6,6 +6,7 @@ import "time"
 // could change the verdict; Never if there is none. It may name one too many
 // (an edge that changes nothing), never one too few.
 func NextEdge(p Policy, s State, now Instant) Instant {
+	s.Sentinels = s.witnessed(now)
 	v := look(p, s, now)
 	g, m := s.Coordinator.Grant, s.Memory
 	next := Never
@@ -34,6 +35,7 @@ func NextEdge(p Policy, s State, now Instant) Instant {
 		after(m.PromotedAt, promotionTerm),
 		after(m.OpenedAt, roleTermToOpen),
 		after(m.FencedAt, awaitTerm),
+		after(m.OpenedAt, openedTerm),
 		after(m.FencedAt, max(fencedWayOut, v.DownAfter+roleTermAtMost)),
 		s.Sentinels.RoleTerm.Add(-roleTermToOpen),
 	} {

@@ -149,7 +149,7 @@ func (s State) sawRedis(now Instant, r Redis) State {
 	}
 	if r.Role == Master && m.Role == Nowhere && r.RunID == m.RunID && s.Verdict.Want.Gate.Open {
 		m.OpenedLate, m.OpenedAt = "", now
-		if f := s.Sentinels; s.FiredAt == 0 && (f.RoleTerm.Sub(now) <= roleTermToOpen || f.E == Never || f.E <= now) {
+		if f := s.witnessed(now); s.FiredAt == 0 && (f.RoleTerm.Sub(now) <= roleTermToOpen || f.E == Never || f.E <= now) {
 			m.OpenedLate = r.RunID
 		}
 	}

@@ -15,6 +15,7 @@ const (
 	awaitTerm       = 5 * time.Second  // a fence is opened as soon as the Sentinels certify again, or not for such a while
 	peersForgotten  = 60 * time.Second // a Sentinel that was RESET finds the replicas again with its next INFO to a master, within 10 s
 	roleTermToOpen  = 11 * time.Second // Sentinel asks INFO every 10 s: nearer than that it would fail over the master just opened
+	openedTerm      = 17 * time.Second // after the way out a Sentinel holds us down until its next INFO, and has for 5 s longer (downMemory of package sentinel)
 	roleTermAtMost  = 35 * time.Second // Sentinel acts on a master that reports slave D + 20 s after the INFO that showed it, up to 10 s after the fence; and the failover's seconds
 	fencedWayOut    = 40 * time.Second // past every role term (down-after + 20 s, for a D up to 20 s) Sentinel would have acted
 	startGrace      = time.Second      // at start, silence is no evidence for so long

@@ -30,6 +30,18 @@ func (s State) truth() (Agreement, bool) {
 // and the agreement are in conflict, and then the first names nobody.
 func (s State) Truth() (Agreement, bool) { return s.truth() }
 
+// witnessed is what the Sentinels say, as far as it holds at now. A Sentinel acts
+// on the role that it was told of last, for up to 20 s and a down-after, and asks
+// for it every 10 s: of a Redis that is fenced, or was until a moment ago, only an
+// answer tells which that is.
+func (s State) witnessed(now Instant) Sentinels {
+	f, m := s.Sentinels, s.Memory
+	if f.Pinged && (s.Redis.Role == Nowhere || m.OpenedAt != 0 && now.Sub(m.OpenedAt) < roleTermToOpen) {
+		f.E, f.EFrom = f.EAsked, f.EAskedFrom
+	}
+	return f
+}
+
 // earliest is E. What an earlier life of this watchdog knew (the deadline it
 // armed) holds on, until the Sentinels show something worse than silence:
 // else a restart would fence before the last Sentinel has answered.

@@ -1,6 +1,9 @@
 package sim
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // TestSimNoticesWhatIsLeftOut leaves out one part of the safety argument after
 // the other: a simulation that finds nothing then proves nothing.
@@ -19,6 +22,7 @@ func TestSimNoticesWhatIsLeftOut(t *testing.T) {
 		{"a fence keeps its priority", breakage{noPriority: true}, "stale", "stale candidate"},
 		{"a lapsed grant is opened at once", breakage{noWait: true}, "overlap", "coup"},
 		{"a deposed master is left alone", breakage{noRow7: true}, "overlap", "failover typed"},
+		{"a PING counts although its answer is lost", breakage{noAck: true}, "late_read", "unasked sentinels hear nothing"},
 		{"a handover stops no writers", breakage{noStop: true}, "lost", "planned failover"},
 		{"a handover does not wait for the data", breakage{noWaitEqual: true}, "lost", "planned failover disturbed"},
 		{"a handover's hold has no lock beneath it", breakage{noBeneath: true}, "lost", "planned failover, watchdog killed"},
@@ -37,6 +41,30 @@ func TestSimNoticesWhatIsLeftOut(t *testing.T) {
 				}
 			}
 			t.Errorf("no broken promise (%s) in %d runs", m.kind, runs)
+		})
+	}
+}
+
+// TestSentinelsThatCannotBeAskedAreCutOff plays nothing but cuts, one way,
+// between the master and the two Sentinels that only their PINGs speak for.
+func TestSentinelsThatCannotBeAskedAreCutOff(t *testing.T) {
+	for _, f := range walls {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			played := 0
+			for seed := uint64(1); seed <= 900; seed++ {
+				if c := configFor(seed); kindOf(seed) != anyRun || !slices.Contains(c.Walled, true) {
+					continue
+				}
+				played++
+				if c, r := broken(seed, breakage{}, f.name, false); r.Kind != "" {
+					_, r = broken(seed, breakage{}, f.name, true)
+					t.Fatal(r.Report(c))
+				}
+			}
+			if played < 50 {
+				t.Fatalf("%d worlds: that shows nothing", played)
+			}
 		})
 	}
 }

@@ -130,7 +130,7 @@ func (c *checker) letGo() {
 func (c *checker) openedLate(r *redis) bool {
 	d := c.w.dogs[r.id]
 	m := d.core.Memory
-	return m.OpenedLate == strconv.Itoa(r.runID) && d.now().Sub(m.OpenedAt) < 12*sec
+	return m.OpenedLate == strconv.Itoa(r.runID) && d.now().Sub(m.OpenedAt) < 18*sec
 }
 
 // unheard: o's promotion was cut off together with the few Sentinels that know

@@ -31,6 +31,8 @@ type Config struct {
 	Delay           time.Duration
 	ClockError      float64
 	InstallAt       time.Duration
+	Walled          []bool // Sentinels that no watchdog can ask, from WalledAt on
+	WalledAt        watchdog.Instant
 
 	WatchFrom  watchdog.Instant // the checkers' first moment
 	ReadSlack  time.Duration
@@ -54,6 +56,7 @@ type breakage struct {
 	noWait     bool // a lapsed grant is opened at once
 	noHold     bool // an isolated master serves until it refuses
 	noRow7     bool // a deposed master is left as it is
+	noAck      bool // a PING counts although its answer was not acknowledged
 
 	noBeneath   bool // a handover's hold has no lock beneath it
 	noWaitEqual bool // a handover does not wait for the data
@@ -120,5 +123,6 @@ func configFor(seed uint64) Config {
 	}
 	c.LetGo = 4 * sec
 	c.StuckAfter = 3*c.FailoverTimeout + 60*sec + 2*c.DownAfter
+	c.wall()
 	return c
 }

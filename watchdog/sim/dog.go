@@ -24,6 +24,8 @@ type dog struct {
 	tally     tally.State
 	pollEvery time.Duration
 	polling   []int // by Sentinel: the poll that is under way; 0: none
+	keptAt    watchdog.Instant
+	seenAt    []watchdog.Instant // by Sentinel: when no answer of our Redis to it was under way
 	polls     int
 	awaits    bool // a poll is due at once
 	told      watchdog.Sentinels
@@ -50,6 +52,7 @@ type dog struct {
 type stateDir struct {
 	memory watchdog.Memory
 	boot   int
+	heard  tally.Memory // run
 }
 
 func newDog(w *World, host int) *dog {
@@ -87,12 +90,15 @@ func (d *dog) boot() {
 	d.last = watchdog.Want{}
 	d.w.logf(d.name, "starts, memory %+v", m)
 	t := d.policy.Timing(d.w.DownAfter)
-	d.tally = tally.State{ClockRateError: 0.001}
+	d.tally = tally.State{ClockRateError: 0.001, Began: d.now()}
 	d.pace()
-	d.polling = make([]int, d.w.Sentinels)
+	d.polling, d.seenAt = make([]int, d.w.Sentinels), make([]watchdog.Instant, d.w.Sentinels)
 	for i := range d.w.Sentinels {
 		d.tally.Add(sentinelKey(i), watchdog.Address(sentinelKey(i)))
 		d.tally.Met(sentinelKey(i), sentinelKey(i), watchdog.Address(sentinelKey(i)))
+	}
+	if d.disk.boot == d.w.hosts[d.host].boot {
+		d.tally.Recall(d.disk.heard)
 	}
 	d.fact, d.told, d.reported = watchdog.Redis{}, watchdog.Sentinels{}, false
 	d.asking, d.awaits = 0, false
@@ -104,6 +110,7 @@ func (d *dog) boot() {
 		d.feed(watchdog.Vetoed{Veto: true})
 	}
 	d.every(90*ms, 110*ms, func() {
+		d.hearPings()
 		if d.calm++; time.Duration(d.calm)*100*ms >= t.Poll || d.core.Want().Gate.Access != watchdog.Serve && d.core.Want().Gate.Access != watchdog.Follow || !d.r.prepared {
 			d.calm = 0
 			d.r.prepared = d.r.up
@@ -343,6 +350,7 @@ func news(old, t watchdog.Sentinels) bool {
 		return true
 	}
 	old.SentAt, old.E, old.EFrom, old.RoleTerm = t.SentAt, t.E, t.EFrom, t.RoleTerm
+	old.EAsked, old.EAskedFrom = t.EAsked, t.EAskedFrom
 	return old != t
 }
 
@@ -356,7 +364,11 @@ func (d *dog) pollSentinel(i int) {
 	d.polling[i] = id
 	sent := d.now()
 	s := d.w.sents[i]
-	d.ask(&s.proc, func() func() {
+	ask := d.ask
+	if d.w.walled(i) {
+		ask = func(*proc, func() func()) {} // nobody answers
+	}
+	ask(&s.proc, func() func() {
 		a := s.answer()
 		a.SentAt = sent
 		return func() {

@@ -90,6 +90,11 @@ var faults = append([]fault{
 	{name: "failover typed", begin: typed},
 	{name: "clock stepped", begin: func(w *World, f *fault) {
 		w.hosts[f.host].wall += w.between(-w.DownAfter/50, w.DownAfter/10)
+		for _, r := range w.redis {
+			if r.host == f.host {
+				r.awaitArmed()
+			}
+		}
 	}},
 	{name: "fenced by hand", begin: func(w *World, f *fault) { w.order(f.host, true) }, end: func(w *World, f *fault) { w.order(f.host, false) }},
 	{name: "down-after changed", begin: func(w *World, f *fault) {

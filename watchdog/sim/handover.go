@@ -405,6 +405,9 @@ func (c *command) running() bool {
 func (c *command) pollSentinels() {
 	for i := range c.words {
 		o, s := &c.words[i], c.w.sents[i]
+		if c.w.walled(i) {
+			continue // it runs beside a watchdog
+		}
 		if o.polling > 0 {
 			o.polling--
 			continue

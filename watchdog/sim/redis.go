@@ -49,7 +49,8 @@ type redis struct {
 
 	prepared bool // the watchdog's opened connection still stands (no CLIENT KILL since)
 	hello    map[int][]func()
-	blocked  []bool // by Sentinel: its command connection waits behind a PUBLISH that a pause postpones
+	heard    []heard // by Sentinel
+	blocked  []bool  // by Sentinel: its command connection waits behind a PUBLISH that a pause postpones
 
 	promotedAt watchdog.Instant
 	promotion  int      // which promotion made it master; 0: the first master, or none
@@ -71,6 +72,7 @@ type armed struct {
 func newRedis(w *World, id int) *redis {
 	r := &redis{proc: proc{w: w, name: fmt.Sprintf("R%d", id), host: id}, id: id}
 	r.blocked = make([]bool, w.Sentinels)
+	r.heard = make([]heard, w.Sentinels)
 	r.priority = 100
 	if id > 0 {
 		r.role = replica
@@ -224,6 +226,13 @@ func (r *redis) alarm(d time.Duration) {
 	// The host's clock may run slow: the timer is the world's.
 	late := time.Duration(float64(d) * 2 * r.w.ClockError)
 	r.after(d+late+r.w.between(ms, 6*ms), r.fire)
+}
+
+// awaitArmed looks again when the time of each comes on a clock that was set.
+func (r *redis) awaitArmed() {
+	for _, a := range r.armed {
+		r.after(max(a.at.Sub(r.wall()), 0)+3*ms, r.fire)
+	}
 }
 
 func (r *redis) cover(id int) bool {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
@@ -42,8 +43,8 @@ func Run(c Config, k kind, traced bool) Result {
 func (r Result) Report(c Config) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d: %s %s\n", r.Seed, r.Kind, r.Text)
-	fmt.Fprintf(&b, "world: %d redis %d sentinels quorum %d down-after %v failover-timeout %v old=%v persist=%v readonly=%v fdstore=%v watched=%v veto=%v coordinator_lost=%d\n",
-		c.Redis, c.Sentinels, c.Quorum, c.DownAfter, c.FailoverTimeout, c.Old, c.Persist, c.ReadOnlyFile, c.DescriptorStore, c.Watched, c.Veto, c.Policy.CoordinatorLost)
+	fmt.Fprintf(&b, "world: %d redis %d sentinels quorum %d down-after %v failover-timeout %v old=%v persist=%v readonly=%v fdstore=%v watched=%v veto=%v coordinator_lost=%d walled=%v from %.1f\n",
+		c.Redis, c.Sentinels, c.Quorum, c.DownAfter, c.FailoverTimeout, c.Old, c.Persist, c.ReadOnlyFile, c.DescriptorStore, c.Watched, c.Veto, c.Policy.CoordinatorLost, c.Walled, float64(c.WalledAt)/1e9)
 	fmt.Fprintf(&b, "faults:\n  %s\n", strings.Join(r.Faults, "\n  "))
 	fmt.Fprintf(&b, "replay: go test ./watchdog/sim -run TestSim -sim.seed=%d\n", r.Seed)
 	b.WriteString(r.History)
@@ -58,6 +59,9 @@ func Seeded(seed uint64, traced bool) (Config, Result) {
 func broken(seed uint64, b breakage, only string, traced bool) (Config, Result) {
 	c := configFor(seed)
 	c.Breakage, c.only = b, only
+	if slices.ContainsFunc(walls, func(f fault) bool { return f.name == only }) {
+		c.ReadSlack = 600 * ms // these minorities are heard of all the time
+	}
 	k := kindOf(seed)
 	if k == harmlessRun {
 		c = harmlessWorld(c)
@@ -101,5 +105,7 @@ func harmlessWorld(c Config) Config {
 	c.Hosts = max(c.Redis, c.Sentinels)
 	c.Quorum = c.Sentinels/2 + 1
 	c.Policy.CoordinatorLost = watchdog.CoordinatorLostServe
+	c.wall()
+	c.WalledAt = 0 // in the second in which it is set up it counts with the other faults
 	return c
 }

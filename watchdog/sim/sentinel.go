@@ -243,6 +243,8 @@ func (s *sentinel) dial(r *redis) {
 	}
 	id := r.id
 	s.ask(&r.proc, func() func() {
+		h := &r.heard[s.id]
+		h.connection, h.underWay = h.connection+1, 0
 		return func() {
 			if in := s.of(id); in.known {
 				in.connected = true
@@ -261,11 +263,13 @@ func (s *sentinel) lost(id int) {
 
 func (s *sentinel) sendPing(r *redis) {
 	id := r.id
-	s.ask(&r.proc, func() func() {
+	s.tell(&r.proc, func() {
 		var reply func()
+		pong, cameIn := false, s.w.now
 		r.command(s.id, false, func() {
 			a := r.answers()
 			valid := a == watchdog.Up || a == watchdog.Loading
+			pong = a == watchdog.Up && r.role != nowhere // else it is an error, a valid one or not
 			reply = func() { s.onPong(id, valid) }
 			if a == watchdog.Silent {
 				reply = nil
@@ -274,10 +278,12 @@ func (s *sentinel) sendPing(r *redis) {
 		if reply == nil && r.up && r.blocked[s.id] {
 			// answered when the pause ends
 			r.hello[s.id][len(r.hello[s.id])-1] = func() {
-				r.tell(&s.proc, func() { s.onPong(id, true) })
+				r.reply(s, true, cameIn, func() { s.onPong(id, true) })
 			}
 		}
-		return reply
+		if reply != nil {
+			r.reply(s, pong, cameIn, reply)
+		}
 	})
 }
 

@@ -25,6 +25,7 @@ type cell struct {
 	name    string
 	cfg     config.Group // of the reload alone
 	watcher *sentinel.Watcher
+	heard   *heard
 	nodes   []*node
 
 	end   context.CancelCauseFunc // nil: it was not started
@@ -42,11 +43,15 @@ type formerLife struct {
 // openCell makes a group's cell; it changes nothing at any server.
 func (d *Daemon) openCell(g config.Group, former formerLife) (*cell, error) {
 	log := d.log.With("group", g.Name)
-	w, err := watch(g, d.log.Named("sentinel"))
+	heard, err := newHeard(d.cfg.RuntimeDir, g.Name, log)
 	if err != nil {
 		return nil, err
 	}
-	c := &cell{name: g.Name, cfg: g, watcher: w, ended: make(chan struct{})}
+	w, err := watch(g, heard.load(), d.log.Named("sentinel"))
+	if err != nil {
+		return nil, err
+	}
+	c := &cell{name: g.Name, cfg: g, watcher: w, heard: heard, ended: make(chan struct{})}
 	pace := &pacer{watcher: w}
 	for _, n := range g.Nodes {
 		added, err := d.newNode(g, n, w, pace, former, log.With("node", n.Name))
@@ -59,7 +64,7 @@ func (d *Daemon) openCell(g config.Group, former formerLife) (*cell, error) {
 }
 
 // watch makes the watcher of a group's Sentinels.
-func watch(g config.Group, log hclog.Logger) (*sentinel.Watcher, error) {
+func watch(g config.Group, before sentinel.Memory, log hclog.Logger) (*sentinel.Watcher, error) {
 	tls, err := g.SentinelTLS.Client()
 	if err != nil {
 		return nil, fmt.Errorf("sentinel_tls: %w", err)
@@ -67,7 +72,7 @@ func watch(g config.Group, log hclog.Logger) (*sentinel.Watcher, error) {
 	return sentinel.New(sentinel.Config{
 		Group: g.Name, Sentinels: g.Sentinels,
 		Username: g.SentinelUsername, Password: string(g.SentinelPassword), TLS: tls,
-		ClockRateError: g.Policy.ClockRateError, Now: agent.Boottime, Log: log,
+		ClockRateError: g.Policy.ClockRateError, Memory: before, Now: agent.Boottime, Log: log,
 	})
 }
 
@@ -86,6 +91,7 @@ func (d *Daemon) start(ctx context.Context, c *cell) {
 			}
 		})
 		addPart(&parts, ctx, "sentinels", c.watcher.Run)
+		addPart(&parts, ctx, "record of the sentinels", func(ctx context.Context) error { return c.heard.run(ctx, c.watcher) })
 		for _, n := range c.nodes {
 			n.parts(func(name string, f func(context.Context) error) { addPart(&parts, ctx, name, f) })
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/fencing/gate"
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/sentinel"
+	"github.com/redis-watchdog/redis-watchdog/sentinel/pings"
 	"github.com/redis-watchdog/redis-watchdog/systemd"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
@@ -38,6 +39,7 @@ type node struct {
 	keeper      *grant.Keeper
 	watcher     *sentinel.Watcher
 	local       *sentinel.Local
+	pings       *pings.Listener
 	pace        *pacer
 	recorder    *agent.Recorder
 	records     records
@@ -102,6 +104,10 @@ func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pac
 	if err := x.openKeeper(d); err != nil {
 		return nil, err
 	}
+	x.pings = pings.New(pings.Config{
+		Clients: func(ctx context.Context) (string, error) { return x.survey.server.Do(ctx, "CLIENT", "LIST") },
+		Report:  func(p []watchdog.Ping) { x.local.Pinged(p) }, Now: agent.Boottime, Log: log.Named("sentinel"),
+	})
 	x.local = w.Local(n.Name, x.hearSentinels, func(a watchdog.Announcement) {
 		x.agent.Post(watchdog.Announced{Announcement: a})
 	})
@@ -136,6 +142,7 @@ func (x *node) openKeeper(d *Daemon) error {
 func (x *node) parts(add func(string, func(context.Context) error)) {
 	add("record", x.recorder.Run)
 	add("gate", func(ctx context.Context) error { return x.gate.Run(ctx, x.seeRedis) })
+	add("pings", x.pings.Run)
 	add("coordinator", func(ctx context.Context) error { return x.keeper.Run(ctx, x.seeCoordinator) })
 	add("decision", x.agent.Run)
 	add("orders", func(ctx context.Context) error { return x.orders.run(ctx, x.mergeOrders) })
@@ -157,6 +164,7 @@ func (x *node) hearSentinels(s watchdog.Sentinels) {
 	x.heard = s
 	x.mu.Unlock()
 	x.agent.Post(s)
+	x.pings.Want(x.watcher.Sentinels())
 }
 
 // seeCoordinator takes the keeper's report, and tells it anew what our

@@ -50,6 +50,10 @@ func (x *node) faults() []agent.Fault {
 	for _, f := range x.watcher.Faults() {
 		add(f.ID, f.Severity, f.Text, f.Remedy)
 	}
+	if why := x.pings.Why(); why != "" {
+		add("sentinel_unheard", string(agent.SeverityWarning), "sentinels that cannot be asked do not count by their PINGs at this Redis either: "+why,
+			"let the watchdog reach them (address, port, firewall, credentials); their PINGs are only heard in Redis' own network namespace, from where they announce to be, or as a user that another sentinel logs in as")
+	}
 	for _, f := range x.gate.Details().Faults {
 		severity := agent.SeverityWarning
 		if f.Error {

@@ -1,0 +1,79 @@
+package daemon
+
+// What a group's watcher has heard of its Sentinels, kept over a restart in the
+// runtime directory: those that only their PINGs speak for would have to be heard
+// anew, and until then count as down.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/redis-watchdog/redis-watchdog/sentinel"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+)
+
+// heardEvery is how often it is looked whether there is something new. An older
+// record is an earlier PING, and so a safe one.
+const heardEvery = 500 * time.Millisecond
+
+type heard struct {
+	file, boot string
+	log        hclog.Logger
+}
+
+type heardRecord struct {
+	Boot   string          `json:"boot_id"`
+	Memory sentinel.Memory `json:"sentinels"`
+}
+
+func newHeard(dir, group string, log hclog.Logger) (*heard, error) {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return nil, fmt.Errorf("read boot id: %w", err)
+	}
+	return &heard{filepath.Join(dir, "sentinels."+agent.FileName(group, "")), strings.TrimSpace(string(boot)), log}, nil
+}
+
+// load is what was kept; nothing of it holds on another boot. A record that
+// cannot be read is none.
+func (h *heard) load() sentinel.Memory {
+	var r heardRecord
+	err := agent.ReadJSON(h.file, &r)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && r.Boot != h.boot:
+		return sentinel.Memory{}
+	case err != nil:
+		h.log.Warn("record of the sentinels not read: starting without", "error", err)
+		return sentinel.Memory{}
+	}
+	return r.Memory
+}
+
+// run keeps it until ctx ends.
+func (h *heard) run(ctx context.Context, w *sentinel.Watcher) error {
+	var kept sentinel.Memory
+	failing := false
+	for {
+		err := untilBeat(ctx, heardEvery)
+		if now := w.Remember(); !reflect.DeepEqual(now, kept) {
+			if e := agent.WriteJSON(h.file, heardRecord{h.boot, now}, false); e == nil {
+				kept, failing = now, false
+			} else if !failing {
+				failing = true
+				h.log.Warn("record of the sentinels not written", "error", e)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
