@@ -33,6 +33,9 @@ type Node struct {
 	Host     *Host     `json:"host,omitempty"`     // read by the watchdog on that host only
 	Drift    *Drift    `json:"drift,omitempty"`    // likewise
 	Watchdog *Watchdog `json:"watchdog,omitempty"` // its status report; nil: no live watchdog covers this node
+	// Elsewhere is another group whose Sentinels list this Redis; empty: none is
+	// known.
+	Elsewhere string `json:"elsewhere,omitempty"`
 	// Answers is the request this node's report answers: the report is as
 	// young as that request. Empty: the report is one that was written when
 	// something changed, and stands since (see Standing).

@@ -144,3 +144,36 @@ func TestReplicaThatForgotItsOffsetHoldsItsData(t *testing.T) {
 		}
 	}
 }
+
+// What follows another master, or what another group lists too, blocks wherever it
+// stands: Sentinel chooses, and knows nothing of it.
+func TestReplicaOfAnotherGroupBlocks(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		spoil func(n *Node)
+	}{
+		{"listed by another group", func(n *Node) { n.Elsewhere = "shop" }},
+		{"in step with another master, without a watchdog", func(n *Node) {
+			n.Watchdog, n.Redis.Info["master_replid"] = nil, "another"
+		}},
+		{"its watchdog knows that its data is not this group's", func(n *Node) { n.Watchdog.Data = "unrelated" }},
+	} {
+		f := healthy()
+		tt.spoil(node(&f, c))
+		r := Judge(DefaultPolicy(), f, b)
+		i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.Check == "replication_lineage" && f.Node == c })
+		if i < 0 || r.Findings[i].Outcome != Failed || r.Findings[i].Severity != Blocks || !strings.Contains(r.Findings[i].Remedy, "SENTINEL RESET") || r.Verdict != Blocked {
+			t.Errorf("%s, beside the candidate: %+v, verdict %s", tt.name, r.Findings[max(i, 0)], r.Verdict)
+		}
+		if r := Judge(DefaultPolicy(), f, ""); r.Candidate != b {
+			t.Errorf("%s: %s is the best", tt.name, r.Candidate)
+		}
+	}
+	f := healthy()
+	own := *node(&f, b)
+	own.Redis.Info["master_replid"] = "of the master that is new"
+	own.Watchdog.Data = "in_step"
+	if got := Vetoes(Own(DefaultPolicy(), *node(&f, a), own)); slices.Contains(got, "replication_lineage") {
+		t.Error("vetoed for a report of the master that is older than its promotion")
+	}
+}

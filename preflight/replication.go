@@ -18,6 +18,7 @@ func replicationChecks() []check {
 		{replicationMasterCheck(), ofMaster, replicationMaster},
 		{replicationLinkCheck(), ofCandidate, replicationLink},
 		{replicationDataCheck(), ofCandidate | ofBystander, replicationData},
+		{replicationLineageCheck(), ofCandidate | ofBystander, replicationLineage},
 		{replicationLagCheck(), ofCandidate, replicationLag},
 		{replicationKeysCheck(), ofCandidate, replicationKeys},
 		{replicationSyncCheck(), ofMaster, replicationSync},
@@ -70,10 +71,53 @@ func replicationLink(s *subject) answer {
 		return failed(fmt.Sprintf("the link of %s to its master is %s, for %s s", s.node.Address, link, orThe(since, "?")),
 			cli(s.node)+" INFO replication; its log says why the master cannot be reached")
 	}
-	host, port := hostPort(s.master.Address)
 	return verdictOn(ours == theirs, "the link is up",
 		fmt.Sprintf("%s replicates another history than the master's (%s against %s): it follows somebody else", s.node.Address, ours, theirs),
-		cli(s.node)+" REPLICAOF "+host+" "+port)
+		cli(s.node)+" ROLE   # whom it follows; REPLICAOF to this group's master replaces all that it has")
+}
+
+// replicationLineage is whether a replica is this group's and no other's. Sentinel
+// forgets no replica: one that was pointed at this master for a moment is listed for
+// good, and promoted like any other.
+func replicationLineage(s *subject) answer {
+	if other := s.node.Elsewhere; other != "" {
+		s.show("listed by", s.facts.Group+", "+other, "etcd")
+		return failed(fmt.Sprintf("the Sentinels of group %q list %s too: either group could promote it, over its own data", other, s.node.Address), s.forgotten())
+	}
+	if d := s.node.Watchdog; d != nil && d.Data != "" {
+		if d.Data != "unrelated" {
+			return passed(s.node.Address + " is this group's, and no other's")
+		}
+		return failed(fmt.Sprintf("the data of %s has nothing to do with this group's: its replication id is unknown to the last master's record in etcd", s.node.Address),
+			cli(s.node)+" ROLE   # whom it follows; if it is another group's: "+s.forgotten())
+	}
+	role, link := s.infoText(s.node, "role"), s.infoOf(s.node, "master_link_status", "down")
+	if s.short() {
+		return answer{}
+	}
+	if role != "slave" || link != "up" {
+		return passed(s.node.Address + " is in step with nobody else")
+	}
+	ours, theirs := s.infoText(s.node, "master_replid"), s.infoText(s.master, "master_replid")
+	before := s.infoOf(s.node, "master_replid2", "")
+	if s.short() {
+		return answer{}
+	}
+	return verdictOn(ours == theirs || before == theirs, s.node.Address+" is in step with this group's master",
+		fmt.Sprintf("%s is in step with another master than this group's (history %s against %s)", s.node.Address, ours, theirs),
+		cli(s.node)+" ROLE   # whom it follows; if it is another group's: "+s.forgotten())
+}
+
+// forgotten is how this group's Sentinels forget a replica that is not theirs.
+func (s *subject) forgotten() string {
+	var lines []string
+	for _, one := range s.facts.Sentinels {
+		lines = append(lines, s.ask(one.Address, "RESET"))
+	}
+	if len(lines) == 0 {
+		return "SENTINEL RESET " + s.facts.Group + " at each of this group's Sentinels, one after the other, 30 s apart, while no backup runs"
+	}
+	return strings.Join(lines, "; sleep 20; ") + "   # while no backup runs"
 }
 
 func hostPort(address string) (host, port string) {

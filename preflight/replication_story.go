@@ -51,6 +51,17 @@ func replicationDataCheck() Check {
 		}}
 }
 
+func replicationLineageCheck() Check {
+	return Check{ID: "replication_lineage", Area: areaReplication, Severity: Blocks, Elsewhere: Blocks, Veto: true,
+		Title: "The replica is this group's, and no other's",
+		Story: Story{
+			Why: "Sentinel never forgets a replica: one that was pointed at this master for a moment, or was taken over by another group, stays in its list. " +
+				"The watchdogs tell in etcd which Redis their Sentinels list, by address and run id; and what a replica is in step with shows in its replication id.",
+			Otherwise: "The failover of one group promotes the other's replica: its clients find the other's keys, and its own replicas copy them.",
+			Fix:       "The Sentinels of the group that it does not belong to have to forget it: SENTINEL RESET GROUP at each, one after the other, 30 s apart, while no backup runs.",
+		}}
+}
+
 func replicationLagCheck() Check {
 	return Check{ID: "replication_lag", Area: areaReplication, Severity: Blocks,
 		Title: "The candidate is not far behind",

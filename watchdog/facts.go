@@ -160,7 +160,8 @@ type Coordinator struct {
 	Listed     bool // the agreement's master is a Redis that our own Sentinels list (only such a one is ever followed)
 	Behind     bool // the record is older than what we know was agreed (restored etcd)
 	Record     Record
-	Disks      Disks // asked while our data is from disk
+	Disks      Disks  // asked while our data is from disk
+	Elsewhere  string // another group whose Sentinels list our Redis; empty: none
 	Grant      Grant
 	Orders     Orders
 }

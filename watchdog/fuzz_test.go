@@ -212,6 +212,7 @@ func (h *history) editCoordinator(p Policy) {
 	case 14:
 		c.Record = Record{Master: [...]Address{"A", "B"}[h.n(2)], Position: h.position(), Current: h.yes()}
 	case 15:
+		c.Elsewhere = [...]string{"", "other"}[h.n(2)]
 		c.Disks = Disks{Of: h.r.Position, Missing: h.n(2), Better: [...]Address{"", "B"}[h.n(2)]}
 	case 11:
 		stale = true // the orders' local copy: the rest is as old as it was

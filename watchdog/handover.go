@@ -20,7 +20,7 @@ func (h Handover) stands(now Instant) bool { return h.ID != "" && now < h.Until 
 // what its data is, or because a handover has chosen another.
 func (s State) vetoed(now Instant) bool {
 	h, self := s.Coordinator.Orders.Handover, s.Memory.Self
-	own := s.Vetoed || s.DataVetoed()
+	own := s.Vetoed || s.DataVetoed() || s.SharedVetoed()
 	switch {
 	case !h.stands(now) || self == "":
 		return own
@@ -34,6 +34,13 @@ func (s State) vetoed(now Instant) bool {
 // Nothing is said before Redis was heard, nor by a newcomer, which changes nothing.
 func (s State) DataVetoed() bool {
 	return s.Redis.Role == Replica && s.Redis.SentAt != 0 && !s.newcomer() && !s.Data().Good()
+}
+
+// SharedVetoed says whether our replica must not be promoted because another
+// group's Sentinels list it too: whichever promoted it would put its data in the
+// place of the other's.
+func (s State) SharedVetoed() bool {
+	return s.Redis.Role == Replica && s.Redis.SentAt != 0 && !s.newcomer() && s.Coordinator.Elsewhere != ""
 }
 
 // stopped says whether our writers are to be stopped for a handover. Once they

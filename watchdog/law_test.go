@@ -344,7 +344,7 @@ func planned(p Policy, was State, now Instant, e Event, s State) string {
 	bare.StopSince, bare.Coordinator.Orders.Handover = 0, Handover{}
 	plain := decide(p, bare, now)
 	free := map[Access]int{Serve: 3, Hold: 2, Lock: 1}
-	own := s.Vetoed || s.DataVetoed()
+	own := s.Vetoed || s.DataVetoed() || s.SharedVetoed()
 	stops := h.Stop && h.stands(now) && h.From != "" && h.From == s.Memory.Self && s.Redis.Role == Master
 	changed := v.Want.Gate
 	changed.Access, changed.Beneath, changed.Veto = plain.Want.Gate.Access, false, plain.Want.Gate.Veto

@@ -240,6 +240,8 @@ func (s *script) setCoordinator(k, v string) error {
 		c.Behind = yes(v)
 	case "record":
 		return setRecord(&c.Record, v)
+	case "elsewhere":
+		c.Elsewhere = v
 	case "disks":
 		return setDisks(&c.Disks, v, s.redis.Position)
 	case "grant":

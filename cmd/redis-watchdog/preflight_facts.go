@@ -9,6 +9,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/preflight"
 	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
 // factsFunc reads a whole group.
@@ -33,11 +34,34 @@ func gatherFacts(ctx context.Context, c *config.Config, g config.Group, probeKey
 	}
 	conf.Coordinator, conf.ReportTimeout = survey{store: store, group: g.Name}, g.Preflight.ReportTimeout
 	facts, err := gather.Group(ctx, conf)
+	if err == nil {
+		share(ctx, store, &facts)
+	}
 	if err != nil || !probeKey {
 		return facts, err
 	}
 	probe(ctx, serversOf(conf), &facts)
 	return facts, nil
+}
+
+// share notes which nodes another group lists too.
+func share(ctx context.Context, store surveyor, facts *preflight.Facts) {
+	var addresses []watchdog.Address
+	for _, n := range facts.Nodes {
+		addresses = append(addresses, watchdog.Address(n.Address))
+	}
+	shared, err := store.Shared(ctx, facts.Group, addresses)
+	if err != nil {
+		facts.Gaps = append(facts.Gaps, preflight.Gap{What: "listed", Why: err.Error()})
+		return
+	}
+	for _, one := range shared {
+		for i := range facts.Nodes {
+			if n := &facts.Nodes[i]; n.Address == string(one.Address) {
+				n.Elsewhere = one.Group
+			}
+		}
+	}
 }
 
 // gatherConfig is how the servers of a group are reached.
@@ -106,6 +130,7 @@ type surveyor interface {
 	Reports(ctx context.Context, group string, answered func([]byte) bool) (map[string][]byte, error)
 	Members(ctx context.Context) []grant.MemberState
 	TryToWrite(ctx context.Context) error
+	Shared(ctx context.Context, group string, addresses []watchdog.Address) ([]grant.Shared, error)
 }
 
 // survey is gather's view of etcd.

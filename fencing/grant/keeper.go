@@ -3,6 +3,7 @@ package grant
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,6 +68,9 @@ type KeeperConfig struct {
 type Want struct {
 	Self  watchdog.Address   // how the Sentinels call our Redis; empty: not known, nothing is written
 	Known []watchdog.Address // the Redis of the group that our Sentinels list, for membership
+
+	// Listed are the same with their run ids, for other groups to see.
+	Listed []Listed
 
 	// View is the agreement on which the want was decided (of the report that
 	// the decision took in). Nothing is claimed or renewed while etcd's
@@ -142,9 +146,10 @@ type Keeper struct {
 	poked  chan struct{} // holds one: a hint
 	moved  chan struct{} // holds one: another member is the preferred one
 
-	mu    sync.Mutex
-	want  Want
-	redis watchdog.Redis // as the gate last saw it
+	mu     sync.Mutex
+	want   Want
+	redis  watchdog.Redis // as the gate last saw it
+	shared []Shared
 
 	// Of the rounds' goroutine alone:
 	id        Identity
@@ -173,6 +178,7 @@ type Keeper struct {
 	disks       *newest[[]byte] // empty: take it back
 	lastAsk     atomic.Value    // string: the request told last
 	hurry       chan struct{}   // holds one: Flush waits
+	relist      chan struct{}   // holds one: our Sentinels list others than they did
 	answers     *newest[HandoverAnswer]
 	answerUnder atomic.Int64 // the lease of the handover that stands; zero: none does
 	history     *historian
@@ -216,6 +222,7 @@ func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
 		datas:      newNewest[dataWrite](),
 		disks:      newNewest[[]byte](),
 		hurry:      make(chan struct{}, 1),
+		relist:     make(chan struct{}, 1),
 		answers:    newNewest[HandoverAnswer](),
 		history:    newHistorian(),
 	}
@@ -227,9 +234,12 @@ func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
 // never blocks.
 func (k *Keeper) Want(w Want) {
 	k.mu.Lock()
-	urgent := k.want.urgent(w)
+	urgent, other := k.want.urgent(w), !slices.Equal(k.want.Listed, w.Listed)
 	k.want = w
 	k.mu.Unlock()
+	if other {
+		wake(k.relist)
+	}
 	if urgent {
 		wake(k.urgent)
 	}
@@ -263,6 +273,7 @@ func (k *Keeper) Run(ctx context.Context, report func(watchdog.Coordinator)) err
 	beside.Go(func() { k.publishSurveys(ctx) })
 	beside.Go(func() { k.publishData(ctx) })
 	beside.Go(func() { k.publishDisk(ctx) })
+	beside.Go(func() { k.publishListed(ctx) })
 	beside.Go(func() { k.writeHistory(ctx) })
 	beside.Go(func() { k.watch(ctx) })
 	beside.Go(func() { k.answerHandovers(ctx) })

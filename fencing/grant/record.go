@@ -23,7 +23,7 @@ const mostNodes = 64
 // keys are the keys of one group.
 type keys struct {
 	group, master, grant, last, data, control, maintenance, handover, confirm, asks string
-	unfence, nodes, history, reports, answers, disks                                string // these end in a slash
+	unfence, nodes, history, reports, answers, disks, listed                        string // these end in a slash
 }
 
 func keysOf(prefix, group string) keys {
@@ -44,6 +44,7 @@ func keysOf(prefix, group string) keys {
 		asks:        prefix + "asks/" + group,
 		reports:     prefix + "reports/" + group + "/",
 		disks:       prefix + "disks/" + group + "/",
+		listed:      prefix + "listed/",
 	}
 }
 

@@ -235,6 +235,8 @@ func (k *Keeper) takeIn(ctx context.Context, s snapshot, w Want, limit time.Dura
 	}
 	k.fact.Grant = grant
 	k.fact.Record = k.recordIn(s)
+	self := k.keys.listed + string(k.self(w)) + "/"
+	k.fact.Elsewhere = elsewhere(self, k.cfg.Group, []string{k.lastSeen().RunID}, s.listed)
 	k.fact.Orders = k.ordersIn(ctx, s, w, limit)
 	return nil
 }

@@ -17,6 +17,8 @@ type snapshot struct {
 	term     uint64 // raft's, of the member that answered
 
 	group, master, grant, last, control, maintenance, unfence, ask, handover, data entry
+
+	listed []entryOf // by whose Sentinels our Redis is listed
 }
 
 // An entry is one key; the zero entry is an absent one.
@@ -42,6 +44,7 @@ func (k *Keeper) reads(self watchdog.Address) []clientv3.Op {
 		clientv3.OpGet(k.keys.asks),
 		clientv3.OpGet(k.keys.handover),
 		clientv3.OpGet(k.keys.data),
+		clientv3.OpGet(k.keys.listed+string(self)+"/", clientv3.WithPrefix()),
 	}
 }
 
@@ -54,10 +57,13 @@ func newSnapshot(resp *clientv3.TxnResponse) (snapshot, error) {
 	}
 	s.cluster, s.revision, s.term = resp.Header.ClusterId, resp.Header.Revision, resp.Header.RaftTerm
 	into := []*entry{&s.group, &s.master, &s.grant, &s.last, &s.control, &s.maintenance, &s.unfence, &s.ask, &s.handover, &s.data}
-	if len(resp.Responses) < len(into) {
-		return s, fmt.Errorf("read group: %d answers to %d reads", len(resp.Responses), len(into))
+	reads := len(into) + 1
+	if len(resp.Responses) < reads {
+		return s, fmt.Errorf("read group: %d answers to %d reads", len(resp.Responses), reads)
 	}
-	answers := resp.Responses[len(resp.Responses)-len(into):]
+	answers := resp.Responses[len(resp.Responses)-reads:]
+	s.listed = entriesOf(answers[len(into)].GetResponseRange().GetKvs())
+	answers = answers[:len(into)]
 	for i, answer := range answers {
 		got := answer.GetResponseRange()
 		if got == nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
 	"github.com/redis-watchdog/redis-watchdog/preflight"
@@ -97,6 +98,21 @@ func failures() []failure {
 			}},
 		{check: "replication_link",
 			spoil: func(w *world) { w.candidate().Do("REPLICAOF", "127.0.0.1", "0") }, shows: []string{"master_link_status down"},
+			mend: func(w *world) {
+				w.candidate().Do("REPLICAOF", w.master().Host.IP, w.master().Port)
+				w.group.WaitReplicas()
+			}},
+		{check: "replication_lineage",
+			spoil: func(w *world) {
+				other := w.lab.Host("other").Redis(lab.RedisConfig{})
+				w.candidate().Do("REPLICAOF", other.Host.IP, other.Port)
+				w.lab.Eventually("in step with another master", time.Minute, func() error {
+					if role := w.candidate().Role(); !role.Synced() {
+						return fmt.Errorf("it is %s", role)
+					}
+					return nil
+				})
+			}, shows: []string{"in step with another master", "SENTINEL RESET"},
 			mend: func(w *world) {
 				w.candidate().Do("REPLICAOF", w.master().Host.IP, w.master().Port)
 				w.group.WaitReplicas()

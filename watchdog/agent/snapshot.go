@@ -37,7 +37,7 @@ func (n *Node) Status(x Extras) Status {
 		CoordinatorAge: secondsSince(now, c.RoundAt),
 		SentinelsKnown: s.Sentinels.Known, SentinelsAnswering: s.Sentinels.Answering, SentinelsAgreeing: s.Sentinels.Votes,
 		PromotableReplicas: s.Sentinels.Replicas, Quorum: s.Sentinels.Quorum, DownAfter: s.Sentinels.DownAfter.Seconds(),
-		FencedByHand: c.Orders.Fence, Enrolled: s.Memory.Enrolled, Veto: s.Vetoed || s.DataVetoed(), Data: s.Data().String(),
+		FencedByHand: c.Orders.Fence, Enrolled: s.Memory.Enrolled, Veto: s.Vetoed || s.DataVetoed() || s.SharedVetoed(), Data: s.Data().String(),
 		Sentinels: x.Sentinels, Redis: s.Redis, Coordinator: c, Want: v.Want,
 	}
 	if out.GrantOurs {

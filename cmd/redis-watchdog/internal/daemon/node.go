@@ -223,6 +223,9 @@ func (x *node) tellKeeper() {
 	if o.Calm {
 		w.Round = calmRound
 	}
+	for _, a := range w.Known {
+		w.Listed = append(w.Listed, grant.Listed{Address: a, RunID: x.watcher.RunID(a)})
+	}
 	w.Evidence.RunID = runID
 	if p := o.Propose; p != (watchdog.Proposal{}) {
 		v := x.watcher.View()

@@ -61,6 +61,9 @@ func (x *node) faults() []agent.Fault {
 		}
 		add(f.ID, string(severity), f.Text, f.Remedy)
 	}
+	if text, remedy := x.sharedFault(); text != "" {
+		add("two_groups", string(agent.SeverityWarning), text, remedy)
+	}
 	if denied := x.survey.denied(); denied != "" {
 		add("rights_survey", string(agent.SeverityWarning), "preflight and veto cannot read all they compare: "+denied,
 			"redis-cli ACL SETUSER <user> "+gather.ReadRights+"   # the user of nodes[].username")

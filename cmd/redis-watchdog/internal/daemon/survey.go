@@ -271,7 +271,7 @@ func (s *surveyor) publish(own preflight.Node) {
 func (s *surveyor) node(ctx context.Context, st agent.Status, d gate.Details, m mark, request string) preflight.Node {
 	ctx, cancel := context.WithTimeout(ctx, nodeTimeout)
 	defer cancel()
-	n := preflight.Node{Address: st.Address, Answers: request, At: time.Now().UTC(), Watchdog: s.watchdog(st, d)}
+	n := preflight.Node{Address: st.Address, Elsewhere: s.x.agent.State().Coordinator.Elsewhere, Answers: request, At: time.Now().UTC(), Watchdog: s.watchdog(st, d)}
 	var secrets gather.Secrets
 	n.Redis, secrets, n.Gaps = gather.RedisWithSecrets(ctx, gather.RedisConfig{
 		Server: s.server, ReadBy: preflight.ReadWatchdog, Key: s.peer.key, Clients: request != "" && !confirms(request),

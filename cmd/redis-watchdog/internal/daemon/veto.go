@@ -102,15 +102,20 @@ func (x *node) tellVeto(self string, v vetoRecord) {
 
 const verdictsTimeout = time.Second
 
-// ofData is the check of what a veto says that the decision itself keeps.
-const ofData = "replication_data"
+// The checks of what the decision itself vetoes for.
+const (
+	ofData  = "replication_data"
+	ofGroup = "replication_lineage"
+)
 
 // spared says whether this vetoed replica is the one to be left to Sentinel: if
 // every other one that Sentinel could promote says that it is vetoed too. One
 // that says nothing could be promoted. One whose data is not the group's would be
-// given no grant: it is never left to Sentinel, and is none of the others.
+// given no grant, and one that another group lists would be given to both: they are
+// never left to Sentinel, and are none of the others.
 func (x *node) spared(self string, checks []string) bool {
-	if slices.Contains(checks, ofData) || x.agent.State().DataVetoed() {
+	never := func(checks []string) bool { return slices.Contains(checks, ofData) || slices.Contains(checks, ofGroup) }
+	if state := x.agent.State(); never(checks) || state.DataVetoed() || state.SharedVetoed() {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), verdictsTimeout)
@@ -130,7 +135,7 @@ func (x *node) spared(self string, checks []string) bool {
 		if json.Unmarshal([]byte(g.Nodes[string(a)]), &s) != nil {
 			return false
 		}
-		if !slices.Contains(s.VetoReasons, ofData) {
+		if !never(s.VetoReasons) {
 			reasons[string(a)] = s.VetoReasons
 		}
 	}
@@ -160,16 +165,19 @@ func (x *node) showVeto(s *agent.Status) {
 	v, heard := x.verdict, x.heard
 	x.mu.Unlock()
 	s.VetoReasons = v.Checks()
-	if x.agent.State().DataVetoed() && !slices.Contains(s.VetoReasons, ofData) {
-		s.VetoReasons = append(s.VetoReasons, ofData)
-		slices.Sort(s.VetoReasons)
+	state := x.agent.State()
+	for check, vetoed := range map[string]bool{ofData: state.DataVetoed(), ofGroup: state.SharedVetoed()} {
+		if vetoed && !slices.Contains(s.VetoReasons, check) {
+			s.VetoReasons = append(s.VetoReasons, check)
+			slices.Sort(s.VetoReasons)
+		}
 	}
 	if s.Role != watchdog.Replica.String() || !s.Veto && !v.Stands() {
 		return
 	}
 	s.VetoStanding = s.Veto && x.standing()
 	if !v.Stands() {
-		return // showData says why
+		return // showData says why, or two_groups
 	}
 	add := func(id, text, remedy string) {
 		s.Faults = append(s.Faults, agent.Fault{ID: id, Severity: agent.SeverityWarning, Text: text, Remedy: remedy, Since: s.Since})
