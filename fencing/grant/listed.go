@@ -1,18 +1,20 @@
 package grant
 
 // Which Redis the Sentinels of a group list: listed/<address>/<group>/<node>, the
-// value its run id, from every watchdog of the group, under a lease. A Redis that two
+// value its run id, from every watchdog of the group, under its presence. A Redis that two
 // groups list can be promoted by either, over the other's data: each of the two says
 // so, and the watchdog beside it keeps it from being promoted. The run id tells it
 // from another that has the same address in another network.
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
@@ -116,8 +118,7 @@ func entriesOf(kvs []*mvccpb.KeyValue) []entryOf {
 
 // lister is what publishListed has written.
 type lister struct {
-	lease   clientv3.LeaseID
-	self    watchdog.Address
+	lease   clientv3.LeaseID                      // of our presence, under which it was written
 	written map[watchdog.Address]string           // run id
 	seen    map[watchdog.Address]watchdog.Instant // when it was last listed
 }
@@ -129,7 +130,6 @@ func (k *Keeper) publishListed(ctx context.Context) {
 		if self := k.writer(); self != "" {
 			if err := k.turnListed(ctx, &l, self); err != nil && ctx.Err() == nil {
 				k.log.Debug("publish what the sentinels list failed", "error", err)
-				l.lease = 0
 			}
 		}
 		wait := time.NewTimer(k.store.now().Beat(listedEvery).Sub(k.store.now()))
@@ -160,17 +160,12 @@ func (k *Keeper) turnListed(ctx context.Context, l *lister, self watchdog.Addres
 			fresh[address] = l.written[address]
 		}
 	}
-	if l.lease != 0 && l.self == self {
-		if r := k.keepAlive(ctx, l.lease, besideTimeout); r.err != nil || r.ttl <= 0 {
-			l.lease = 0
-		}
+	lease, err := k.presentAs(ctx, self)
+	if err != nil {
+		return err
 	}
-	if l.lease == 0 || l.self != self {
-		lease, err := k.store.orderLease(ctx, nodeLease)
-		if err != nil {
-			return err
-		}
-		l.lease, l.self, l.written = lease, self, map[watchdog.Address]string{}
+	if lease != l.lease {
+		l.lease, l.written = lease, map[watchdog.Address]string{}
 	}
 	var ops []clientv3.Op
 	for address, id := range fresh {
@@ -193,6 +188,9 @@ func (k *Keeper) turnListed(ctx context.Context, l *lister, self watchdog.Addres
 		return nil
 	}
 	resp, err := k.store.transact(ctx, "publish listed redis", besideTimeout, nil, append(ops, reads...), nil)
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		k.present.lost(lease)
+	}
 	if err != nil {
 		return err
 	}
