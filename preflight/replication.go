@@ -91,11 +91,18 @@ func replicationLineage(s *subject) answer {
 		return failed(fmt.Sprintf("the data of %s has nothing to do with this group's: its replication id is unknown to the last master's record in etcd", s.node.Address),
 			cli(s.node)+" ROLE   # whom it follows; if it is another group's: "+s.forgotten())
 	}
-	role, link := s.infoText(s.node, "role"), s.infoOf(s.node, "master_link_status", "down")
+	role := s.infoText(s.node, "role")
 	if s.short() {
 		return answer{}
 	}
-	if role != "slave" || link != "up" {
+	if role != "slave" {
+		return passed(s.node.Address + " is in step with nobody else")
+	}
+	link := s.infoText(s.node, "master_link_status")
+	if s.short() {
+		return answer{}
+	}
+	if link != "up" {
 		return passed(s.node.Address + " is in step with nobody else")
 	}
 	ours, theirs := s.infoText(s.node, "master_replid"), s.infoText(s.master, "master_replid")
