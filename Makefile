@@ -56,7 +56,7 @@ setup: .tools/etcd .tools/etcdctl .tools/etcdutl .tools/promtool .tools/oldetcd 
 
 check: .tools/staticcheck build
 	@# One that is larger has grown a caller of methods by name: see build.
-	@test $$(stat -c %s bin/redis-watchdog) -lt 22000000 || { echo "bin/redis-watchdog has 22 MB and more"; exit 1; }
+	@test $$(stat -c %s bin/redis-watchdog) -lt 23000000 || { echo "bin/redis-watchdog has 23 MB and more"; exit 1; }
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
 	go vet ./...
 	go vet -tags=soak ./...
