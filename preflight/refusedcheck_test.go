@@ -42,7 +42,7 @@ func TestNoFullSyncIsOfferedThatCannotBeLoaded(t *testing.T) {
 	}
 }
 
-// The answers are of real servers: lab/field, TestFullSyncBetweenBuildsSoak.
+// The answers are of real servers, tried by hand pair by pair.
 func TestLoadsIsWhatServersDo(t *testing.T) {
 	all := []build{{"redis", [2]int{6, 0}}, {"redis", [2]int{7, 0}}, {"redis", [2]int{8, 0}}, {"valkey", [2]int{8, 1}}, {"valkey", [2]int{9, 1}}}
 	loads := []string{ // master in the row, replica in the column
