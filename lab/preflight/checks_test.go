@@ -112,7 +112,7 @@ func failures() []failure {
 					}
 					return nil
 				})
-			}, shows: []string{"in step with another master", "SENTINEL RESET"},
+			}, shows: []string{"in step with another master"},
 			mend: func(w *world) {
 				w.candidate().Do("REPLICAOF", w.master().Host.IP, w.master().Port)
 				w.group.WaitReplicas()
