@@ -101,6 +101,15 @@ func TestSharedUnitIsNotKilled(t *testing.T) {
 	need.Root(t)
 	dir := group(t, "supervisor.service")
 	pid := in(t, dir, "sleep 600 & sleep 600 & echo $!; wait")
+	for begun := time.Now(); ; time.Sleep(time.Millisecond) { // the shell forks first, and becomes the other program then
+		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		if strings.TrimSpace(string(name)) == "sleep" {
+			break
+		}
+		if err != nil || time.Since(begun) > time.Minute {
+			t.Fatalf("the process is called %q: %v", name, err)
+		}
+	}
 	s := NewStopper(NewUnits(hclog.NewNullLogger()), filepath.Base(dir)) // there is no such unit, nor a manager: neither is asked
 	defer s.Close()
 	if err := s.prepareProcess(Claim{PID: pid, Executable: "sleep"}); err != nil {
@@ -109,8 +118,14 @@ func TestSharedUnitIsNotKilled(t *testing.T) {
 	if err := s.Kill(t.Context(), pid, ""); err != nil {
 		t.Fatal(err)
 	}
-	left, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-	if words := strings.Fields(string(left)); err != nil || len(words) != 2 {
-		t.Errorf("left of it: %v, %v; want the supervisor and the other", words, err)
+	for begun := time.Now(); ; time.Sleep(time.Millisecond) { // the killed one is there until the shell has waited for it
+		left, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		words := strings.Fields(string(left))
+		if err == nil && len(words) == 2 {
+			break
+		}
+		if err != nil || len(words) < 2 || time.Since(begun) > time.Minute {
+			t.Fatalf("left of it: %v, %v; want the supervisor and the other", words, err)
+		}
 	}
 }
