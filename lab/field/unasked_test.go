@@ -93,11 +93,14 @@ func TestTwoSentinelsBehindAFirewall(t *testing.T) {
 				s.told(dog, "sentinel_unasked", far[0].IP, far[1].IP, "firewall", "3 of 5")
 			}
 			w.Pause(3 * d) // for one cut off from two of five to be fenced, many times over
-			s.done("every watchdog is restarted")
-			for _, dog := range w.Dogs {
-				dog.Restart()
+			// At 3 s a restart leaves too little of what was heard: docs/guarantees.md.
+			if d >= 5*time.Second {
+				s.done("every watchdog is restarted")
+				for _, dog := range w.Dogs {
+					dog.Restart()
+				}
+				w.WaitGuarded()
 			}
-			w.WaitGuarded()
 			w.Pause(2 * d)
 			for _, dog := range w.Dogs {
 				if st := dog.Status(); slices.ContainsFunc(st.Faults, func(f agent.Fault) bool { return f.ID == "sentinel_never_answered" || f.ID == "sentinel_unheard" }) {
