@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -122,7 +123,8 @@ func (s *subject) forgotten() string {
 		lines = append(lines, s.ask(one.Address, "RESET"))
 	}
 	if len(lines) == 0 {
-		return "SENTINEL RESET " + s.facts.Group + " at each of this group's Sentinels, one after the other, 30 s apart, while no backup runs"
+		// The standing veto judges two nodes, and is not told the group's name.
+		return "SENTINEL RESET " + cmp.Or(s.facts.Group, "GROUP") + " at each of this group's Sentinels, one after the other, 30 s apart, while no backup runs"
 	}
 	return strings.Join(lines, "; sleep 20; ") + "   # while no backup runs"
 }

@@ -90,8 +90,13 @@ func TestReplicaOfAnotherGroupIsNotPromoted(t *testing.T) {
 		return nil
 	})
 	session.paste(serving, remedyOf(st, "two_groups"))
-	borrowed.WaitFor("may be promoted again", func(s agent.Status) bool {
-		return !s.Veto && !hasFault(s, "two_groups") && s.LinkUp
+	// A veto is judged anew once a minute.
+	session.Eventually("shop's replica may be promoted again", patience, func() error {
+		s, err := borrowed.TryStatus()
+		if err == nil && (s.Veto || hasFault(s, "two_groups") || !s.LinkUp) {
+			err = fmt.Errorf("veto %t, link %t, faults %v", s.Veto, s.LinkUp, s.Faults)
+		}
+		return err
 	})
 	serving.WaitFor("has its replicas, and no other", func(s agent.Status) bool { return !hasFault(s, "two_groups") && s.PromotableReplicas == 2 })
 	if out, code := serving.CLI("preflight", "session"); code != 0 {
