@@ -91,7 +91,7 @@ func TestReplicaOfAnotherGroupIsNotPromoted(t *testing.T) {
 	})
 	session.paste(serving, remedyOf(st, "two_groups"))
 	// A veto is judged anew once a minute.
-	session.Eventually("shop's replica may be promoted again", patience, func() error {
+	session.Eventually("shop's replica may be promoted again", 3*patience, func() error {
 		s, err := borrowed.TryStatus()
 		if err == nil && (s.Veto || hasFault(s, "two_groups") || !s.LinkUp) {
 			err = fmt.Errorf("veto %t, link %t, faults %v", s.Veto, s.LinkUp, s.Faults)
