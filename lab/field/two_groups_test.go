@@ -99,9 +99,6 @@ func TestReplicaOfAnotherGroupIsNotPromoted(t *testing.T) {
 		return err
 	})
 	serving.WaitFor("has its replicas, and no other", func(s agent.Status) bool { return !hasFault(s, "two_groups") && s.PromotableReplicas == 2 })
-	if out, code := serving.CLI("preflight", "session"); code != 0 {
-		t.Errorf("preflight of session, mended: exit %d\n%s", code, out)
-	}
 }
 
 func hasFault(s agent.Status, id string) bool {
