@@ -36,6 +36,10 @@ func (s *State) tallyEnd(t *watchdog.Sentinels, self watchdog.Address, now watch
 	}
 	if !t.Pinged {
 		t.EAsked, t.EAskedFrom = 0, 0
+		return
+	}
+	if i := slices.IndexFunc(s.vouched, func(v vouched) bool { return v.of == self }); i >= 0 {
+		t.Vouched = s.vouched[i].at.Add(shorten(t.DownAfter, 0, 2*s.ClockRateError)) // whoever waits has a clock, too
 	}
 }
 

@@ -186,6 +186,28 @@ func TestItsOwnWordStandsAgainstItsPings(t *testing.T) {
 	}
 }
 
+// Another may be granted for being named by a majority for a down-after. A PING does
+// not tell whom a Sentinel names: what bounds that is when a majority was last
+// known to name us, also when too few can be asked any more.
+func TestVouchedIsWhenAMajorityLastNamedUs(t *testing.T) {
+	g := five(t)
+	now := g.pinging(t, t0+sec, 4*time.Second)
+	last := now.Add(-500 * time.Millisecond) // answers are asked for every half second
+	if s := g.Tally(us, now); !s.Pinged || s.Vouched != last.Add(down) {
+		t.Fatalf("vouched until %v after t0, want %v", s.Vouched.Sub(t0), last.Add(down).Sub(t0))
+	}
+	for end := now.Add(3 * time.Second); now < end; now = now.Add(500 * time.Millisecond) {
+		for i := range 2 { // the third cannot be asked any more, and pings
+			g.hear(t, i, g.says(i, now, us, 1))
+		}
+		g.pings(t0.Add(now.Sub(t0).Truncate(time.Second)), now, 2, 3, 4)
+	}
+	g.Settle(now)
+	if s := g.Tally(us, now); s.Master != "" || !s.Pinged || s.E <= now || s.Vouched != last.Add(down) {
+		t.Errorf("vouched until %v after t0, want %v: %+v", s.Vouched.Sub(t0), last.Add(down).Sub(t0), s)
+	}
+}
+
 // Epochs that begin anew (REMOVE and MONITOR) make no word from before the newer.
 func TestAWordFromBeforeTheMajorityIsNotTheNewer(t *testing.T) {
 	g := newGroup(5)

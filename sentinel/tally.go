@@ -70,6 +70,7 @@ type State struct {
 	known    known
 	runIDs   []runID      // the last of every Redis named
 	recalled []Remembered // of an earlier life, and not met yet
+	vouched  []vouched
 
 	// The majority as Settle found it. named is the last one there was, also
 	// while there is none.
@@ -259,6 +260,7 @@ func (s *State) Settle(now watchdog.Instant) {
 		s.majority = false
 		return
 	}
+	s.vouch(best, now)
 	if s.majority && best.Named == s.named && best.Master.Epoch == s.epoch {
 		return
 	}
@@ -276,6 +278,35 @@ func (s *State) Settle(now watchdog.Instant) {
 			s.namedSince = s.namedSince.Max(m.Last.SentAt)
 		}
 	}
+}
+
+// vouched is when a majority was last known to name a Redis: more than half of
+// the known Sentinels did in answers asked for then or later.
+type vouched struct {
+	of watchdog.Address
+	at watchdog.Instant
+}
+
+// vouch notes that a majority says what best says.
+func (s *State) vouch(best *Answer, now watchdog.Instant) {
+	var room [8]watchdog.Instant
+	asked := room[:0]
+	for i := range s.Members {
+		if m := &s.Members[i]; s.fresh(m, now) && sameVote(&m.Last, best) {
+			asked = append(asked, m.Last.SentAt)
+		}
+	}
+	slices.Sort(asked)
+	v := vouched{best.Named, asked[len(asked)-(s.known.n/2+1)]}
+	i := slices.IndexFunc(s.vouched, func(o vouched) bool { return o.of == v.of })
+	switch {
+	case i >= 0:
+		s.vouched[i].at = max(s.vouched[i].at, v.at)
+		return
+	case len(s.vouched) == maxTerms:
+		s.vouched = slices.Delete(s.vouched, 0, 1)
+	}
+	s.vouched = append(s.vouched, v)
 }
 
 func sameVote(a, b *Answer) bool {

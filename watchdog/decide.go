@@ -69,7 +69,8 @@ type view struct {
 	self     Address
 
 	e         Instant // E, or what an earlier life of this watchdog knew of it
-	act       Instant // E - A
+	alone     Instant // before it nobody else is promoted by the Sentinels, nor granted: E, and where it counts PINGs, what bounds a grant as well
+	act       Instant // E - A, or alone - A where that is earlier
 	heard     Instant // of the oldest answer that E rests on
 	doubt     Instant // from here on the Sentinels' word is running out: a healthy group has renewed it long ago
 	until     Instant // L
@@ -93,11 +94,14 @@ func look(p Policy, s State, now Instant) view {
 	g := s.Coordinator.Grant
 	v.truth, v.conflict = s.truth()
 	v.e = s.earliest(v.Armed)
-	v.act, v.until, v.lapse = v.e.Add(-v.Act), g.Until, g.Until.Add(-v.Act)
-	v.heard = s.Sentinels.EFrom
+	v.until, v.lapse, v.heard = g.Until, g.Until.Add(-v.Act), s.Sentinels.EFrom
+	if v.alone = v.e; s.Sentinels.Pinged {
+		v.alone = v.e.Min(v.until.Max(s.Sentinels.Vouched))
+	}
+	v.act = v.alone.Add(-v.Act)
 	v.strict = p.CoordinatorLost == CoordinatorLostRefuse
 	v.high = s.Sentinels.Quorum > s.Sentinels.Known/2+1
-	v.doubt = v.act.Add(-v.doubtFor())
+	v.doubt = v.e.Add(-v.Act - v.doubtFor())
 	v.inForce = s.granted(now)
 	v.fresh = g.Ours && g.RenewedAt != 0 && now.Sub(g.RenewedAt) <= v.SuspectAfter
 	v.absent = !g.Ours && s.Coordinator.RoundAt != 0 && now.Sub(s.Coordinator.RoundAt) <= v.SuspectAfter
@@ -285,7 +289,7 @@ func (v view) certifiedServes(p Policy, now Instant) bool {
 // nobody can be promoted E is never, but that may change while we are frozen:
 // then it counts from the answers that said so.
 func (v view) certifiedUntil() Instant {
-	e := v.e
+	e := v.alone
 	if e == Never {
 		e = v.heard.Add(v.DownAfter)
 	}
@@ -299,7 +303,7 @@ func (v view) certifiedUntil() Instant {
 func (v view) grantedUntil() Instant {
 	switch {
 	case v.strict || v.high:
-		return v.e.Min(v.until).Add(-v.Armed)
+		return v.alone.Min(v.until).Add(-v.Armed)
 	case v.e == Never:
 		return v.certifiedUntil().Max(v.until.Add(-v.Armed))
 	}
@@ -357,9 +361,9 @@ func (s State) claiming(p Policy, v view, now Instant, verdict verdictFunc) Verd
 		return verdict(RowClaim, s.unfit(), Gate{Access: Lock}, grant)
 	case v.lastOurs && !s.Redis.Locked && now < v.act && now.Sub(s.ClaimSince.orNow(now)) < v.HintHold &&
 		now.Sub(s.HoldSince.orNow(now)) < v.DownAfter/2: // a hold of row 12 counts
-		return verdict(RowClaim, "claiming_again", Gate{Access: Hold, Arm: v.e.Add(-v.Armed)}, grant)
+		return verdict(RowClaim, "claiming_again", Gate{Access: Hold, Arm: v.alone.Add(-v.Armed)}, grant)
 	case v.lastOurs && now < v.act:
-		return verdict(RowClaim, "claiming_again", Gate{Access: Lock, Arm: v.e.Add(-v.Armed)}, grant)
+		return verdict(RowClaim, "claiming_again", Gate{Access: Lock, Arm: v.alone.Add(-v.Armed)}, grant)
 	}
 	return verdict(RowClaim, "claiming", Gate{Access: Lock}, grant)
 }

@@ -91,6 +91,11 @@ type Sentinels struct {
 	// EAsked and EAskedFrom are without them.
 	Pinged             bool
 	EAsked, EAskedFrom Instant
+	// Vouched is before when nobody else is granted for being named long enough: a
+	// majority of the known Sentinels was last known to name us D before. An E of
+	// answers alone is never later; a PING does not tell whom a Sentinel names.
+	// Zero: none ever named us.
+	Vouched Instant
 	// RoleTerm is the Quorum-th smallest role term that the Sentinels add to their e_i
 	// (role-reported slave although it names us); Never when none does.
 	RoleTerm Instant

@@ -176,6 +176,10 @@ func (h *history) editSentinels() {
 		f.MaxEpoch, f.Accused, f.Failover, f.OtherMaster = f.Epoch, false, false, ""
 	}
 	f.Unanimous = f.Master != "" && f.Answering == f.Known && !f.Failover
+	if f.Pinged = h.n(4) == 0; f.Pinged {
+		f.EAsked, f.EAskedFrom = h.now, h.now
+		f.Vouched = [...]Instant{0, h.now, h.now.Add(f.DownAfter - time.Second)}[h.n(3)]
+	}
 }
 
 func (h *history) editCoordinator(p Policy) {

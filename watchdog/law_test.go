@@ -191,6 +191,8 @@ func arm(p Policy, s State, f facts, now Instant) string {
 		return "I2: sentinels_lost: serve is not armed by the lease"
 	case (row == RowServe && (strict || high) || row == RowCertified && strict) && g.Arm > lease:
 		return fmt.Sprintf("I2: armed %v after the lease", g.Arm.Sub(lease))
+	case s.witnessed(now).Pinged && row != RowUncertified && g.Arm > f.grant.Until.Max(s.Sentinels.Vouched).Add(-f.Armed):
+		return "I2: armed by PINGs for when another may have been granted"
 	case row == RowIsolated && strict && g.Arm > lease:
 		return "row 12 is armed after the lease, against the policy"
 	case row == RowIsolated && high && s.HoldSince < f.grant.Until && g.Arm > f.lapse.Max(s.HoldSince.Add(f.HintHold)):

@@ -347,3 +347,64 @@ func TestTheZeroPolicyIsTheStricterOne(t *testing.T) {
 		t.Errorf("a nanosecond before: got %v, want serve", got)
 	}
 }
+
+// A PING does not tell whom a Sentinel names. What E counts of them arms the
+// fence no later than another may have been granted: by the lease, or by a
+// majority's word.
+func TestPingsArmNoLaterThanAGrantMayBeAnothers(t *testing.T) {
+	const d = 5 * time.Second
+	lease := ruleNow.Add(3920 * time.Millisecond)
+	for _, c := range []struct {
+		name string
+		edit func(*State)
+		row  Row
+		arm  Instant // before Armed is taken off
+	}{
+		{"a majority names us", func(s *State) { s.Sentinels.Vouched = ruleNow.Add(d - 1) }, RowServe, ruleNow.Add(4500 * time.Millisecond)},
+		{"it named us a while ago", func(s *State) { s.Sentinels.Vouched = ruleNow.Add(4 * time.Second) }, RowServe, ruleNow.Add(4 * time.Second)},
+		{"it never did: the lease", func(s *State) { s.Sentinels.Master, s.Sentinels.Votes = "", 1 }, RowServe, lease},
+		{"no PINGs: E alone", func(s *State) { s.Sentinels.Pinged = false }, RowServe, ruleNow.Add(4500 * time.Millisecond)},
+		{"etcd is away, a majority names us", func(s *State) {
+			s.Coordinator.Grant.RenewedAt -= Instant(time.Minute)
+			s.Coordinator.Grant.Until -= Instant(time.Minute)
+			s.Sentinels.Vouched = ruleNow.Add(4 * time.Second)
+		}, RowCertified, ruleNow.Add(4 * time.Second)},
+		{"etcd is away, and it named us a while ago", func(s *State) {
+			s.Coordinator.Grant.RenewedAt -= Instant(time.Minute)
+			s.Coordinator.Grant.Until -= Instant(time.Minute)
+			s.Coordinator.RoundAt -= Instant(time.Minute)
+			s.Sentinels.Master, s.Sentinels.Votes, s.Sentinels.Vouched = "", 1, ruleNow.Add(time.Second)
+		}, RowIsolated, ruleNow.Add(time.Second)},
+	} {
+		s := serving()
+		s.Sentinels.Pinged, s.Sentinels.EAsked, s.Sentinels.EAskedFrom = true, ruleNow, ruleNow
+		c.edit(&s)
+		got := decided(s, ruleNow)
+		if want := c.arm.Add(-ruled().Timing(d).Armed); got.Row != c.row || got.Want.Gate.Arm != want {
+			t.Errorf("%s: row %d %s armed in %v, want row %d in %v", c.name, got.Row, got.Reason, got.Want.Gate.Arm.Sub(ruleNow), c.row, want.Sub(ruleNow))
+		}
+	}
+}
+
+// Beside a Redis that is fenced, or was a moment ago, only answers tell what role
+// a Sentinel remembers.
+func TestPingsTellNothingOfAFence(t *testing.T) {
+	pinged := serving()
+	pinged.Sentinels.Pinged, pinged.Sentinels.EAsked, pinged.Sentinels.Vouched = true, ruleNow.Add(-time.Second), ruleNow.Add(4*time.Second)
+	for _, c := range []struct {
+		name string
+		edit func(*State)
+		want bool // E is what the PINGs say
+	}{
+		{"a master since long", func(*State) {}, true},
+		{"fenced", func(s *State) { s.Redis.Role = Nowhere }, false},
+		{"opened 11 s ago less a nanosecond", func(s *State) { s.Memory.OpenedAt = ruleNow.Add(1 - roleTermToOpen) }, false},
+		{"opened 11 s ago", func(s *State) { s.Memory.OpenedAt = ruleNow.Add(-roleTermToOpen) }, true},
+	} {
+		s := pinged
+		c.edit(&s)
+		if got := s.witnessed(ruleNow); got.Pinged != c.want || (got.E == pinged.Sentinels.E) != c.want {
+			t.Errorf("%s: E in %v, pinged %v; want the PINGs' %v", c.name, got.E.Sub(ruleNow), got.Pinged, c.want)
+		}
+	}
+}

@@ -37,7 +37,7 @@ func (s State) Truth() (Agreement, bool) { return s.truth() }
 func (s State) witnessed(now Instant) Sentinels {
 	f, m := s.Sentinels, s.Memory
 	if f.Pinged && (s.Redis.Role == Nowhere || m.OpenedAt != 0 && now.Sub(m.OpenedAt) < roleTermToOpen) {
-		f.E, f.EFrom = f.EAsked, f.EAskedFrom
+		f.Pinged, f.E, f.EFrom = false, f.EAsked, f.EAskedFrom
 	}
 	return f
 }
