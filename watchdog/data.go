@@ -165,6 +165,12 @@ func (s State) Data() Data {
 // inStep keeps whether this run of Redis has been in step with a master of the
 // record's history, or has served. A full sync puts other data in its place: then
 // it is asked anew.
+//
+// Every promotion begins a history, and Redis tells only the one that its own
+// went on from. A master that was promoted and died before it was opened leaves
+// no record: who was promoted next is two histories on from the record's. So what
+// it was held against is kept: while the record is still of that history, and our
+// own went on step by step, the data is what it was.
 func (s State) inStep() State {
 	m, r, rec := &s.Memory, s.Redis, s.Coordinator.Record
 	p := r.Position
@@ -175,15 +181,18 @@ func (s State) inStep() State {
 		if m.History == p.Before {
 			m.History = p.ID // promoted, or went on with the one that was
 		} else {
-			m.InStep, m.History = "", ""
+			m.InStep, m.History, m.Root = "", "", ""
 		}
 	}
-	ofTheirs := s.Coordinator.RoundAt != 0 && (rec.ID == "" || !rec.Current || p.Related(rec.Position))
+	heard := s.Coordinator.RoundAt != 0
+	theirs := rec.ID == "" || !rec.Current || p.Related(rec.Position)
 	switch {
-	case m.InStep == r.RunID && rec.Current && !p.Related(rec.Position) && s.Coordinator.RoundAt != 0:
-		m.InStep, m.History = "", ""
-	case m.InStep != r.RunID && r.Role == Replica && r.InStep && ofTheirs:
-		m.InStep, m.History = r.RunID, p.ID
+	case m.InStep == r.RunID && heard && p.Related(rec.Position):
+		m.Root = rec.ID
+	case m.InStep == r.RunID && heard && rec.Current && m.Root != rec.ID:
+		m.InStep, m.History, m.Root = "", "", ""
+	case m.InStep != r.RunID && r.Role == Replica && r.InStep && heard && theirs:
+		m.InStep, m.History, m.Root = r.RunID, p.ID, rec.ID
 	}
 	return s
 }

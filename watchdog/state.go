@@ -33,6 +33,7 @@ type Memory struct {
 	// of the record's history, or was served under a grant, since it started.
 	InStep  string
 	History string // master_replid of that data, when last seen
+	Root    string // the record's history that it was held against; Redis tells only the last two of its own
 
 	OpenedLate string  // run id of the Redis that the way out of the unfence rule opened; empty: none
 	OpenedAt   Instant // when that was seen
@@ -351,7 +352,7 @@ func (s State) remember(p Policy, now Instant) State {
 	held := s.granted(now)
 	if held && s.Redis.Role == Master && s.Redis.RunID != "" && v.Row != RowDeposed {
 		m.Enrolled, m.Granted = true, s.Redis.RunID
-		m.InStep, m.History = s.Redis.RunID, s.Redis.Position.ID
+		m.InStep, m.History, m.Root = s.Redis.RunID, s.Redis.Position.ID, s.Redis.Position.ID
 		m.Promoted, m.PromotedAt = "", 0
 		s.grantKept = true
 	}
