@@ -109,7 +109,7 @@ type Local struct {
 	// Under w.mu.
 	runID     string
 	former    []string // run ids before it, the last one first
-	announced watchdog.Address
+	announced watchdog.Address // as it was told: its host may be a name
 	self      watchdog.Address
 
 	last watchdog.Sentinels // of Run alone
@@ -195,9 +195,7 @@ func (w *Watcher) Local(name string, report func(watchdog.Sentinels), hint func(
 // where the one before was, until the Sentinels ask it for its run id or see
 // another there.
 func (l *Local) Identify(runID string, announced watchdog.Address) {
-	if host, port, err := net.SplitHostPort(string(announced)); err == nil {
-		announced = l.w.names.Address([]byte(host), []byte(port))
-	}
+	l.at(announced) // looks a name up for the first time: here one may wait for it
 	l.w.mu.Lock()
 	changed := l.runID != runID || l.announced != announced
 	if l.runID != runID && l.runID != "" {
@@ -208,6 +206,16 @@ func (l *Local) Identify(runID string, announced watchdog.Address) {
 	if changed {
 		kick(l.w.again)
 	}
+}
+
+// at is the announced address in the one spelling, by what is known of its name
+// now: a lookup that failed, or was still on its way, is no answer for good.
+func (l *Local) at(announced watchdog.Address) watchdog.Address {
+	host, port, err := net.SplitHostPort(string(announced))
+	if err != nil {
+		return announced
+	}
+	return l.w.names.Address([]byte(host), []byte(port))
 }
 
 // SetKnown tells how many Sentinels the agreement knows.
@@ -374,7 +382,7 @@ func (w *Watcher) publish(always bool) {
 	tallies := room[:0]
 	locals := w.locals
 	for _, l := range locals {
-		l.self = w.state.Self(l.runID, l.announced)
+		l.self = w.state.Self(l.runID, l.at(l.announced))
 		for _, id := range l.former { // a Sentinel may just have met any of them
 			if l.self == "" {
 				l.self = w.state.lastAddress(id)
