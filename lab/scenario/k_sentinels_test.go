@@ -69,7 +69,7 @@ func setDownAfter(w *watched.World, d time.Duration, sentinels ...*lab.Sentinel)
 }
 
 // down-after is changed on running Sentinels, upwards, downwards and on one
-// only. D is the smallest at once; the lease, E and the deadline follow; and
+// only. D is the smallest at once; the lease follows it, E and the deadline the quorum; and
 // when the master is cut off afterwards it refuses by the new times.
 func TestDownAfterChanged(t *testing.T) {
 	t.Parallel()
@@ -95,18 +95,19 @@ func TestDownAfterChanged(t *testing.T) {
 	for _, d := range w.Dogs {
 		d.WaitFor("shows the smallest", seconds(short))
 	}
-	s = master.WaitFor("has its deadline and L as near as D demands", func(s agent.Status) bool {
-		return min(s.GrantRemaining, s.Deadline) > 0 && max(s.GrantRemaining, s.Deadline) < short.Seconds()
+	s = master.WaitFor("has L as near as D demands", func(s agent.Status) bool {
+		return s.GrantRemaining > 0 && s.GrantRemaining < short.Seconds()
 	})
 	t.Logf("D %v on one: E in %.1f s, L in %.1f s, deadline in %.1f s", short, s.EarliestPromotion, s.GrantRemaining, s.Deadline)
-	// One Sentinel alone cannot promote: the second, with its longer one, must agree.
-	if s.EarliestPromotion <= short.Seconds() {
-		t.Errorf("E is in %.1f s; want the quorum's, beyond %v", s.EarliestPromotion, short)
+	// One Sentinel alone cannot promote: the second, with its longer one, must
+	// agree, and until then nobody else is granted either.
+	if min(s.EarliestPromotion, s.Deadline) <= short.Seconds() {
+		t.Errorf("E is in %.1f s, the deadline in %.1f s; want both by the quorum, beyond %v", s.EarliestPromotion, s.Deadline, short)
 	}
 
 	setDownAfter(w, short, w.Group.Sentinels...)
-	master.WaitFor("has E as near as all demand", func(s agent.Status) bool {
-		return s.DownAfter == short.Seconds() && s.EarliestPromotion > 0 && s.EarliestPromotion <= short.Seconds()
+	master.WaitFor("has E and its deadline as near as all demand", func(s agent.Status) bool {
+		return s.DownAfter == short.Seconds() && min(s.EarliestPromotion, s.Deadline) > 0 && max(s.EarliestPromotion, s.Deadline) <= short.Seconds()
 	})
 	w.WaitGuarded()
 	clients.WaitOK(lab.Now())

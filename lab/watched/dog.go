@@ -234,7 +234,8 @@ func (d *Dog) WaitFor(what string, is func(agent.Status) bool) agent.Status {
 			return err
 		}
 		if !is(s) {
-			return fmt.Errorf("phase %s, wanted %s, row %d %s, guarded %v, faults %v", s.Phase, s.Wanted, s.Row, s.Reason, s.Guarded, s.Faults)
+			return fmt.Errorf("phase %s, wanted %s, row %d %s, guarded %v, D %.1f s, E in %.2f s, L in %.2f s, deadline in %.2f s, faults %v",
+				s.Phase, s.Wanted, s.Row, s.Reason, s.Guarded, s.DownAfter, s.EarliestPromotion, s.GrantRemaining, s.Deadline, s.Faults)
 		}
 		return nil
 	})
