@@ -253,10 +253,14 @@ func (g *Gate) armOnce(ctx context.Context, want watchdog.Gate) error {
 	g.fail("gate.arm.begun")
 	a := &armed{c: c, id: c.id.Load(), had: time.Duration(ms) * time.Millisecond, checked: true}
 	a.xread = c.send(g.words.one("XREAD", "BLOCK", strconv.FormatInt(ms, 10), "STREAMS", g.key, "$"), 1, begun,
-		func(*call) {
-			if !a.ended.Load() {
-				g.Poke()
+		func(k *call) {
+			if a.ended.Load() {
+				return
 			}
+			if k.err == nil && firstError(k.replies) == nil {
+				g.firedAt.Store(int64(g.conf.Now()))
+			}
+			g.Poke()
 		})
 	if err := g.awaitBlocked(ctx, a); err != nil {
 		c.close() // nothing but XREAD is on it: closing is harmless

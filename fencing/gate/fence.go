@@ -235,11 +235,15 @@ func (g *Gate) fenced(wantedAt, begun watchdog.Instant, behind uint64) {
 }
 
 // armedIn says that a Redis which answers nobody carries an armed fence: before
-// it answers anybody past that one's time, it refuses. g.mu is held.
-func (g *Gate) armedIn(seen watchdog.Redis) bool {
+// it answers anybody past that one's time, it refuses. One that fired this moment
+// counts: that its Redis refuses is seen by the next look only. g.mu is held.
+func (g *Gate) armedIn(seen watchdog.Redis, now watchdog.Instant) bool {
 	unanswered := g.fencing != nil && !g.fencing.finished()
 	if seen.Answer != watchdog.Silent && seen.Answer != watchdog.Busy && !unanswered {
 		return false
+	}
+	if fired := watchdog.Instant(g.firedAt.Load()); fired != 0 && now.Sub(fired) < lookTimeout {
+		return true
 	}
 	for _, a := range g.standing {
 		if a.stands() && a.checked && a.deadline != 0 {
@@ -278,7 +282,7 @@ func (g *Gate) stopIfLate(ctx context.Context) time.Duration {
 	// be fenced when it wakes.
 	refusing := seen.Refusing || g.spared(seen) || seen.Answer == watchdog.Absent || g.lastWord == watchdog.Loading ||
 		seen.Answer == watchdog.Silent && g.refused
-	if !refusing && now < want.StopArmed && g.armedIn(seen) {
+	if !refusing && now < want.StopArmed && g.armedIn(seen, now) {
 		if !g.waiting {
 			g.waiting = true
 			g.log.Warn("Redis does not answer: the fence that stands armed in it runs before it answers anybody", "run_id", seen.RunID)

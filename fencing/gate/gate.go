@@ -140,6 +140,7 @@ type Gate struct {
 	commands atomic.Int64
 	garbage  atomic.Int64
 	every    atomic.Int64 // the poll period in force
+	firedAt  atomic.Int64 // the watchdog.Instant at which an armed fence was last seen to fire; zero: none was
 
 	worker worker // touched by the worker's goroutine only
 }

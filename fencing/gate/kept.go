@@ -45,7 +45,9 @@ func (g *Gate) watchAdopted() {
 	for _, a := range g.standing {
 		g.conns.Go(func() {
 			var b [1]byte
-			a.adopted.Read(b[:])
+			if n, _ := a.adopted.Read(b[:]); n > 0 && b[0] != '-' {
+				g.firedAt.Store(int64(g.conf.Now()))
+			}
 			a.gone.Store(true)
 			g.Poke()
 		})
