@@ -22,6 +22,10 @@ const (
 	// word on it. The veto is late by no more than that.
 	confirmTimeout = 2 * time.Second
 	confirmLook    = 50 * time.Millisecond
+	// confirmBurst is how many reports may be asked for at once; each is worth
+	// surveyEvery. A set-up that is changed step by step, as one does, brings a
+	// new reason with every step.
+	confirmBurst = 6
 	// confirmation begins the request for a report that confirms a veto, so
 	// that it is told from a preflight's.
 	confirmation = "veto-"
@@ -31,7 +35,7 @@ const (
 type facing struct {
 	judged    time.Time        // the report's own time; only compared with itself
 	looked    watchdog.Instant // for a newer one
-	confirmed watchdog.Instant // when the last one was asked for
+	confirmed watchdog.Instant // the reports asked for are worth the time up to here
 }
 
 // judge is the node's own checks of a replica against its master's newest
@@ -54,14 +58,22 @@ func (s *surveyor) judge(ctx context.Context, st agent.Status, own preflight.Nod
 	return master, findings
 }
 
-// fresh asks for a report of the master that is as young as the asking. It
-// asks no more than once a minute: each time every node of the group is read.
+// mayConfirm spends one of the reports that may be asked for. In the long run
+// there is one a minute: each time every node of the group is read.
+func (f *facing) mayConfirm(now watchdog.Instant) bool {
+	next := f.confirmed.Max(now).Add(surveyEvery)
+	if next.Sub(now) > confirmBurst*surveyEvery {
+		return false
+	}
+	f.confirmed = next
+	return true
+}
+
+// fresh asks for a report of the master that is as young as the asking.
 func (s *surveyor) fresh(ctx context.Context, address string) (preflight.Node, bool) {
-	now := agent.Boottime()
-	if f := &s.facing; f.confirmed != 0 && now.Sub(f.confirmed) < surveyEvery {
+	if !s.facing.mayConfirm(agent.Boottime()) {
 		return preflight.Node{}, false
 	}
-	s.facing.confirmed = now
 	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
 	defer cancel()
 	id := confirmation + rand.Text()

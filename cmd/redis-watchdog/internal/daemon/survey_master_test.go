@@ -1,6 +1,35 @@
 package daemon
 
-import "testing"
+import (
+	"testing"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// Six changes in a row are each judged by a young report; in the long run there
+// is one a minute.
+func TestYoungReportsAreAskedForSixAtOnceAndOneAMinute(t *testing.T) {
+	var f facing
+	now := watchdog.Instant(time.Hour)
+	asked := func(d time.Duration) (n int) {
+		for end := now.Add(d); now < end; now = now.Add(5 * time.Second) {
+			if f.mayConfirm(now) {
+				n++
+			}
+		}
+		return n
+	}
+	for _, c := range []struct {
+		pause, during time.Duration
+		want          int
+	}{{0, 30 * time.Second, 6}, {0, 30 * time.Second, 0}, {0, time.Hour, 60}, {time.Hour, 30 * time.Second, 6}} {
+		now = now.Add(c.pause)
+		if got := asked(c.during); got != c.want {
+			t.Errorf("after a pause of %v, %d are asked for in %v, want %d", c.pause, got, c.during, c.want)
+		}
+	}
+}
 
 // A report answers one request, and every replica makes one: an answer to a
 // request made after ours is as young as one to ours, any other is not.
