@@ -108,7 +108,7 @@ type Local struct {
 
 	// Under w.mu.
 	runID     string
-	former    []string // run ids before it, the last one first
+	former    []string         // run ids before it, the last one first
 	announced watchdog.Address // as it was told: its host may be a name
 	self      watchdog.Address
 

@@ -18,11 +18,13 @@ const (
 	lookEvery  = 25 * time.Millisecond  // Sentinel acts every 53 to 100 ms
 	idleEvery  = 250 * time.Millisecond // while there is nothing to look at
 	tellEvery  = 200 * time.Millisecond
-	listEvery  = time.Second // and seldomer and seldomer while it brings nothing new
+	listEvery  = 100 * time.Millisecond // and seldomer and seldomer while it brings nothing new
 	listAtMost = 10 * time.Second
-	// A list of many clients keeps Redis busy for as long as it takes: no more
-	// than this part of its time.
+	// A list of many clients keeps Redis busy: for no more than this part of its
+	// time. By the size of the list, for how long we waited says how busy the host
+	// is (Redis 7.0.15: 3,500 clients, 0.9 MB, 2 to 9 ms).
 	listShare   = 100
+	listPerByte = 10 * time.Nanosecond
 	listTimeout = 2 * time.Second
 	overdue     = 3 * time.Second // a PING that has not come for so long may come on another connection
 )
@@ -282,6 +284,8 @@ type lister struct {
 	err       error // of the last time
 	fruitless int   // in a row
 	notTill   watchdog.Instant
+	spareTill watchdog.Instant // whatever there is to find
+	known     []Sentinel       // that were asked for last
 }
 
 type listed struct {
@@ -293,10 +297,13 @@ type listed struct {
 
 func (s *lister) ask(ctx context.Context, known []Sentinel) {
 	now := s.cfg.Now()
+	if !slices.Equal(known, s.known) { // what there was to find says nothing of these
+		s.fruitless, s.notTill = 0, s.spareTill
+	}
 	if s.busy || now < s.notTill {
 		return
 	}
-	s.busy = true
+	s.busy, s.known = true, known
 	s.asking.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, listTimeout)
 		defer cancel()
@@ -307,7 +314,9 @@ func (s *lister) ask(ctx context.Context, known []Sentinel) {
 
 func (s *lister) ended(r listed) {
 	s.busy, s.asked, s.err = false, true, r.err
-	s.notTill = s.cfg.Now().Add(max(min(listEvery<<min(s.fruitless, 8), listAtMost), listShare*r.took))
+	now := s.cfg.Now()
+	s.spareTill = now.Add(listShare * min(r.took, time.Duration(len(r.text))*listPerByte))
+	s.notTill = now.Add(min(listEvery<<min(s.fruitless, 8), listAtMost)).Max(s.spareTill)
 	s.fruitless++
 }
 
