@@ -257,9 +257,11 @@ func (g *Gate) armOnce(ctx context.Context, want watchdog.Gate) error {
 			if a.ended.Load() {
 				return
 			}
+			now := int64(g.conf.Now())
 			if k.err == nil && firstError(k.replies) == nil {
-				g.firedAt.Store(int64(g.conf.Now()))
+				g.firedAt.Store(now)
 			}
+			g.lostAt.Store(now)
 			g.Poke()
 		})
 	if err := g.awaitBlocked(ctx, a); err != nil {

@@ -235,14 +235,15 @@ func (g *Gate) fenced(wantedAt, begun watchdog.Instant, behind uint64) {
 }
 
 // armedIn says that a Redis which answers nobody carries an armed fence: before
-// it answers anybody past that one's time, it refuses. One that fired this moment
-// counts: that its Redis refuses is seen by the next look only. g.mu is held.
+// it answers anybody past that one's time, it refuses. One that ended this moment
+// counts: it fired, or one did that was hung up and that Redis had not seen to be,
+// and that Redis refuses is seen by the next look only. g.mu is held.
 func (g *Gate) armedIn(seen watchdog.Redis, now watchdog.Instant) bool {
 	unanswered := g.fencing != nil && !g.fencing.finished()
 	if seen.Answer != watchdog.Silent && seen.Answer != watchdog.Busy && !unanswered {
 		return false
 	}
-	if fired := watchdog.Instant(g.firedAt.Load()); fired != 0 && now.Sub(fired) < lookTimeout {
+	if lost := watchdog.Instant(g.lostAt.Load()); lost != 0 && now.Sub(lost) < lookTimeout {
 		return true
 	}
 	for _, a := range g.standing {

@@ -61,6 +61,10 @@ type Config struct {
 	// what it was given counts as kept when it returns nil. nil: not kept.
 	Record func(Originals) error
 
+	// Stalled is told when Redis answers again after it did not; it is called by the
+	// goroutine that looks at Redis and must not block. nil: nobody is told.
+	Stalled func(Stall)
+
 	// NoRewrite is why CONFIG REWRITE must not be sent, until AllowRewrite says
 	// otherwise; empty: it may be.
 	NoRewrite string
@@ -141,6 +145,7 @@ type Gate struct {
 	garbage  atomic.Int64
 	every    atomic.Int64 // the poll period in force
 	firedAt  atomic.Int64 // the watchdog.Instant at which an armed fence was last seen to fire; zero: none was
+	lostAt   atomic.Int64 // likewise, at which the connection of one ended without our doing, by its fire or another's
 
 	worker worker // touched by the worker's goroutine only
 }

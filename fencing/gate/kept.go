@@ -45,9 +45,12 @@ func (g *Gate) watchAdopted() {
 	for _, a := range g.standing {
 		g.conns.Go(func() {
 			var b [1]byte
-			if n, _ := a.adopted.Read(b[:]); n > 0 && b[0] != '-' {
-				g.firedAt.Store(int64(g.conf.Now()))
+			n, _ := a.adopted.Read(b[:])
+			now := int64(g.conf.Now())
+			if n > 0 && b[0] != '-' {
+				g.firedAt.Store(now)
 			}
+			g.lostAt.Store(now)
 			a.gone.Store(true)
 			g.Poke()
 		})

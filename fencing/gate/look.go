@@ -10,6 +10,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
@@ -21,6 +22,8 @@ type look struct {
 	call *call
 	on   *conn
 	take []func(resp.Reply) // one an answer
+
+	answeredAt *atomic.Int64 // told by the connection's reader; 0: not yet
 
 	behind uint64 // how many steps were sent before it
 
@@ -54,7 +57,7 @@ func due(at *watchdog.Instant, now watchdog.Instant, every time.Duration) bool {
 // compose chooses what to ask now.
 func (g *Gate) compose(h *conn, want watchdog.Gate, now watchdog.Instant) *look {
 	w := &g.worker
-	l := &look{on: h, replies: map[string]string{}}
+	l := &look{on: h, answeredAt: &atomic.Int64{}, replies: map[string]string{}}
 	var s script
 	put := func(take func(resp.Reply), command string, args ...string) {
 		s = s.with(g.words, command, args...)
@@ -105,7 +108,7 @@ func (g *Gate) compose(h *conn, want watchdog.Gate, now watchdog.Instant) *look 
 	}
 	g.mu.Lock()
 	l.behind = g.changes
-	l.call = h.send(s.bytes, s.n, now, nil)
+	l.call = h.send(s.bytes, s.n, now, func(*call) { l.answeredAt.Store(int64(g.conf.Now())) })
 	g.mu.Unlock()
 	return l
 }
@@ -161,6 +164,7 @@ func (g *Gate) lookAt(ctx context.Context, report func(watchdog.Redis)) {
 	}
 	now := g.conf.Now()
 	if w.look != nil && w.look.on != h {
+		w.owed.owes(w.seen.RunID, w.look.call.sentAt)
 		w.look = nil // Redis closed that one: nobody answers
 	}
 	seen, behind := w.seen, uint64(0)
@@ -169,6 +173,7 @@ func (g *Gate) lookAt(ctx context.Context, report func(watchdog.Redis)) {
 		seen.SeenAt, seen.Answer, seen.ArmedFor = now, watchdog.Silent, 0
 		if dialErr != nil && absent(dialErr) {
 			seen.Answer = watchdog.Absent
+			w.owed = debt{} // it ended
 		}
 		seen.Refusing = seen.Answer == watchdog.Absent
 	default:
@@ -176,12 +181,20 @@ func (g *Gate) lookAt(ctx context.Context, report func(watchdog.Redis)) {
 			w.look = g.compose(h, want, now)
 		}
 		l := w.look
+		waited := g.conf.Now()
 		answered := l.call.wait(ctx, lookTimeout)
+		if took := g.conf.Now().Sub(waited); !answered || took > lookTimeout {
+			w.owed.owes(w.seen.RunID, l.call.sentAt)
+			w.owed.sleptIn(took, lookTimeout)
+		}
 		seen.SeenAt = l.call.sentAt
 		if answered {
 			w.look = nil
 			if l.call.err == nil {
 				g.fold(l, &seen)
+				if seen.Answer != watchdog.Silent {
+					g.paid(l, w.seen, seen)
+				}
 				behind = l.behind
 				break
 			}

@@ -18,6 +18,7 @@ type worker struct {
 	hinted atomic.Bool // Poke was called; the only field others touch
 
 	look *look
+	owed debt
 	on   *conn // what was looked at last
 	seen watchdog.Redis
 	cur  settings
