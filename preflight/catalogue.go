@@ -88,7 +88,7 @@ func verdictOn(ok bool, good, bad, remedy string) answer {
 func checks() []check {
 	var all []check
 	for _, some := range [][]check{memoryChecks(), driftChecks(), rewriteChecks(), parityChecks(), parityAccessChecks(), replicationChecks(), refusedChecks(),
-		sentinelChecks(), watchdogChecks(), lockChecks(), persistenceChecks(), hostChecks()} {
+		sentinelChecks(), watchdogChecks(), lockChecks(), persistenceChecks(), hostChecks(), stallChecks()} {
 		all = append(all, some...)
 	}
 	return all

@@ -43,6 +43,7 @@ type Node struct {
 	At      time.Time `json:"at"`                // of the report, by the clock of that host; for people
 	Rates   *Rates    `json:"rates,omitempty"`   // sampled by its watchdog; nil: not for long enough
 	Refused *Refused  `json:"refused,omitempty"` // counted by its watchdog; nil: not told
+	Stalls  *Stalls   `json:"stalls,omitempty"`  // likewise; nil: not told
 	Probe   *Probe    `json:"probe,omitempty"`   // nil: nobody asked for the probe key
 	Gaps    []Gap     `json:"gaps,omitempty"`
 }

@@ -62,6 +62,11 @@ func (p Policy) Timing(d time.Duration) Timing {
 	return t
 }
 
+// Bears is how long a Redis may stand still and wakes before its armed fence is
+// due: D, less one poll, for by the last answer before the stall the fence was put
+// off, less what the fence is armed before that.
+func (t Timing) Bears() time.Duration { return t.DownAfter - t.Poll - t.Armed }
+
 // doubtFor is how long before E - A writers are held: half of D, less where a
 // healthy group comes that near. There every poll renews E, and silence is
 // suspect after Uncertified.

@@ -95,14 +95,17 @@ func (a *app) printHistory(records []string, asJSON bool) error {
 }
 
 // otherRow is the line of a record that is no step of a decision: a planned
-// failover, or a veto that changed.
+// failover, a veto that changed, or a stall of Redis.
 func otherRow(record string) ([]terminal.Cell, bool) {
 	var f failoverOutput
 	if json.Unmarshal([]byte(record), &f) != nil {
 		return nil, false
 	}
-	if f.Kind == "veto" {
+	switch f.Kind {
+	case "veto":
 		return vetoRow(record)
+	case "stall":
+		return stallRow(record)
 	}
 	if f.Kind != "failover" {
 		return nil, false
@@ -132,6 +135,27 @@ func vetoRow(record string) ([]terminal.Cell, bool) {
 	}
 	for _, f := range v.Reasons {
 		text += " " + f.Check + ": " + f.Reason
+	}
+	return []terminal.Cell{{Text: v.Time.Local().Format(time.DateTime + ".000")}, {Text: v.Self}, {Text: "-"}, {Text: "-"}, {Text: "-"}, {Text: text}}, true
+}
+
+func stallRow(record string) ([]terminal.Cell, bool) {
+	var v struct {
+		Time  time.Time `json:"time"`
+		Self  string    `json:"address"`
+		Lasts float64   `json:"seconds"`
+		Slept float64   `json:"watchdog_not_run_seconds"`
+		Fired bool      `json:"fence_fired"`
+	}
+	if json.Unmarshal([]byte(record), &v) != nil {
+		return nil, false
+	}
+	text := fmt.Sprintf("Redis stood still for %.1f s", v.Lasts)
+	if v.Slept > 0 {
+		text += fmt.Sprintf(", the watchdog for %.1f s of it too: its host, most likely", v.Slept)
+	}
+	if v.Fired {
+		text += ", past its armed fence, which fired"
 	}
 	return []terminal.Cell{{Text: v.Time.Local().Format(time.DateTime + ".000")}, {Text: v.Self}, {Text: "-"}, {Text: "-"}, {Text: "-"}, {Text: text}}, true
 }

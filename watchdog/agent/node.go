@@ -143,6 +143,18 @@ func (n *Node) SetPolicy(p watchdog.Policy) {
 	n.poke()
 }
 
+// Bears is how long our Redis may stand still and is not fenced; 0 before any
+// Sentinel told its down-after-milliseconds.
+func (n *Node) Bears() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	d := n.state.Sentinels.DownAfter
+	if d <= 0 {
+		return 0
+	}
+	return n.policy.Timing(d).Bears()
+}
+
 // Run turns the loop until ctx ends, and returns its cause.
 func (n *Node) Run(ctx context.Context) error {
 	hands := hands{cfg: n.cfg}

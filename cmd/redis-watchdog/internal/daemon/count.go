@@ -17,6 +17,7 @@ func (x *node) onTurn(t agent.Turn) {
 	x.metrics.Step(t.Waited)
 	if t.From != t.To {
 		x.metrics.Transition(t.From, t.To, t.Reason)
+		x.openedAgain(t)
 		x.tellHooks(t)
 	}
 }

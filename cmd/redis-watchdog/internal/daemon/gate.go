@@ -41,7 +41,7 @@ func (x *node) openGate(d *Daemon, n config.Node, former formerLife) error {
 		Stopper: killer{x}, Store: x.stored, Adopted: armed,
 		Originals: originals,
 		Record:    func(o gate.Originals) error { return x.records.save("originals", o) },
-		Failpoint: failpoint,
+		Failpoint: failpoint, Stalled: x.stalled,
 		NoRewrite: "what it would write is not known yet", // the first survey tells
 	})
 	return err

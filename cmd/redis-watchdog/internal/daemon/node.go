@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -54,6 +55,7 @@ type node struct {
 	unit        string
 	fencedAt    watchdog.Instant // of the last fence counted; publish's own
 	reborn      chan struct{}    // holds one: Redis has another run id
+	woke        atomic.Bool      // the armed fence fired while Redis stood still, and it is not opened yet
 
 	mu          sync.Mutex
 	coordinator watchdog.Coordinator // as the keeper last reported it, without the local orders

@@ -137,12 +137,16 @@ func readRecord(ctx context.Context, store *grant.Store, group string) (web.Reco
 	}
 	record := web.Record{Group: g, ReadAt: begun}
 	for _, line := range written {
-		var s agent.Step
-		if json.Unmarshal([]byte(line), &s) != nil {
-			record.Garbled++ // another version's; `redis-watchdog history` shows it
-			continue
+		var s struct {
+			Kind string `json:"kind"` // of a record that is no step: a veto, a stall, a planned failover
+			agent.Step
 		}
-		record.History = append(record.History, s)
+		switch err := json.Unmarshal([]byte(line), &s); {
+		case err != nil:
+			record.Garbled++ // another version's; `redis-watchdog history` shows it
+		case s.Kind == "":
+			record.History = append(record.History, s.Step)
+		}
 	}
 	return record, nil
 }

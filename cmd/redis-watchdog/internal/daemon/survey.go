@@ -54,6 +54,8 @@ type surveyor struct {
 	since   requests
 	askedAt watchdog.Instant // of the last that was answered; 0: none was
 	last    surveyed
+	stalls  preflight.Stalls
+	stallsN int64 // of them, as they were last written to disk
 	rules   surveyRules
 
 	// Of the one goroutine that surveys:
@@ -178,6 +180,7 @@ func (s *surveyor) told(err error) error {
 // asked, until ctx ends.
 func (s *surveyor) run(ctx context.Context) error {
 	s.loadRefused()
+	s.loadStalls()
 	var seen mark
 	var at watchdog.Instant
 	for {
@@ -278,7 +281,7 @@ func (s *surveyor) node(ctx context.Context, st agent.Status, d gate.Details, m 
 	})
 	n.Rates = s.rates.add(n.Redis, agent.Boottime())
 	refused := s.refused
-	n.Refused = &refused
+	n.Refused, n.Stalls = &refused, s.stallsOf()
 	var gaps []preflight.Gap
 	n.Host, gaps = s.host(ctx, d, secrets.Config)
 	n.Gaps = append(n.Gaps, gaps...)

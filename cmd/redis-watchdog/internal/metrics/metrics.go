@@ -14,9 +14,9 @@ import (
 
 // Metrics counts what happens.
 type Metrics struct {
-	steps, transitions, fences, holds, switches, renewals, badAnswers, armed, dropped, hooks *prometheus.CounterVec
+	steps, transitions, fences, holds, switches, renewals, badAnswers, armed, dropped, hooks, stallFences *prometheus.CounterVec
 
-	decision, fence, agreement *prometheus.HistogramVec
+	decision, fence, agreement, stall *prometheus.HistogramVec
 
 	reloaded, reloadedAt prometheus.Gauge
 }
@@ -40,11 +40,15 @@ func New(registerer prometheus.Registerer, collector *Collector, version string)
 		renewals:    counter(Renewals, "Renewals of the grant, good or failed.", "result"),
 		badAnswers:  counter(BadAnswers, "Answers that made no sense and counted as unknown, by who gave them.", "source"),
 		armed:       counter(ArmedFences, "Fences armed inside Redis, the putting off of one included, and those that could not be.", "result"),
+		stallFences: counter(StallFences, "Armed fences that fired while Redis stood still, and of them those that were opened again at once.", "result"),
 		dropped:     counter(HistoryDropped, "Records of decisions that etcd did not take in time."),
 		decision:    histogram(DecisionSeconds, "From an event to the decision on it.", 0.00001),
 		fence:       histogram(FenceSeconds, "From the decision to refuse until Redis was seen refusing.", 0.0005),
 		agreement:   histogram(AgreementSeconds, "From a majority's word to its record in etcd.", 0.0005),
 	}
+	m.stall = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: StallSeconds, Help: "How long Redis ran and did not answer its watchdog, of 0.3 seconds and more.",
+		Buckets: []float64{0.5, 1, 1.5, 2, 3, 4, 5, 7.5, 10, 20, 30}}, []string{labelMaster, labelNode})
 	m.hooks = prometheus.NewCounterVec(prometheus.CounterOpts{Name: Hooks, Help: "Hook commands, by what became of them."}, []string{"result"})
 	for _, result := range hooks.Results() {
 		m.hooks.WithLabelValues(result)
@@ -57,8 +61,8 @@ func New(registerer prometheus.Registerer, collector *Collector, version string)
 		Name: BuildInfo, Help: "1, with the version of redis-watchdog and of Go.",
 		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()},
 	}, func() float64 { return 1 })
-	registerer.MustRegister(m.steps, m.transitions, m.fences, m.holds, m.switches, m.renewals, m.badAnswers, m.armed, m.dropped,
-		m.decision, m.fence, m.agreement, m.hooks, m.reloaded, m.reloadedAt, build, collector,
+	registerer.MustRegister(m.steps, m.transitions, m.fences, m.holds, m.switches, m.renewals, m.badAnswers, m.armed, m.dropped, m.stallFences,
+		m.decision, m.fence, m.agreement, m.stall, m.hooks, m.reloaded, m.reloadedAt, build, collector,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -109,6 +113,10 @@ func (m *Metrics) Node(group, node string) *Node {
 	for _, source := range []string{SourceSentinel, SourceRedis, SourceEtcd} {
 		m.badAnswers.WithLabelValues(group, node, source)
 	}
+	for _, result := range []string{StallFired, StallOpened} {
+		m.stallFences.WithLabelValues(group, node, result)
+	}
+	m.stall.WithLabelValues(group, node)
 	m.decision.WithLabelValues(group, node)
 	m.fence.WithLabelValues(group, node)
 	m.agreement.WithLabelValues(group, node)
@@ -119,6 +127,12 @@ func (m *Metrics) Node(group, node string) *Node {
 const (
 	ArmedUp     = "armed"
 	ArmedFailed = "failed"
+)
+
+// What became of a fence that fired while Redis stood still.
+const (
+	StallFired  = "fired"
+	StallOpened = "opened"
 )
 
 // FencedOtherwise is the reason of a fence that no row wanted: somebody else's
@@ -156,6 +170,20 @@ func (n *Node) Transition(from, to, reason string) {
 	}
 }
 
+// Stalled says how long Redis did not answer, and whether its armed fence fired
+// meanwhile.
+func (n *Node) Stalled(d time.Duration, fired bool) {
+	n.all.stall.WithLabelValues(n.group, n.node).Observe(d.Seconds())
+	if fired {
+		n.all.stallFences.WithLabelValues(n.group, n.node, StallFired).Inc()
+	}
+}
+
+// StallOpened counts such a fence that was opened again.
+func (n *Node) StallOpened() {
+	n.all.stallFences.WithLabelValues(n.group, n.node, StallOpened).Inc()
+}
+
 // Refused says how long a fence took, from the decision until it was seen.
 func (n *Node) Refused(took time.Duration) {
 	n.all.fence.WithLabelValues(n.group, n.node).Observe(took.Seconds())
@@ -187,10 +215,10 @@ func (n *Node) BadAnswer(source string) {
 func (n *Node) Forget() {
 	labels := prometheus.Labels{labelMaster: n.group, labelNode: n.node}
 	m := n.all
-	for _, c := range []*prometheus.CounterVec{m.steps, m.transitions, m.fences, m.holds, m.switches, m.renewals, m.badAnswers, m.armed, m.dropped} {
+	for _, c := range []*prometheus.CounterVec{m.steps, m.transitions, m.fences, m.holds, m.switches, m.renewals, m.badAnswers, m.armed, m.dropped, m.stallFences} {
 		c.DeletePartialMatch(labels)
 	}
-	for _, h := range []*prometheus.HistogramVec{m.decision, m.fence, m.agreement} {
+	for _, h := range []*prometheus.HistogramVec{m.decision, m.fence, m.agreement, m.stall} {
 		h.DeletePartialMatch(labels)
 	}
 }

@@ -47,6 +47,8 @@ const (
 	BadAnswers       = "redis_watchdog_bad_answers_total"
 	ArmedFences      = "redis_watchdog_armed_fences_total"
 	Hooks            = "redis_watchdog_hooks_total"
+	StallFences      = "redis_watchdog_stall_fences_total"
+	StallSeconds     = "redis_watchdog_redis_stall_duration_seconds"
 	HistoryDropped   = "redis_watchdog_history_dropped_total"
 	DecisionSeconds  = "redis_watchdog_decision_duration_seconds"
 	FenceSeconds     = "redis_watchdog_fence_duration_seconds"

@@ -1,0 +1,102 @@
+package field
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/watched"
+	"github.com/redis-watchdog/redis-watchdog/preflight"
+)
+
+// standStill has the master do nothing but one script for so long, and returns
+// when it answers again.
+func (s *story) standStill(d time.Duration) {
+	s.t.Helper()
+	begun := lab.Now()
+	_, err := s.master.Redis.Try("EVAL", `local t = redis.call('TIME') local till = t[1] * 1000 + t[2] / 1000 + ARGV[1]
+		repeat t = redis.call('TIME') until t[1] * 1000 + t[2] / 1000 > till return 'done'`, "0", d.Milliseconds())
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) { // it runs on when nobody waits for it any more
+		s.t.Fatal(err)
+	}
+	s.Eventually("it answers again", time.Minute, func() error {
+		_, err := s.master.Redis.Try("PING")
+		return err
+	})
+	if took := lab.Now().Sub(begun); took < d {
+		s.t.Fatalf("it answered after %v, want it to stand still for %v", took, d)
+	}
+}
+
+// A script keeps the master busy for half of down-after-milliseconds: clients wait
+// for it, as they would without a watchdog, and nothing else. It is told: in the
+// log, by a figure, in the history, and by a preflight once it comes near to what
+// the group bears; what that offers is enough.
+func TestMasterStandsStillForHalfOfDownAfter(t *testing.T) {
+	t.Parallel()
+	const d = 5 * time.Second
+	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: d, FailTimeout: 10 * time.Second}})
+	s := begin(t, w)
+	master := s.master
+	s.done("a script of 2.5 s at the master")
+	s.standStill(d / 2)
+	master.WaitLogged("that Redis stood still", 0, func(line string) bool { return strings.Contains(line, "Redis stood still") })
+	w.Pause(2 * time.Second) // for whatever a stall would bring about after it
+	s.undisturbed()
+
+	w.Eventually("the stall is counted and recorded", time.Minute, func() error {
+		count := regexp.MustCompile(`(?m)^redis_watchdog_redis_stall_duration_seconds_count\{.*\} (\d+)$`).FindStringSubmatch(master.Metrics())
+		if count == nil {
+			return fmt.Errorf("no such metric")
+		}
+		if n, err := strconv.Atoi(count[1]); err != nil || n < 1 {
+			return fmt.Errorf("%s stalls are counted (%v)", count[1], err)
+		}
+		if out, _ := master.CLI("history", w.Group.Name); !strings.Contains(out, "Redis stood still for 2.") {
+			return fmt.Errorf("history: %s", out)
+		}
+		return nil
+	})
+	stalls := func(outcome preflight.Outcome) (found preflight.Finding) {
+		w.Eventually("preflight judges the stall", 3*time.Minute, func() error {
+			out, _ := master.CLI("preflight", w.Group.Name, "-o", "json")
+			var r preflight.Report
+			if err := json.Unmarshal([]byte(out), &r); err != nil {
+				return fmt.Errorf("%w: %s", err, out)
+			}
+			i := slices.IndexFunc(r.Findings, func(f preflight.Finding) bool { return f.Check == "host_stalls" && f.Node == master.Redis.Address })
+			if i < 0 {
+				return fmt.Errorf("no host_stalls of %s: %s", master.Redis.Address, out)
+			}
+			if found = r.Findings[i]; found.Outcome != outcome || !strings.Contains(found.Reason, "stood still for 2.") {
+				return fmt.Errorf("%+v, want %v", found, outcome)
+			}
+			return nil
+		})
+		return found
+	}
+	stalls(preflight.Passed)
+
+	s.done("down-after-milliseconds 3000 at every Sentinel, which is less than a second above it")
+	set := func(ms string) {
+		for _, one := range w.Group.Sentinels {
+			one.Do("SENTINEL", "SET", w.Group.Name, "down-after-milliseconds", ms)
+		}
+	}
+	set("3000")
+	offered := regexp.MustCompile(`SENTINEL SET \S+ down-after-milliseconds (\d+)`).FindStringSubmatch(stalls(preflight.Failed).Remedy)
+	if offered == nil {
+		t.Fatal("preflight offers no down-after-milliseconds")
+	}
+	s.done("what it offers: " + offered[0])
+	set(offered[1])
+	stalls(preflight.Passed)
+}
