@@ -31,6 +31,7 @@ type RedisConfig struct {
 	Rename    map[string]string // rename-command; the empty string takes a command away
 	Announce  string            // replica-announce-ip
 	Lines     []string          // of redis.conf, last, so that they win
+	Args      []string          // options behind the file on the command line, which win over it
 	Paused    bool              // prepare everything, and leave the start to Restart
 }
 
@@ -63,7 +64,7 @@ func (h *Host) Redis(c RedisConfig) *Redis {
 	if c.Port == 0 {
 		c.Port = h.Port(6379)
 	}
-	p := h.Prepare(Command{Name: c.Name, Path: c.Binary, Args: []string{"redis.conf"}})
+	p := h.Prepare(Command{Name: c.Name, Path: c.Binary, Args: append([]string{"redis.conf"}, c.Args...)})
 	r := &Redis{Process: p, Port: c.Port, config: c,
 		Address: net.JoinHostPort(h.IP, strconv.Itoa(c.Port)),
 		Socket:  filepath.Join(p.Dir, "sock"), ConfigFile: filepath.Join(p.Dir, "redis.conf")}

@@ -130,8 +130,22 @@ func afterEvictions(s *subject, before *Facts) answer {
 		then = 0
 	}
 	return verdictOn(now <= then, "nothing was evicted",
-		fmt.Sprintf("%s evicted %d keys since the failover, and more may follow", s.node.Address, now-then),
-		set(s.node, "maxmemory", "0")+"   # at once; then find the right limit")
+		fmt.Sprintf("%s evicted %d keys since the failover, and more may follow", s.node.Address, now-then), s.roomier(find(before, before.Master)))
+}
+
+// roomier is how a master that evicts stops doing it: with the limit of the one
+// before, or what its host bears. Without any the kernel would be the limit.
+func (s *subject) roomier(old *Node) string {
+	look := subject{facts: s.facts}
+	limit, held := look.configBytes(s.node, "maxmemory"), look.counted(s.node)
+	want := masterLimit(old)
+	if h := s.node.Host; want <= max(limit, held) && h != nil {
+		want = h.MemoryTotal / 4 * 3
+	}
+	if look.short() || want <= max(limit, held) || s.node.Host != nil && s.node.Host.MemoryTotal > 0 && want > s.node.Host.MemoryTotal {
+		return "stop what writes, or fail over to a node with more memory: redis-watchdog preflight " + s.facts.Group
+	}
+	return set(s.node, "maxmemory", strconv.FormatInt(want, 10)) + "   # at once; then find the right limit, for every node"
 }
 
 func afterReplicas(s *subject, before *Facts) answer {

@@ -36,7 +36,7 @@ func afterEvictionsCheck() Check {
 		Story: Story{
 			Why:       "evicted_keys before and after.",
 			Otherwise: "Data is being lost at this moment.",
-			Fix:       "CONFIG SET maxmemory 0 on the new master at once, then find the right limit.",
+			Fix:       "CONFIG SET maxmemory on the new master at once, to the old one's, or to what its host bears; then find the right limit. Not 0: then the kernel is the limit.",
 		}}
 }
 

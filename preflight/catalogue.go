@@ -66,6 +66,9 @@ type answer struct {
 	// masterToo: the master fails it in the same way, so a promotion makes it
 	// no worse.
 	masterToo bool
+	// each: the lines of the remedy are ways by themselves, or each of another
+	// parameter.
+	each bool
 }
 
 func passed(reason string) answer { return answer{outcome: Passed, reason: reason} }

@@ -25,7 +25,7 @@ func driftRunning(s *subject) answer {
 	}
 	if len(d.Drifted) > 0 {
 		return answer{outcome: Failed, reason: driftReason(s.node, d.Drifted), remedy: driftRemedy(s.node, d.Drifted), fixes: driftFixes(s.node, d.Drifted),
-			masterToo: driftsAlike(d.Drifted, s.master)}
+			masterToo: driftsAlike(d.Drifted, s.master), each: true}
 	}
 	if len(d.Unknown) > 0 {
 		p := d.Unknown[0]
@@ -37,9 +37,18 @@ func driftRunning(s *subject) answer {
 			more = fmt.Sprintf(" (and %d more)", len(d.Unknown)-1)
 		}
 		return unsure(fmt.Sprintf("%s of %s could not be compared with %s: %s%s", p.Name, s.node.Address, orThe(d.File, "what a restart gives"), orThe(p.Why, "no reason was given"), more),
-			onHost(s.node, "let the watchdog read redis.conf and run the binary of Redis, or name what may differ in drift_ignore"))
+			unknownRemedy(s.node))
 	}
 	return passed(fmt.Sprintf("%s runs as %s says (%s)", s.node.Address, orThe(d.File, "its command line"), orThe(d.Method, "method unknown")))
+}
+
+// unknownRemedy is how what could not be compared can be.
+func unknownRemedy(n *Node) string {
+	switch n.Drift.CommandLine {
+	case "hidden", "unread":
+		return onHost(n, "say in redis-watchdog.yaml, in command_line of this node, what redis-server is started with; or write it into redis.conf and restart Redis without options")
+	}
+	return onHost(n, "let the watchdog read redis.conf and run the binary of Redis, or name what may differ in drift_ignore")
 }
 
 // driftsAlike is whether the master has drifted in all of it in the same way: the

@@ -14,16 +14,19 @@ import (
 // Nothing but the arguments counts: no clock, no network. What is not in facts
 // is Unknown, and no blocking check passes on it.
 func Judge(policy Policy, facts Facts, to string) Report {
-	all := checks()
+	all, now := checks(), map[string][]stood{}
 	master := find(&facts, facts.Master)
 	report := Report{Group: facts.Group, Master: facts.Master}
-	common := judgeAll(all, subject{policy: policy, facts: &facts, master: master, role: ofGroup})
+	of := func(n *Node, role scope) subject {
+		return subject{policy: policy, facts: &facts, master: master, node: n, role: role, now: now}
+	}
+	common := judgeAll(all, of(nil, ofGroup))
 	if master != nil {
-		common = append(common, judgeAll(all, subject{policy: policy, facts: &facts, master: master, node: master, role: ofMaster})...)
+		common = append(common, judgeAll(all, of(master, ofMaster))...)
 	}
 	for i := range facts.Nodes {
 		if n := &facts.Nodes[i]; n != master && find(&facts, n.Address) == n {
-			report.Candidates = append(report.Candidates, stand(all, policy, &facts, master, n, common))
+			report.Candidates = append(report.Candidates, stand(all, of(n, ofCandidate), common))
 		}
 	}
 	slices.SortStableFunc(report.Candidates, better)
@@ -39,7 +42,7 @@ func Judge(policy Policy, facts Facts, to string) Report {
 		for _, other := range report.Candidates {
 			if n := find(&facts, other.Address); other.Address != chosen.Address {
 				report.Findings = append(report.Findings,
-					judgeAll(all, subject{policy: policy, facts: &facts, master: master, node: n, role: ofBystander})...)
+					judgeAll(all, of(n, ofBystander))...)
 			}
 		}
 	}
@@ -61,7 +64,7 @@ func Own(policy Policy, master, own Node) []Finding {
 			some = append(some, c)
 		}
 	}
-	s := subject{policy: policy, facts: &facts, master: &facts.Nodes[0], node: &facts.Nodes[1], role: ofCandidate}
+	s := subject{policy: policy, facts: &facts, master: &facts.Nodes[0], node: &facts.Nodes[1], role: ofCandidate, now: map[string][]stood{}}
 	findings := judgeAll(some, s)
 	order(findings, master.Address, own.Address)
 	return findings
@@ -148,6 +151,7 @@ func (c check) ask(s subject) Finding {
 		f.Remedy, f.Fixes = "", nil
 	}
 	f.Remedy, f.Fixes = s.honest(f.Remedy, f.Fixes)
+	f.Remedy, f.Fixes = s.tried(f.Remedy, f.Fixes, a.each)
 	if f.Evidence == nil {
 		f.Evidence = []Evidence{} // an array in JSON, also when empty
 	}
@@ -155,8 +159,8 @@ func (c check) ask(s subject) Finding {
 }
 
 // stand is one replica's standing.
-func stand(all []check, policy Policy, facts *Facts, master, n *Node, common []Finding) Candidate {
-	own := judgeAll(all, subject{policy: policy, facts: facts, master: master, node: n, role: ofCandidate})
+func stand(all []check, s subject, common []Finding) Candidate {
+	n, own := s.node, judgeAll(all, s)
 	c := Candidate{Address: n.Address, Blocking: []string{}, Findings: own, Priority: priorityOf(n)}
 	for _, f := range own {
 		switch {

@@ -52,8 +52,11 @@ func memoryLimitLower(s *subject) answer {
 	}
 	good := fmt.Sprintf("maxmemory %s is no less than the master's %s", limitText(ours), limitText(theirs))
 	bad := fmt.Sprintf("%s has maxmemory %s, the master %s: as a master it is full earlier", s.node.Address, limitText(ours), limitText(theirs))
-	a := verdictOn(ours == 0 || theirs != 0 && ours >= theirs, good, bad,
-		set(s.node, "maxmemory", strconv.FormatInt(theirs, 10))+"\n"+cli(s.node)+" CONFIG REWRITE")
+	remedy := "choose one maxmemory for every node, at most three quarters of the smallest host's memory; the master has none"
+	if theirs > 0 {
+		remedy = s.raise(theirs)
+	}
+	a := verdictOn(ours == 0 || theirs != 0 && ours >= theirs, good, bad, remedy)
 	if a.outcome == Failed && theirs > 0 && s.hostHas(theirs) {
 		a.fixes = []Fix{{Kind: FixSet, Node: s.node.Address, Parameter: "maxmemory", Value: strconv.FormatInt(theirs, 10), Was: strconv.FormatInt(ours, 10)}}
 	}
@@ -179,7 +182,7 @@ func memoryTrend(s *subject) answer {
 	return verdictOn(left >= s.policy.Trend,
 		fmt.Sprintf("at the present growth the limit is %s away", left.Round(time.Minute)),
 		fmt.Sprintf("at the present growth %s reaches its limit of %s in %s", s.node.Address, size(limit), left.Round(time.Minute)),
-		set(s.node, "maxmemory", strconv.FormatInt(grow(max(limit, counted), 0.5), 10))+" (and on every node)")
+		set(s.node, "maxmemory", strconv.FormatInt(grow(max(limit, counted), 0.5), 10))+"   # and on every node")
 }
 
 const never = time.Duration(math.MaxInt64)

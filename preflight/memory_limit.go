@@ -147,12 +147,19 @@ func memoryLimitRunning(s *subject) answer {
 	}
 	want := s.enough(need)
 	text := strconv.FormatInt(want, 10)
-	a := failed(fmt.Sprintf("%s runs with maxmemory %s and needs %s: promoted, it evicts or refuses writes at once", s.node.Address, size(limit), size(need)),
-		set(s.node, "maxmemory", text)+"\n"+cli(s.node)+" CONFIG REWRITE")
+	a := failed(fmt.Sprintf("%s runs with maxmemory %s and needs %s: promoted, it evicts or refuses writes at once", s.node.Address, size(limit), size(need)), s.raise(want))
 	if s.hostHas(want) {
 		a.fixes = []Fix{{Kind: FixSet, Node: s.node.Address, Parameter: "maxmemory", Value: text, Was: strconv.FormatInt(limit, 10)}}
 	}
 	return a
+}
+
+// raise is how the candidate gets this limit, where its host can bear it.
+func (s *subject) raise(limit int64) string {
+	if h := s.node.Host; h != nil && h.MemoryTotal > 0 && !s.hostHas(limit) {
+		return onHost(s.node, fmt.Sprintf("give it more than its %s of memory, for a maxmemory of %d; or lower the master's maxmemory and its data; or promote another replica", size(h.MemoryTotal), limit))
+	}
+	return set(s.node, "maxmemory", strconv.FormatInt(limit, 10)) + "\n" + cli(s.node) + " CONFIG REWRITE"
 }
 
 // holds says of a limit why it is enough.
@@ -186,7 +193,7 @@ func memoryLimitFile(s *subject) answer {
 	wide := err == nil && (running == 0 || running >= need)
 	remedy := cli(s.node) + " CONFIG REWRITE"
 	if !wide {
-		remedy = set(s.node, "maxmemory", strconv.FormatInt(s.enough(need), 10)) + "\n" + remedy
+		remedy = s.raise(s.enough(need))
 	}
 	a := failed(fmt.Sprintf("after a restart %s has maxmemory %s and needs %s: promoted then, it evicts or refuses writes at once", s.node.Address, size(limit), size(need)), remedy)
 	a.masterToo = s.masterStartsAsSmall(limit)
@@ -204,6 +211,7 @@ func (s *subject) masterStartsAsSmall(limit int64) bool {
 	if s.master.Drift == nil || s.master.Drift.Problem != "" {
 		return false
 	}
+	s.reads.note(s.master, ofFile+"maxmemory")
 	theirs, err := strconv.ParseInt(s.master.Drift.FileConfig["maxmemory"], 10, 64)
 	if err != nil || theirs <= 0 {
 		return false

@@ -64,7 +64,9 @@ func (s *subject) alike(good, consequence string, names ...string) answer {
 	if s.short() || len(differ) == 0 {
 		return passed(good)
 	}
-	return failed(strings.Join(differ, "; ")+": "+consequence, strings.Join(append(remedies, cli(s.node)+" CONFIG REWRITE"), "\n"))
+	a := failed(strings.Join(differ, "; ")+": "+consequence, strings.Join(append(remedies, cli(s.node)+" CONFIG REWRITE"), "\n"))
+	a.each = true
+	return a
 }
 
 func parityDatabases(s *subject) answer {
@@ -246,6 +248,8 @@ func parityVersion(s *subject) answer {
 
 func paritySettings(s *subject) answer {
 	theirs, ours := s.redis(s.master), s.redis(s.node)
+	s.reads.note(s.master, everySetting)
+	s.reads.note(s.node, everySetting)
 	if theirs == nil || ours == nil {
 		return answer{}
 	}
@@ -267,9 +271,11 @@ func paritySettings(s *subject) answer {
 			remedies = append(remedies, set(s.node, name, theirs.Config[name]))
 		}
 	}
-	return verdictOn(len(differ) == 0, "no further setting differs",
+	a := verdictOn(len(differ) == 0, "no further setting differs",
 		fmt.Sprintf("%s differs from the master in %s", s.node.Address, strings.Join(differ, ", ")),
 		strings.Join(remedies, "\n"))
+	a.each = true
+	return a
 }
 
 // ownAffair is whether a parameter may differ between nodes, or has a check of

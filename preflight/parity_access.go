@@ -225,46 +225,64 @@ func listens(bind string) bool {
 // parityReach is whether clients of other hosts reach the candidate as they reach
 // the master: behind a tunnel or a proxy on the host both listen on loopback.
 func parityReach(s *subject) answer {
-	why, remedy := s.unreachable(s.node)
+	why := s.unreachable(s.node)
 	if s.short() || why == "" {
 		return passed("clients of other hosts reach " + s.node.Address)
 	}
-	theirs, _ := s.unreachable(s.master)
+	theirs := s.unreachable(s.master)
 	if s.short() {
 		return answer{}
 	}
-	if theirs != "" && s.config(s.master, "bind") == s.config(s.node, "bind") && s.config(s.master, "protected-mode") == s.config(s.node, "protected-mode") {
+	if theirs != "" && listens(s.config(s.master, "bind")) == listens(s.config(s.node, "bind")) {
 		return passed("clients reach " + s.node.Address + " as they reach the master, by bind and protected-mode not directly")
 	}
-	return failed(why, remedy)
+	return failed(why, s.openAs())
 }
 
-// unreachable is why no client of another host reaches a Redis directly, and
-// what helps; empty: they do, or it is on loopback as its clients are.
-func (s *subject) unreachable(n *Node) (why, remedy string) {
+// openAs is how the candidate is opened as far as the master is, and no further:
+// a Redis without a password that everybody reaches is everybody's.
+func (s *subject) openAs() string {
+	var lines []string
+	if bind := s.config(s.node, "bind"); !listens(bind) {
+		host, _ := hostPort(s.node.Address)
+		lines = append(lines, set(s.node, "bind", strings.TrimSpace(bind+" "+host))+"   # 7.0 and later; before, in redis.conf and with a restart")
+	}
+	if s.config(s.node, "protected-mode") == "yes" && s.config(s.master, "protected-mode") == "no" {
+		lines = append(lines, set(s.node, "protected-mode", "no")+"   # as at the master; better: a password, on every node alike")
+	} else if s.open(s.node) && !s.open(s.master) {
+		lines = append(lines, "set the master's password (requirepass, masterauth, or its users) at "+s.node.Address)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// open is whether anybody is let in without a password.
+func (s *subject) open(n *Node) bool {
+	return n.Redis != nil && strings.Contains(" "+byName(n.Redis.Users)["default"].Rules+" ", " nopass ")
+}
+
+// unreachable is why no client of another host reaches a Redis directly; empty:
+// they do, or it is on loopback as its clients are.
+func (s *subject) unreachable(n *Node) (why string) {
 	bind := s.config(n, "bind")
 	protected := s.config(n, "protected-mode")
 	if s.short() || !remote(n.Address) {
-		return "", ""
+		return ""
 	}
 	if !listens(bind) {
-		return fmt.Sprintf("%s listens on %s only: no client of another host reaches it", n.Address, bind),
-			set(n, "bind", "* -::*") + "   # 7.0 and later; before, in redis.conf and with a restart"
+		return fmt.Sprintf("%s listens on %s only: no client of another host reaches it", n.Address, bind)
 	}
 	if protected != "yes" {
-		return "", ""
+		return ""
 	}
 	users := s.users(n)
 	if s.short() {
-		return "", ""
+		return ""
 	}
-	rules := " " + byName(users)["default"].Rules + " "
-	s.show("user default", strings.TrimSpace(rules), s.by(n, "ACL LIST"))
-	if !strings.Contains(rules, " nopass ") {
-		return "", ""
+	s.show("user default", byName(users)["default"].Rules, s.by(n, "ACL LIST"))
+	if !s.open(n) {
+		return ""
 	}
-	return n.Address + " has protected-mode yes and no password: it refuses every client of another host",
-		set(n, "protected-mode", "no") + "   # or better: a password, on every node alike"
+	return n.Address + " has protected-mode yes and no password: it refuses every client of another host"
 }
 
 func parityTLS(s *subject) answer {

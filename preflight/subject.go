@@ -14,9 +14,12 @@ import (
 type subject struct {
 	policy  Policy
 	facts   *Facts
-	master  *Node // nil: nobody is named, or it is not among the nodes
-	node    *Node // judged; nil for the group
-	role    scope // ofMaster, ofCandidate, ofBystander, ofGroup
+	master  *Node              // nil: nobody is named, or it is not among the nodes
+	node    *Node              // judged; nil for the group
+	role    scope              // ofMaster, ofCandidate, ofBystander, ofGroup
+	trial   bool               // of what a remedy would leave: no remedy is tried in it
+	now     map[string][]stood // see standing; nil: not kept
+	reads   reads
 	seen    []Evidence
 	missing []gap
 }
@@ -73,6 +76,9 @@ func (s *subject) by(n *Node, command string) string {
 
 // infoText is one field of INFO.
 func (s *subject) infoText(n *Node, key string) string {
+	if key == usedMemory {
+		s.reads.note(n, usedMemory)
+	}
 	r := s.redis(n)
 	if r == nil {
 		return ""
@@ -134,6 +140,7 @@ func (s *subject) notWhole(text, what string, n *Node) int64 {
 
 // configText is the running value of a parameter. It leaves no evidence.
 func (s *subject) configText(n *Node, name string) string {
+	s.reads.note(n, name)
 	r := s.redis(n)
 	if r == nil {
 		return ""
@@ -157,6 +164,7 @@ func (s *subject) config(n *Node, name string) string {
 
 // configOf is config of a parameter that older versions lack.
 func (s *subject) configOf(n *Node, name, absent string) string {
+	s.reads.note(n, name)
 	if r := s.redis(n); r != nil && len(r.Config) > 0 {
 		if _, ok := r.Config[name]; !ok {
 			return absent
@@ -203,13 +211,18 @@ func (s *subject) drift(n *Node) *Drift {
 
 // fileBytes is a size a restart would give.
 func (s *subject) fileBytes(n *Node, name string) int64 {
+	s.reads.note(n, ofFile+name)
 	d := s.drift(n)
 	if d == nil {
 		return 0
 	}
 	text, ok := d.FileConfig[name]
 	if !ok {
-		s.lack(name+" in redis.conf of "+n.Address, "the comparison has no value of it", onHost(n, "redis-watchdog status "+s.facts.Group))
+		why, remedy := "the comparison has no value of it", onHost(n, "redis-watchdog status "+s.facts.Group)
+		if i := slices.IndexFunc(d.Unknown, func(p Parameter) bool { return p.Name == name }); i >= 0 {
+			why, remedy = orThe(d.Unknown[i].Why, why), unknownRemedy(n)
+		}
+		s.lack("the "+name+" that a restart gives "+n.Address, why, remedy)
 		return 0
 	}
 	v := s.whole(text, name+" in redis.conf", n)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strconv"
 )
 
 // Service is what the manager has loaded of a unit.
@@ -13,6 +15,7 @@ type Service struct {
 	Start    []string   // program and arguments of its first ExecStart=
 	StartPre [][]string // of each ExecStartPre=
 	Running  bool       // it has a main process
+	MainPID  int        // 0: it has none
 	User     string     // it runs as; empty: root
 	Groups   []string   // SupplementaryGroups=
 }
@@ -55,8 +58,35 @@ func (u *Units) Service(ctx context.Context, name string) (Service, error) {
 	if err != nil {
 		return Service{}, fmt.Errorf("read unit %s: %w", name, err)
 	}
-	s.Running = pid != 0
+	s.Running, s.MainPID = pid != 0, pid
 	return s, nil
+}
+
+// ErrNotMain is a process that is not the main one of its unit: what the unit
+// starts is another program, which starts that one.
+var ErrNotMain = errors.New("process is not the main one of a unit")
+
+// CommandLine is what the unit whose main process that is starts: the program
+// and its arguments, as ExecStart= of the loaded unit has them. It is what the
+// next start gives, and what this process was started with unless the unit was
+// changed since. Variables of the environment are not put in.
+func (u *Units) CommandLine(ctx context.Context, pid int) ([]string, error) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return nil, fmt.Errorf("find unit of process %d: %w", pid, err)
+	}
+	name := UnitOf(string(text))
+	if name == "" {
+		return nil, fmt.Errorf("find unit of process %d: %w", pid, ErrNotMain)
+	}
+	service, err := u.Service(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if service.MainPID != pid || len(service.Start) == 0 {
+		return nil, fmt.Errorf("%w: %d, of %s", ErrNotMain, pid, name)
+	}
+	return service.Start, nil
 }
 
 // Reread has the manager read its unit files again.

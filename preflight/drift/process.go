@@ -25,7 +25,9 @@ type process struct {
 	runs    os.FileInfo // the program itself; nil: may not be looked at, or is no longer on disk
 	gone    bool        // the running binary is no longer on disk
 	args    []string    // without the program; nil: hidden or not read
-	command string      // "none", "read", "hidden", "unread"
+	command string      // what is known of the options: see commandNone
+	room    int         // how long the hidden arguments were; 0: not known exactly
+	spare   int         // how much of that may have been options
 	started string      // the directory it was started in; empty: not known
 	files   uint64      // RLIMIT_NOFILE, soft; 0: not known
 	owner   *syscall.Credential
@@ -37,7 +39,7 @@ const deletedMark = " (deleted)"
 // writes its own title over its arguments. The number must have been verified:
 // what INFO says may be anybody's.
 func lookAt(pid int, info map[string]string, title bool) process {
-	p := process{pid: pid, command: "unread"}
+	p := process{pid: pid, command: commandUnread}
 	if pid <= 0 {
 		return p
 	}
@@ -56,28 +58,17 @@ func lookAt(pid int, info map[string]string, title bool) process {
 		}
 	}
 	if text, err := os.ReadFile(proc + "/cmdline"); err == nil {
-		p.readArgs(text, title)
+		p.readArgs(text, title, argumentRoom(proc), info["executable"], info["config_file"])
+	}
+	if p.command == commandHidden {
+		if args := parentArgs(proc, p.room, info["executable"], info["config_file"]); args != nil {
+			p.args, p.command = args, commandRead
+		}
 	}
 	p.started = p.startDir(proc, info["config_file"])
 	p.files = filesLimit(proc)
 	p.owner = owner(proc)
 	return p
-}
-
-// readArgs takes the arguments apart; a title in their place is one argument.
-func (p *process) readArgs(text []byte, title bool) {
-	words := strings.Split(string(bytes.TrimRight(text, "\x00")), "\x00")
-	switch {
-	case len(words) > 1:
-		p.args, p.command = words[1:], "read"
-		if len(words) == 2 && !strings.HasPrefix(words[1], "-") {
-			p.command = "none"
-		}
-	case title:
-		p.command = "hidden"
-	default:
-		p.args, p.command = []string{}, "none"
-	}
 }
 
 // startDir is the directory the process was started in: what the absolute name

@@ -43,9 +43,12 @@ func servers() []string {
 // that may not be read, INFO names it, which a Redis in other hands can make say
 // anything.
 func (r *reader) program() (p program, err error) {
-	name := r.process.exe
+	name, units := r.process.exe, r.Program
+	if units == "" && startsRedis(r.Service, r.Info["executable"], r.Info["config_file"]) {
+		units = r.Service[0]
+	}
 	if name == "" {
-		name = r.Program
+		name = units
 	}
 	if name == "" {
 		name = r.Info["executable"]
@@ -66,7 +69,7 @@ func (r *reader) program() (p program, err error) {
 	if p.binary, err = trusted.Program(p.root, name); err != nil {
 		return p, err
 	}
-	if known := servers(); name != r.Program && !slices.Contains(known, path.Base(name)) && !slices.Contains(known, path.Base(p.binary)) {
+	if known := servers(); name != units && !slices.Contains(known, path.Base(name)) && !slices.Contains(known, path.Base(p.binary)) {
 		return p, fmt.Errorf("%s has no name of a server", name)
 	}
 	if r.process.runs != nil {

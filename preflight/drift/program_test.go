@@ -54,7 +54,7 @@ func TestNothingIsRunBecauseINFOSaysSo(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = sh.Process.Kill(); _ = sh.Wait() })
 	o := r.options(true)
-	o.PID, o.Info["process_id"], o.Info["executable"] = 0, strconv.Itoa(sh.Process.Pid), name
+	o.PID, o.Info["process_id"], o.Info["executable"], o.CommandLine = 0, strconv.Itoa(sh.Process.Pid), name, nil
 	d := Read(t.Context(), o)
 	notRun(t, d, mark, "others than root may write /tmp")
 	if d.CommandLine != "unread" {

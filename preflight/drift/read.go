@@ -29,10 +29,15 @@ type Options struct {
 	// CommandLine is what Redis is started with, without the program, where the
 	// operator says so; nil: what /proc shows.
 	CommandLine []string
+	// Service is what its service manager starts it with, the program first; nil:
+	// that is not known. It is asked for the options where /proc does not show
+	// them.
+	Service []string
 	// PID is the number of the Redis' process, verified (systemd.OpenProcess); 0:
 	// not known, and nothing is looked at: what INFO says may be anybody's.
 	PID int
-	// Program is what the unit of the Redis starts; empty: not known.
+	// Program is what the unit of the Redis starts; empty: that of Service, where
+	// it is the Redis itself.
 	Program   string
 	File      string // where the operator says the file is; empty: where Redis says
 	Temporary string // where the shadow's directory is made; empty: the system's
@@ -100,9 +105,9 @@ func (r *reader) compare(ctx context.Context) error {
 		return &notStarting{err.Error()}
 	}
 	r.d.Renamed = renamed(config)
-	bare := file == "" && options == "" && r.d.File == "" && r.process.command == "none"
+	bare := file == "" && options == "" && r.d.File == "" && r.process.command == commandNone
 	expected := fromFile(r.build, r.version, config, bare)
-	if hidden := r.process.command == "hidden" || r.process.command == "unread"; hidden && r.d.File == "" {
+	if r.hidden() != "" && r.d.File == "" {
 		for name := range r.build.Bare {
 			expected[name] = Expected{Why: "it depends on whether Redis was started with any option, and those are hidden"}
 		}
@@ -116,6 +121,7 @@ func (r *reader) compare(ctx context.Context) error {
 	r.compareUsers(config, users)
 	r.explain()
 	r.rewrite(ctx, config)
+	r.unsettle()
 	byName := func(a, b preflight.Parameter) int { return strings.Compare(a.Name, b.Name) }
 	slices.SortStableFunc(r.d.Drifted, byName)
 	slices.SortStableFunc(r.d.Unknown, byName)
@@ -145,16 +151,53 @@ func (r *reader) knowBuild() error {
 // look looks at the process.
 func (r *reader) look() {
 	r.process = lookAt(r.PID, r.Info, r.Running["set-proc-title"] != "no")
-	if r.CommandLine != nil {
-		r.process.args, r.process.command = r.CommandLine, "read"
+	p := &r.process
+	hidden := p.command == commandHidden || p.command == commandUnread
+	switch {
+	case r.CommandLine != nil:
+		p.args, p.command = r.CommandLine, commandRead
+	case hidden && startsRedis(r.Service, r.Info["executable"], r.Info["config_file"]):
+		p.args, p.command = r.Service[1:], commandRead
+		if length := len(strings.Join(r.Service, "\x00")) + 1; p.room != 0 && p.room != length {
+			r.note("its service was changed since it was started: what it starts is of another length")
+		}
 	}
-	r.files = files{root: r.process.root, prefix: r.process.chroot}
-	switch r.d.CommandLine = r.process.command; r.d.CommandLine {
-	case "hidden":
-		r.note("the options Redis was started with are hidden by set-proc-title: a difference may come from one")
-	case "unread":
-		r.note("the options Redis was started with could not be read: a difference may come from one")
+	r.files = files{root: p.root, prefix: p.chroot}
+	switch r.d.CommandLine = p.command; r.d.CommandLine {
+	case commandHidden:
+		r.note("the options Redis was started with are hidden by set-proc-title")
+	case commandUnread:
+		r.note("the options Redis was started with could not be read")
 	}
+}
+
+// hidden is why what a restart gives is not known of what differs; empty: it is.
+func (r *reader) hidden() string {
+	switch r.process.command {
+	case commandHidden:
+		return "Redis was started with options that its title hides, and one of them may have set it"
+	case commandUnread:
+		return "the options Redis was started with could not be read, and one of them may have set it"
+	}
+	return ""
+}
+
+// unsettle has what differs be unknown where an option that nobody sees may have
+// set it, and with it what a restart gives.
+func (r *reader) unsettle() {
+	why := r.hidden()
+	var drifted []preflight.Parameter
+	for _, p := range r.d.Drifted {
+		name, _, _ := strings.Cut(p.Name, " ") // "user bob"
+		if why == "" || !r.process.mayHave(aliases(r.build, name)) {
+			drifted = append(drifted, p)
+			continue
+		}
+		p.Why, p.File, p.Where = why, "", ""
+		r.d.Unknown = append(r.d.Unknown, p)
+		delete(r.d.FileConfig, p.Name)
+	}
+	r.d.Drifted = drifted
 }
 
 func (r *reader) note(format string, args ...any) {
@@ -303,9 +346,6 @@ func (r *reader) explain() {
 			continue
 		}
 		r.d.Drifted[i].Why = "it cannot be changed at run time: the file was changed or is another than Redis was started with"
-		if r.process.command == "hidden" || r.process.command == "unread" {
-			r.d.Drifted[i].Why += ", or an option on the command line set it"
-		}
 	}
 }
 

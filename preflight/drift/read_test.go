@@ -86,14 +86,141 @@ func TestOptionsOnTheCommandLineWin(t *testing.T) {
 			t.Errorf("%s: got %s, %v", method, d.CommandLine, d.FileConfig)
 		}
 	}
+}
+
+// What an option that nobody sees may have set is unknown, not drift, and so is
+// what a restart gives. Whoever says what Redis is started with makes it known:
+// the operator, or its service.
+func TestHiddenOptionsAreUnknown(t *testing.T) {
 	hidden := plain(t, "hz 20\n", "--hz", "30", "--databases", "3")
-	o := hidden.options(false)
-	d := Read(t.Context(), o)
-	if d.CommandLine != "hidden" || len(d.Notes) == 0 || len(d.Drifted) != 2 || !strings.Contains(d.Drifted[0].Why, "option on the command line") {
-		t.Errorf("hidden: got %q, notes %v, drifted %v", d.CommandLine, d.Notes, d.Drifted)
+	hidden.ConfigSet(t.Context(), "timeout", "7") // which nobody can tell from one of them
+	args := []string{hidden.dir + "/redis.conf", "--hz", "30", "--databases", "3"}
+	for method, shadow := range methods() {
+		o := hidden.options(shadow)
+		o.CommandLine = nil
+		d := Read(t.Context(), o)
+		var unknown []string
+		for _, p := range d.Unknown {
+			if unknown = append(unknown, p.Name); !strings.Contains(p.Why, "options that its title hides") || p.File != "" {
+				t.Errorf("%s: %+v", method, p)
+			}
+			if v, known := d.FileConfig[p.Name]; known {
+				t.Errorf("%s: a restart is said to give %s %s", method, p.Name, v)
+			}
+		}
+		if d.CommandLine != "hidden" || len(d.Drifted) != 0 || !slices.Equal(unknown, []string{"databases", "hz", "timeout"}) {
+			t.Errorf("%s: got %q, drifted %v, unknown %v", method, d.CommandLine, d.Drifted, unknown)
+		}
+		for what, known := range map[string]Options{
+			"the operator": {CommandLine: args},
+			"its service":  {Service: append([]string{local().binary}, args...)},
+		} {
+			o.CommandLine, o.Service = known.CommandLine, known.Service
+			d := Read(t.Context(), o)
+			if d.CommandLine != "read" || len(d.Drifted) != 1 || d.Drifted[0].Name != "timeout" || len(d.Unknown) != 0 || d.FileConfig["databases"] != "3" {
+				t.Errorf("%s, by %s: got %q, drifted %v, unknown %v", method, what, d.CommandLine, d.Drifted, d.Unknown)
+			}
+		}
+		// A service that starts something else tells nothing.
+		for _, words := range [][]string{
+			{"/usr/local/bin/start-redis"}, {local().binary, "/etc/redis/other.conf"}, {local().binary, args[0], "$OPTIONS"}, {local().binary, "--hz", "30"}, {},
+		} {
+			o.CommandLine, o.Service = nil, words
+			if d := Read(t.Context(), o); d.CommandLine != "hidden" {
+				t.Errorf("%s: %v was believed", method, words)
+			}
+		}
 	}
-	o.CommandLine = []string{hidden.dir + "/redis.conf", "--hz", "30", "--databases", "3"}
-	clean(t, Read(t.Context(), o), "table")
+}
+
+// A title hides that there were no options, too; how long the arguments were
+// tells.
+func TestNoOptionsAreSeenBeneathATitle(t *testing.T) {
+	r := local().prepare(t)
+	r.write("redis.conf", "port 0\nunixsocket "+r.dir+"/s\ndir "+r.dir+"\n")
+	for _, args := range [][]string{{r.dir + "/redis.conf"}, {"redis.conf"}, {"./redis.conf"}} {
+		r.mustStart("", args...)
+		r.set("client-output-buffer-limit", "pubsub 1mb 1mb 1") // for which there is no room even where the paths were shorter
+		r.set("hz", "11")
+		o := r.options(false)
+		o.CommandLine = nil
+		d := Read(t.Context(), o)
+		none, both := args[0] == "redis.conf", !strings.HasPrefix(args[0], "/")
+		if len(d.Drifted) == 0 || d.Drifted[0].Name != "client-output-buffer-limit" || (d.CommandLine == "none") != none || (len(d.Drifted) == 2) != both {
+			t.Errorf("%v: got %q, drifted %v, unknown %v", args, d.CommandLine, d.Drifted, d.Unknown)
+		}
+		r.stop()
+	}
+	// A parent that names what it starts, as a small init of a container does.
+	args := []string{r.dir + "/redis.conf", "--hz", "30"}
+	if err := r.startUnder([]string{"sh", "-c", `"$@"; :`, "sh"}, "", args...); err != nil {
+		t.Fatal(err)
+	}
+	o := r.options(false)
+	o.CommandLine = nil
+	d := Read(t.Context(), o)
+	r.ShutdownNoSave(t.Context())
+	if d.CommandLine != "read" || len(d.Drifted)+len(d.Unknown) != 0 || d.FileConfig["hz"] != "30" {
+		t.Errorf("beneath a parent: got %q, drifted %v, unknown %v", d.CommandLine, d.Drifted, d.Unknown)
+	}
+}
+
+func TestRoomForOptionsIsTheMostThereMayHaveBeen(t *testing.T) {
+	for _, c := range []struct {
+		written, executable, file string
+		want                      int
+	}{
+		{"redis-server redis.conf", "/srv/redis-server", "/srv/redis.conf", 0},
+		{"redis-server", "/data/redis-server", "", 0},
+		{"redis-server redis.conf -", "/srv/redis-server", "/srv/redis.conf", 2},
+		{"redis-server redis.conf --hz 5", "/srv/redis-server", "/srv/redis.conf", 7},
+		{"redis-server --hz 5", "/srv/redis-server", "", 7},
+		// It may as well have been started in the directory of one of the two.
+		{"/usr/bin/redis-server /etc/redis/redis.conf", "/usr/bin/redis-server", "/etc/redis/redis.conf", len("/etc/redis/")},
+		{"redis-server /etc/redis/redis.conf", "/root/redis-server", "/etc/redis/redis.conf", len("/etc/redis/") - len("/root/")},
+		{"redis-server ./redis.conf", "/srv/redis-server", "/srv/./redis.conf", 2},
+		{"redis-server", "", "", len("redis-server") + 1},
+		{"r", "/srv/redis-server", "", 2},
+	} {
+		if got := roomForOptions(len(c.written)+1, c.executable, c.file); got != c.want {
+			t.Errorf("%q, of %s and %s: %d, want %d", c.written, c.executable, c.file, got, c.want)
+		}
+	}
+	p := process{command: commandHidden, spare: 11}
+	for name, want := range map[string]bool{"hz": true, "save": true, "dir": true, "maxmemory": false, "timeout": false} {
+		if got := p.mayHave([]string{name}); got != want {
+			t.Errorf("%d bytes may have set %s: %v", p.spare, name, got)
+		}
+	}
+	if !p.mayHave([]string{"replica-priority", "x"}) {
+		t.Error("an alias is not thought of")
+	}
+}
+
+func TestReadArgsTellsATitleFromArguments(t *testing.T) {
+	for _, c := range []struct {
+		text    string
+		title   bool
+		room    int
+		command string
+		args    []string
+	}{
+		{"redis-server\x00/etc/r.conf\x00--hz\x005\x00", true, 0, "read", []string{"/etc/r.conf", "--hz", "5"}},
+		{"redis-server\x00/etc/r.conf\x00", false, 0, "none", []string{"/etc/r.conf"}},
+		{"redis-server\x00--save\x00\x00--hz\x005\x00", false, 0, "read", []string{"--save", "", "--hz", "5"}},
+		{"redis-server *:6379\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", true, 0, "hidden", nil},
+		{"redis-server *:6379\x00\x00", true, 20, "none", []string{"/etc/r.conf"}},
+		{"redis-server *:6379\x00", true, 0, "none", []string{"/etc/r.conf"}},
+		{"redis-server *:6379\x00\x00\x00--hz\x005\x00", true, 0, "hidden", nil}, // a long line is not overwritten to its end
+		{"redis-server 10.77.0.1:6379\x00", true, 0, "hidden", nil},
+		{"", true, 0, "unread", nil}, // a kernel's, or one that is gone
+	} {
+		p := process{command: commandUnread}
+		p.readArgs([]byte(c.text), c.title, c.room, "/etc/redis-server", "/etc/r.conf")
+		if p.command != c.command || !slices.Equal(p.args, c.args) {
+			t.Errorf("%q: got %s %q, want %s %q", c.text, p.command, p.args, c.command, c.args)
+		}
+	}
 }
 
 // How they add up depends on the file they stand in, and the shadow is started
@@ -172,7 +299,9 @@ func TestMaxclientsLoweredByTheLimitOfFilesIsNoDrift(t *testing.T) {
 		}
 	}
 	r.set("maxclients", "500")
-	if d := Read(t.Context(), r.options(false)); len(d.Drifted) != 1 {
+	o := r.options(false)
+	o.CommandLine = []string{r.dir + "/redis.conf"}
+	if d := Read(t.Context(), o); len(d.Drifted) != 1 {
 		t.Errorf("set at run time: got %v", d.Drifted)
 	}
 }
@@ -199,7 +328,7 @@ func TestAnotherUserReadsItToo(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r.set("maxmemory", "2gb")
+	r.set("maxmemory-eviction-tenacity", "20") // for an option of that name there was no room
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -220,7 +349,7 @@ func TestAnotherUserReadsItToo(t *testing.T) {
 	cmd.Env = []string{"DRIFT_SOCKET=" + r.dir + "/s", "DRIFT_PID=" + strconv.Itoa(r.cmd.Process.Pid), "PATH=/usr/bin:/bin"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}, Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "method shadow drifted [maxmemory]") {
+	if err != nil || !strings.Contains(string(out), "method shadow drifted [maxmemory-eviction-tenacity]") {
 		t.Errorf("got %v: %s", err, out)
 	}
 }

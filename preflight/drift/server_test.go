@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -37,6 +38,7 @@ type running struct {
 	dir     string // as the server sees it
 	outside string // as we see it
 	cmd     *exec.Cmd
+	under   bool // another program, which is cmd
 	ended   chan struct{}
 	output  bytes.Buffer // to be read once it has ended
 }
@@ -73,7 +75,15 @@ func (r *running) write(name, text string) {
 // socket "s".
 func (r *running) start(password string, args ...string) error {
 	r.t.Helper()
-	r.cmd = exec.Command(r.target.binary, args...)
+	return r.startUnder(nil, password, args...)
+}
+
+// startUnder starts it as what another program is told to start.
+func (r *running) startUnder(parent []string, password string, args ...string) error {
+	r.t.Helper()
+	words := append(append(parent, r.target.binary), args...)
+	r.under = len(parent) > 0
+	r.cmd = exec.Command(words[0], words[1:]...)
 	r.cmd.Dir = r.dir
 	r.cmd.Stdout, r.cmd.Stderr = &r.output, &r.output
 	r.cmd.Env = []string{"PATH=/usr/bin:/bin", "PWD=" + r.dir}
@@ -166,6 +176,18 @@ func (r *running) info() map[string]string {
 	return info
 }
 
+// pid is the number of the server's process.
+func (r *running) pid() int {
+	if !r.under {
+		return r.cmd.Process.Pid
+	}
+	pid, err := strconv.Atoi(r.info()["process_id"])
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return pid
+}
+
 func (r *running) users() []string {
 	r.t.Helper()
 	users, err := r.Do(r.t.Context(), "ACL", "LIST").StringSlice()
@@ -175,9 +197,16 @@ func (r *running) users() []string {
 	return users
 }
 
-// options is what an adapter would hand over.
+// options is what an adapter would hand over of a server whose operator says
+// what it is started with.
 func (r *running) options(shadow bool) Options {
-	return Options{Running: r.config(), Info: r.info(), Users: r.users(), Shadow: shadow, PID: r.cmd.Process.Pid}
+	o := Options{Running: r.config(), Info: r.info(), Users: r.users(), Shadow: shadow, PID: r.pid()}
+	for i, word := range r.cmd.Args { // it may be started by way of another program
+		if base := filepath.Base(word); base == "redis-server" || base == "valkey-server" {
+			o.CommandLine = append([]string{}, r.cmd.Args[i+1:]...)
+		}
+	}
+	return o
 }
 
 // richPassword is the requirepass of the rich file.

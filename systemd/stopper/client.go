@@ -26,6 +26,19 @@ func (c *Client) Policy(ctx context.Context, unit string) (string, error) {
 	return c.ask(ctx, request{Op: opPolicy, Unit: unit})
 }
 
+// CommandLine is what the unit starts whose main process, a Redis, that is: see
+// systemd.Units.CommandLine.
+func (c *Client) CommandLine(ctx context.Context, pid int) (words []string, err error) {
+	text, err := c.ask(ctx, request{Op: opCommand, PID: pid})
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal([]byte(text), &words); err != nil {
+		return nil, fmt.Errorf("ask the stopper: %w", err)
+	}
+	return words, nil
+}
+
 // Redis is one Redis of this host, which the caller calls name; unit is that
 // which runs it, empty where none does.
 func (c *Client) Redis(name, unit string) *Redis { return &Redis{client: c, name: name, unit: unit} }

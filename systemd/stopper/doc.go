@@ -7,7 +7,7 @@
 //   - kill a process that is called like a Redis (redis-server, valkey-server, or
 //     as the stopper was told), and keep its unit down;
 //   - start a unit that carries the bar, which only one that ran a Redis was given;
-//   - read what Restart= of a unit says.
+//   - read what Restart= of a unit says, and ExecStart= of one that runs a Redis.
 //
 // A Server is asked over a unix socket that only the watchdog's user may open:
 // one connection a request, a line of JSON each way. A Server that is started
@@ -27,6 +27,7 @@ const (
 	opIsBarred = "barred"
 	opRestore  = "restore"
 	opPolicy   = "policy"
+	opCommand  = "command"
 )
 
 // maxLine bounds a request and an answer, in bytes.
@@ -48,6 +49,6 @@ type request struct {
 }
 
 type answer struct {
-	Text  string `json:"text,omitempty"`  // the mark of the bar, the word of Restart=
+	Text  string `json:"text,omitempty"`  // the mark of the bar, the word of Restart=, the words of ExecStart= in JSON
 	Error string `json:"error,omitempty"` // empty: it was done
 }

@@ -173,6 +173,8 @@ func (s *Server) do(ctx context.Context, r request) (string, error) {
 	switch r.Op {
 	case opPolicy:
 		return s.units.Restart(ctx, r.Unit)
+	case opCommand:
+		return s.commandLine(ctx, r.PID)
 	case opPrepare, opKill:
 		if err := s.mayKill(ctx, r); err != nil {
 			return "", err
@@ -270,6 +272,18 @@ func (s *Server) runsRedis(pid int) (unit string, err error) {
 }
 
 const commLength = 15 // of a name, what the kernel keeps
+
+func (s *Server) commandLine(ctx context.Context, pid int) (string, error) {
+	if _, err := s.runsRedis(pid); err != nil {
+		return "", err
+	}
+	words, err := s.units.CommandLine(ctx, pid)
+	if err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(words)
+	return string(text), err
+}
 
 // mayStart says that the unit is one that we have killed, or could have.
 func (s *Server) mayStart(ctx context.Context, unit string) error {

@@ -139,6 +139,9 @@ func (c *checker) checkNode(key string, n *Node, nodes, redis map[string]string)
 	if n.Unit != "" && (!strings.HasSuffix(n.Unit, ".service") || strings.ContainsAny(n.Unit, "/ \t")) {
 		c.at(key+".unit", "is not the name of a service", "write it as systemctl has it, such as redis-server.service")
 	}
+	if words := n.CommandLine; len(words) > 0 && strings.HasSuffix(filepath.Base(words[0]), "-server") {
+		c.at(key+".command_line[0]", "is the program", "write what stands behind it, a word an entry: its file first, if it has one")
+	}
 	known := usedCommands()
 	for _, command := range slices.Sorted(maps.Keys(n.Commands)) {
 		entry := key + ".commands." + command

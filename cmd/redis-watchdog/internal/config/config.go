@@ -107,7 +107,8 @@ type Node struct {
 	PasswordFile string            `yaml:"password_file"`
 	TLS          *TLS              `yaml:"tls"`
 	Unit         string            `yaml:"unit"`
-	Commands     map[string]string `yaml:"commands"` // a command as Redis' documentation has it, and what rename-command made of it
+	CommandLine  []string          `yaml:"command_line"` // what redis-server is started with, without its name; nil: found out
+	Commands     map[string]string `yaml:"commands"`     // a command as Redis' documentation has it, and what rename-command made of it
 
 	Password Secret `yaml:"-"`
 }

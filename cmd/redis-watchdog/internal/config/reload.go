@@ -63,5 +63,6 @@ func (g Group) servers() Group {
 // SameRedis says whether the Redis is reached in the same way.
 func (n Node) SameRedis(next Node) bool {
 	n.Unit, next.Unit, n.Announced, next.Announced = "", "", "", ""
+	n.CommandLine, next.CommandLine = nil, nil
 	return reflect.DeepEqual(n, next)
 }

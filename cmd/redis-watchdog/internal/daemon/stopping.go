@@ -50,6 +50,14 @@ func (u unitControl) policy(ctx context.Context, unit string) (string, error) {
 	return u.other.Policy(ctx, unit)
 }
 
+// commandLine is what the unit starts whose main process that is.
+func (u unitControl) commandLine(ctx context.Context, pid int) ([]string, error) {
+	if u.own != nil {
+		return u.own.CommandLine(ctx, pid)
+	}
+	return u.other.CommandLine(ctx, pid)
+}
+
 func (u unitControl) close() error {
 	if u.own == nil {
 		return nil

@@ -40,6 +40,7 @@ type surveyor struct {
 	version string
 	server  gather.Server
 	units   unitControl
+	started []string      // what Redis is started with, as the operator says; nil: that is found out
 	asked   chan struct{} // holds one
 
 	// onSurvey is handed every survey of a replica with the newest one of its
@@ -102,7 +103,7 @@ func newSurveyor(d *Daemon, x *node, g config.Group, n config.Node) (*surveyor, 
 		return nil, fmt.Errorf("tls: %w", err)
 	}
 	return &surveyor{
-		x: x, version: d.version, rules: surveyRulesOf(g.Preflight), units: d.units, asked: make(chan struct{}, 1), files: newReading(), peer: peer{key: rand.Text()},
+		x: x, version: d.version, rules: surveyRulesOf(g.Preflight), units: d.units, started: n.CommandLine, asked: make(chan struct{}, 1), files: newReading(), peer: peer{key: rand.Text()},
 		server: gather.Server{Address: n.Address, Socket: n.Socket, Username: n.Username, Password: string(n.Password), TLS: tls, Commands: n.Commands},
 	}, nil
 }

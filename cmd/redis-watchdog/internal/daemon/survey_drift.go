@@ -50,6 +50,7 @@ func (s *surveyor) drift(ctx context.Context, m mark, d gate.Details, redis *pre
 	o := drift.Options{
 		Running: secrets.Config, Info: redis.Info, Users: secrets.Users, Ignore: rules.ignore, Shadow: rules.shadow,
 	}
+	o.CommandLine = s.started
 	if v := d.Recorded; v.Known {
 		o.Unwritten = v.Dirty || v.Shut
 		o.Originals = map[string]string{
@@ -59,6 +60,7 @@ func (s *surveyor) drift(ctx context.Context, m mark, d gate.Details, redis *pre
 	}
 	found, err := read(ctx, s.files, m.file+" and what it includes", func() preflight.Drift {
 		o.PID = processOf(d)
+		o.Service = s.service(ctx, o.PID)
 		// A shadow run that is out of time leaves some to compare without it.
 		until, _ := ctx.Deadline()
 		ctx, cancel := context.WithDeadline(ctx, until.Add(-shadowSpare))
@@ -78,4 +80,20 @@ func sumOf(seed maphash.Seed, secrets gather.Secrets) (sum uint64) {
 		sum += maphash.String(seed, name+"\x00"+value)
 	}
 	return sum + maphash.String(seed, strings.Join(secrets.Users, "\n"))
+}
+
+// service is what its service manager starts our Redis with; nil: that is not
+// known, or the operator says it.
+func (s *surveyor) service(ctx context.Context, pid int) []string {
+	if pid == 0 || s.started != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, hostTimeout)
+	defer cancel()
+	words, err := s.units.commandLine(ctx, pid)
+	if err != nil {
+		s.x.log.Debug("service of redis not read", "error", err)
+		return nil
+	}
+	return words
 }
