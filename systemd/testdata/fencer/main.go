@@ -150,6 +150,13 @@ func (f *fencer) do(request []string) (string, error) {
 			return "", err
 		}
 		return "killed", other.Kill(ctx, pid, "")
+	case "command":
+		pid, err := strconv.Atoi(request[1])
+		if err != nil {
+			return "", err
+		}
+		words, err := stopper.New(stopper.Path).CommandLine(ctx, pid)
+		return strings.Join(words, " "), err
 	case "restore":
 		return "restored", f.redis.Restore(ctx)
 	case "exit":
