@@ -77,11 +77,24 @@ func Binary() (string, error) {
 
 func (w *World) newDog(h *lab.Host, r *lab.Redis, o Options) *Dog {
 	w.T.Helper()
+	d := prepare(w.Lab, w.T, h)
+	d.Redis = r
+	if o.Systemd {
+		d.Systemd = newManager(w.T, d.Dir)
+	}
+	d.Config = func() Config { return w.config(d, o) }
+	d.Write(d.Config())
+	return d
+}
+
+// prepare makes a watchdog that has no configuration yet.
+func prepare(l *lab.Lab, t lab.T, h *lab.Host) *Dog {
+	t.Helper()
 	binary, err := Binary()
 	if err != nil {
-		w.T.Fatalf("%v", err)
+		t.Fatalf("%v", err)
 	}
-	d := &Dog{Redis: r, Binary: binary, lab: w.Lab, t: w.T}
+	d := &Dog{Binary: binary, lab: l, t: t}
 	d.Process = h.Prepare(lab.Command{
 		Name: "watchdog", Path: binary, Args: []string{"run", "--config", "config.yaml"},
 		Env: []string{"REDIS_WATCHDOG_FAILPOINT_FILE=" + failpointFile},
@@ -90,14 +103,9 @@ func (w *World) newDog(h *lab.Host, r *lab.Redis, o Options) *Dog {
 			return d.Systemd.before(cmd)
 		},
 	})
-	if o.Systemd {
-		d.Systemd = newManager(w.T, d.Dir)
-	}
 	d.HTTP = net.JoinHostPort("127.0.0.1", fmt.Sprint(h.Port(26380)))
 	d.client = &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DialContext: h.Dial, DisableKeepAlives: true}}
 	d.ConfigFile = filepath.Join(d.Dir, "config.yaml")
-	d.Config = func() Config { return w.config(d, o) }
-	d.Write(d.Config())
 	return d
 }
 
