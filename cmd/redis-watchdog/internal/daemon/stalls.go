@@ -58,12 +58,11 @@ func (x *node) stalled(s gate.Stall) {
 // openedAgain counts a fence that fired on a wake and is opened again.
 func (x *node) openedAgain(t agent.Turn) {
 	switch t.To {
-	case "refuse":
 	case "serve":
 		if x.woke.Swap(false) {
 			x.metrics.StallOpened()
 		}
-	default:
+	case "follow", "down":
 		x.woke.Store(false)
 	}
 }

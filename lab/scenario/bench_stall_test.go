@@ -1,0 +1,148 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/watched"
+)
+
+// stalled is what one stall of a master did to its clients.
+type stalled struct {
+	cut   bool          // the script's own connection was ended
+	late  time.Duration // from the stall's end until a write that came in during it was answered well
+	ok    bool          // it was, and on the same connection
+	moved bool          // another Redis is the master now
+}
+
+// stall has the group's master run one script for so long, beside a write that
+// comes in meanwhile, and waits for what becomes of it.
+func stall(w *watched.World, d time.Duration) stalled {
+	master := w.Group.Master()
+	o := *master.Client().Options()
+	o.ReadTimeout = time.Minute
+	client := redis.NewClient(&o)
+	defer client.Close()
+	// One connection each, opened before the stall.
+	script, writer := client.Conn(), client.Conn()
+	defer script.Close()
+	defer writer.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := writer.Ping(ctx).Err(); err != nil {
+		w.T.Fatalf("%v", err)
+	}
+	begun, ended := lab.Now(), make(chan error, 1)
+	go func() {
+		ended <- script.Eval(ctx, `local t = redis.call('TIME') local till = t[1] * 1000 + t[2] / 1000 + ARGV[1]
+			repeat t = redis.call('TIME') until t[1] * 1000 + t[2] / 1000 > till return 1`, nil, d.Milliseconds()).Err()
+	}()
+	time.Sleep(d / 4)
+	err := writer.Set(ctx, "stall", fmt.Sprint(begun), 0).Err()
+	s := stalled{late: lab.Now().Sub(begun) - d, ok: err == nil, cut: <-ended != nil}
+	return s
+}
+
+// BenchmarkStall is the table of docs/performance.md: how a group fares whose
+// master stands still for a part of down-after-milliseconds, with the watchdog and
+// with Sentinel alone, side by side. ROUNDS is how many stalls of each length (10),
+// DOWN_AFTER down-after-milliseconds (5s).
+func BenchmarkStall(b *testing.B) {
+	rounds, down := 10, 5*time.Second
+	if n, err := strconv.Atoi(os.Getenv("ROUNDS")); err == nil {
+		rounds = n
+	}
+	if d, err := time.ParseDuration(os.Getenv("DOWN_AFTER")); err == nil {
+		down = d
+	}
+	binary := shipped(b)
+	o := watched.Options{Group: lab.GroupConfig{DownAfter: down, FailTimeout: 20 * time.Second}}
+	guarded := watched.Start(b, o)
+	for _, d := range guarded.Dogs {
+		d.Binary = binary
+		d.Restart()
+	}
+	guarded.WaitGuarded()
+	o.Unguarded = true
+	alone := watched.Start(b, o)
+	for _, s := range []time.Duration{down / 5, down * 2 / 5, down / 2, down * 3 / 5, down * 7 / 10, down * 8 / 10, down * 9 / 10, down * 19 / 20} {
+		b.Run(s.String(), func(b *testing.B) {
+			fired, opened, held := 0, 0, 0
+			var with, without []stalled
+			for range rounds {
+				before := guarded.WaitServing()
+				f, op, h := total(before, "stall_fences_total", `result="fired"`), total(before, "stall_fences_total", `result="opened"`), total(before, "holds_total", "")
+				one := make(chan stalled, 1)
+				named := alone.Group.Master()
+				go func() { one <- stall(alone, s) }()
+				ours := stall(guarded, s)
+				theirs := <-one
+				// A failover comes after down-after, counted from before the stall, or not at all.
+				guarded.Pause(max(down-s, 0) + 2*time.Second)
+				ours.moved = guarded.WaitServing() != before
+				theirs.moved = alone.Group.Master() != named
+				fired += total(before, "stall_fences_total", `result="fired"`) - f
+				opened += total(before, "stall_fences_total", `result="opened"`) - op
+				held += total(before, "holds_total", "") - h
+				with, without = append(with, ours), append(without, theirs)
+				guarded.WaitGuarded()
+				guarded.Group.WaitReplicas()
+				alone.Group.WaitReplicas()
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(float64(rounds), "stalls")
+			b.ReportMetric(float64(fired), "fenced")
+			b.ReportMetric(float64(opened), "opened")
+			b.ReportMetric(float64(held), "holds")
+			report := func(of []stalled, suffix string) {
+				cut, refused, moved := 0, 0, 0
+				var late []time.Duration
+				for _, s := range of {
+					if s.cut {
+						cut++
+					}
+					if s.moved {
+						moved++
+					}
+					if s.ok {
+						late = append(late, s.late)
+					} else {
+						refused++
+					}
+				}
+				slices.Sort(late)
+				b.ReportMetric(float64(cut), "cut"+suffix)
+				b.ReportMetric(float64(refused), "refused"+suffix)
+				b.ReportMetric(float64(moved), "failovers"+suffix)
+				if len(late) > 0 {
+					b.ReportMetric(float64(late[len(late)/2].Microseconds())/1000, "late-ms"+suffix)
+				}
+			}
+			report(with, "")
+			report(without, "-alone")
+		})
+	}
+}
+
+// total is the sum of a counter's series with these labels next to each other.
+func total(d *watched.Dog, name, labels string) int {
+	line := regexp.MustCompile(`(?m)^redis_watchdog_` + name + `\{[^}]*` + regexp.QuoteMeta(labels) + `[^}]*\} (\S+)$`)
+	sum := 0.0
+	for _, found := range line.FindAllStringSubmatch(d.Metrics(), -1) {
+		v, err := strconv.ParseFloat(found[1], 64)
+		if err != nil {
+			panic(fmt.Sprintf("metric %s: %v", name, err))
+		}
+		sum += v
+	}
+	return int(sum)
+}
