@@ -193,6 +193,10 @@ func (c *checker) needless(r *redis) {
 	if c.w.kind != harmlessRun || r.id != 0 {
 		return
 	}
+	if r.role == master && r.frozen {
+		c.barred = 0 // it answers nobody, and that is not our doing
+		return
+	}
 	if r.role != master || !r.reading {
 		c.report("needless", "R%d stopped answering (role %s) in a run with harmless faults", r.id, r.role)
 	}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
@@ -22,6 +23,14 @@ var harmless = []fault{
 	}},
 	{name: "sentinel killed", begin: func(w *World, f *fault) { w.sentinelAt(f).die("killed") }, end: func(w *World, f *fault) { w.sentinelAt(f).boot() }},
 	{name: "lie", begin: lie},
+	{name: "redis stands still, and wakes in time", begin: onRedis(func(w *World, _ *fault, r *redis) { standStill(w, w.bearable(), &r.proc) })},
+	{name: "host stands still, and wakes in time", begin: func(w *World, f *fault) { standStill(w, w.bearable(), w.procsOf(f.host)...) }},
+	{name: "sentinel stands still", begin: func(w *World, f *fault) {
+		// Beside others that cannot be asked it may be one too many: FINDINGS.md.
+		if !slices.Contains(w.Walled, true) {
+			standStill(w, min(2*w.DownAfter, f.span), &w.sentinelAt(f).proc) // over before the next begins
+		}
+	}},
 	{name: "etcd unreachable, watchdogs not run for moments", begin: func(w *World, f *fault) {
 		etcdCut(w, f)
 		for _, d := range w.dogs {
@@ -40,6 +49,9 @@ var faults = append([]fault{
 		end: onRedis(func(w *World, f *fault, r *redis) { r.thaw() })},
 	{name: "long script", begin: onRedis(func(w *World, f *fault, r *redis) { r.script(f.span) })},
 	{name: "host frozen", begin: hostFrozen, end: hostFrozen},
+	{name: "redis stands still", begin: onRedis(func(w *World, _ *fault, r *redis) { standStill(w, 2*w.DownAfter, &r.proc) })},
+	{name: "redis stands still", begin: onRedis(func(w *World, _ *fault, r *redis) { standStill(w, 2*w.DownAfter, &r.proc) })},
+	{name: "host stands still", begin: func(w *World, f *fault) { standStill(w, 2*w.DownAfter, w.procsOf(f.host)...) }},
 	{name: "host crashed", begin: func(w *World, f *fault) { w.crash(f.host) }, end: func(w *World, f *fault) { w.reboot(f.host) }},
 	{name: "watchdog killed", begin: onDog(func(w *World, f *fault, d *dog) { d.die("killed", false) }),
 		end: onDog(func(w *World, f *fault, d *dog) { d.boot() })},
@@ -246,6 +258,30 @@ func coup(w *World, f *fault) {
 		d.freeze()
 		w.after(f.span, d.thaw)
 		w.after(w.between(0, 2*sec), func() { typed(w, f) })
+	})
+}
+
+// bearable is the longest stall that must change nothing: two seconds less than D,
+// or a second where D is three (docs/decision.md, "A stall is not a partition").
+func (w *World) bearable() time.Duration { return max(w.DownAfter-2*sec, sec) }
+
+// standStill has processes stand still together once, for at most so long.
+func standStill(w *World, most time.Duration, ps ...*proc) {
+	w.rng.Shuffle(len(ps), func(i, j int) { ps[i], ps[j] = ps[j], ps[i] })
+	for _, p := range ps {
+		p.freeze()
+	}
+	seen := func() {
+		for _, r := range w.redis {
+			r.seen()
+		}
+	}
+	seen()
+	w.after(w.between(0, most), func() {
+		for _, p := range ps {
+			p.thaw()
+		}
+		seen()
 	})
 }
 
