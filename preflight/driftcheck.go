@@ -89,7 +89,7 @@ func driftRemedy(n *Node, drifted []Parameter) string {
 		switch {
 		case secret(p):
 			lines = append(lines, "# "+p.Name+" is a secret: set it by hand, or put the running one into the file")
-		case immutable(p.Name):
+		case immutable(n, p.Name):
 			lines = append(lines, "# "+p.Name+" needs a restart of Redis")
 		default:
 			lines = append(lines, set(n, p.Name, p.File))
@@ -116,7 +116,7 @@ func driftFixes(n *Node, drifted []Parameter) []Fix {
 	var fixes []Fix
 	keep := keeps(n, drifted)
 	for _, p := range drifted {
-		if secret(p) || immutable(p.Name) {
+		if secret(p) || immutable(n, p.Name) {
 			keep = false
 			continue
 		}
@@ -131,9 +131,15 @@ func driftFixes(n *Node, drifted []Parameter) []Fix {
 	return fixes
 }
 
-// immutable is whether a parameter cannot be set while Redis runs (config.c,
-// IMMUTABLE_CONFIG and PROTECTED_CONFIG of any version from 6.0 on).
-func immutable(name string) bool {
+// immutable is whether a parameter of a node cannot be set while it runs
+// (config.c, IMMUTABLE_CONFIG and PROTECTED_CONFIG of any version from 6.0 on;
+// io-threads is another since Valkey 9.1).
+func immutable(n *Node, name string) bool {
+	if name == "io-threads" && n != nil {
+		look := subject{}
+		b := look.build(n)
+		return !(b.name == "valkey" && b.since(9, 1))
+	}
 	if strings.HasSuffix(name, "cpulist") || strings.HasPrefix(name, "syslog-") {
 		return true
 	}

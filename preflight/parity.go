@@ -103,9 +103,11 @@ func parityModules(s *subject) answer {
 	if s.short() {
 		return answer{}
 	}
+	look := subject{facts: s.facts} // of a build that is not known nothing is built in
+	master := look.build(s.master)
 	var absent []string
 	for _, name := range slices.Sorted(maps.Keys(theirs)) {
-		if _, ok := ours[name]; !ok {
+		if _, ok := ours[name]; !ok && !master.builtIn(name) {
 			absent = append(absent, name)
 		}
 	}
@@ -119,9 +121,11 @@ func parityModuleVersions(s *subject) answer {
 	if s.short() {
 		return answer{}
 	}
+	look := subject{facts: s.facts}
+	master := look.build(s.master)
 	var differ []string
 	for _, name := range slices.Sorted(maps.Keys(theirs)) {
-		if v, ok := ours[name]; ok && v != theirs[name] {
+		if v, ok := ours[name]; ok && v != theirs[name] && !master.builtIn(name) {
 			differ = append(differ, fmt.Sprintf("%s %s against %s", name, v, theirs[name]))
 		}
 	}
@@ -267,7 +271,7 @@ func paritySettings(s *subject) answer {
 		differ = append(differ, name)
 		s.show(name, quoteEmpty(value), s.by(s.node, "CONFIG GET"))
 		s.show(name, quoteEmpty(theirs.Config[name]), s.by(s.master, "CONFIG GET"))
-		if !immutable(name) && theirs.Config[name] != Masked && value != Masked {
+		if !immutable(s.node, name) && theirs.Config[name] != Masked && value != Masked {
 			remedies = append(remedies, set(s.node, name, theirs.Config[name]))
 		}
 	}

@@ -35,7 +35,7 @@ func parityModulesCheck() Check {
 	return Check{ID: "parity_modules", Area: areaParity, Severity: Blocks, Veto: true,
 		Title: "The candidate has every module of the master",
 		Story: Story{
-			Why:       "Commands and data types of a module exist only where it is loaded.",
+			Why:       "Commands and data types of a module exist only where it is loaded. What a build lists as a module and has built in (vectorset of Redis 8, lua of Valkey 9) is not looked for in another build: what a replica cannot do of it replication_refused sees.",
 			Otherwise: "Its commands are unknown to the new master. The data of its types cannot be loaded from disk.",
 			Fix:       "loadmodule in the candidate's redis.conf, and a restart.",
 		}}

@@ -334,9 +334,15 @@ func replicationSync(s *subject) answer {
 		return answer{}
 	}
 	var syncing []string
+	named := map[string]bool{}
 	for _, r := range s.node.Redis.Replicas {
 		if r.State != "online" {
-			syncing = append(syncing, r.Address+" ("+r.State+")")
+			// Valkey's dual-channel sync has two lines of one replica, one a
+			// connection (rdb-channel, main-channel).
+			if !named[r.Address] {
+				syncing = append(syncing, r.Address+" ("+r.State+")")
+			}
+			named[r.Address] = true
 			s.show("replica "+r.Address, r.State, s.by(s.node, "INFO"))
 		}
 	}
