@@ -58,11 +58,11 @@ func (b build) loads(from build) bool {
 }
 
 // builtIn is whether a build lists something of its own among its modules: the
-// vector sets of Redis 8, the Lua engine of Valkey 9 (MODULE LIST has no file for
-// them; seen on 8.0 and 9.1.2). Scripts run on every build. Where a replica
-// lacks the vector sets, what its master wrote to them is refused or cannot be
-// loaded, which replication_refused and replication_data see; where nothing was
-// written there is nothing to lack.
+// vector sets of Redis 8, the Lua engine of Valkey 9 (INFO modules of 8.0 and
+// 9.1.2; MODULE LIST shows the path "" for the one and "lua" for the other).
+// Scripts run on every build. Where a replica lacks the vector sets, what its
+// master wrote to them is refused or cannot be loaded, which replication_refused
+// and replication_data see; where nothing was written there is nothing to lack.
 func (b build) builtIn(module string) bool {
 	return b.name == "redis" && b.since(8, 0) && module == "vectorset" || b.name == "valkey" && b.since(9, 0) && module == "lua"
 }

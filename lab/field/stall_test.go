@@ -65,16 +65,16 @@ func TestMasterStandsStillForHalfOfDownAfter(t *testing.T) {
 		}
 		return nil
 	})
-	stalls := func(outcome preflight.Outcome) (found preflight.Finding) {
+	expect := func(check string, outcome preflight.Outcome) (found preflight.Finding) {
 		w.Eventually("preflight judges the stall", 3*time.Minute, func() error {
 			out, _ := master.CLI("preflight", w.Group.Name, "-o", "json")
 			var r preflight.Report
 			if err := json.Unmarshal([]byte(out), &r); err != nil {
 				return fmt.Errorf("%w: %s", err, out)
 			}
-			i := slices.IndexFunc(r.Findings, func(f preflight.Finding) bool { return f.Check == "host_stalls" && f.Node == master.Redis.Address })
+			i := slices.IndexFunc(r.Findings, func(f preflight.Finding) bool { return f.Check == check && f.Node == master.Redis.Address })
 			if i < 0 {
-				return fmt.Errorf("no host_stalls of %s: %s", master.Redis.Address, out)
+				return fmt.Errorf("no %s of %s: %s", check, master.Redis.Address, out)
 			}
 			if found = r.Findings[i]; found.Outcome != outcome || !strings.Contains(found.Reason, "stood still for 2.") {
 				return fmt.Errorf("%+v, want %v", found, outcome)
@@ -83,7 +83,7 @@ func TestMasterStandsStillForHalfOfDownAfter(t *testing.T) {
 		})
 		return found
 	}
-	stalls(preflight.Passed)
+	expect("host_stalls", preflight.Passed)
 
 	s.done("down-after-milliseconds 3000 at every Sentinel, which is less than a second above it")
 	set := func(ms string) {
@@ -92,11 +92,11 @@ func TestMasterStandsStillForHalfOfDownAfter(t *testing.T) {
 		}
 	}
 	set("3000")
-	offered := regexp.MustCompile(`SENTINEL SET \S+ down-after-milliseconds (\d+)`).FindStringSubmatch(stalls(preflight.Failed).Remedy)
+	offered := regexp.MustCompile(`SENTINEL SET \S+ down-after-milliseconds (\d+)`).FindStringSubmatch(expect("host_stalls", preflight.Failed).Remedy)
 	if offered == nil {
 		t.Fatal("preflight offers no down-after-milliseconds")
 	}
 	s.done("what it offers: " + offered[0])
 	set(offered[1])
-	stalls(preflight.Passed)
+	expect("host_stalls", preflight.Passed)
 }
