@@ -184,6 +184,9 @@ func (c *Cutting) Heal() Change {
 	out.Fenced, _ = old.First(c.cut, func(r lab.Role) bool { return r.Name == "slave" && r.Following == "127.0.0.1:0" })
 	out.Down, _ = old.First(c.cut, func(r lab.Role) bool { return r.Name == "" })
 	out.Promoted, out.Rejoined = promoted.BecameMaster(c.cut), old.BecameReplica(healed)
+	if out.Rejoined.At == 0 { // a host that was frozen heals itself: it may be faster than we are
+		out.Rejoined = old.BecameReplica(c.cut)
+	}
 	out.OverlappingWrites = lab.OverlappingWrites(writes.On(c.old.Address), writes.On(out.New.Address))
 	out.OverlappingReads = lab.OverlappingReads(reads, c.old, old, out.Promoted)
 	if out.Fenced.At != 0 {
