@@ -57,12 +57,6 @@ func (s Stalls) Lately(now time.Time) Stalls {
 	return s
 }
 
-// Counted is how many there were.
-func (s Stalls) Counted() int64 {
-	_, count, _ := s.worst()
-	return count
-}
-
 // worst is the hour with the longest of all, and how many there were; count 0:
 // there was none.
 func (s Stalls) worst() (worst StallHour, count, fired int64) {

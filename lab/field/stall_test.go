@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -99,4 +100,43 @@ func TestMasterStandsStillForHalfOfDownAfter(t *testing.T) {
 	s.done("what it offers: " + offered[0])
 	set(offered[1])
 	expect("host_stalls", preflight.Passed)
+}
+
+// The master stands still for longer than down-after-milliseconds, and no replica
+// may take its place: it wakes past its fence, which fires, and held down by the
+// Sentinels. Its watchdog opens it when they hear it again. It is told so.
+func TestMasterWakesPastItsFence(t *testing.T) {
+	t.Parallel()
+	const d = 5 * time.Second
+	group := lab.GroupConfig{DownAfter: d, FailTimeout: 10 * time.Second}
+	group.Redis.Lines = []string{"replica-priority 0"}
+	w := watched.Start(t, watched.Options{Group: group})
+	master := w.WaitServing()
+	before := master.Status()
+	w.Mark("the master stands still")
+	master.Redis.Signal(syscall.SIGSTOP)
+	w.Pause(d * 3 / 2)
+	master.Redis.Signal(syscall.SIGCONT)
+	woken := w.Mark("it goes on")
+	w.Eventually("its fence fired, and is opened", time.Minute, func() error {
+		text := master.Metrics()
+		for _, result := range []string{"fired", "opened"} {
+			line := regexp.MustCompile(`(?m)^redis_watchdog_stall_fences_total\{[^}]*result="` + result + `"[^}]*\} 1$`)
+			if !line.MatchString(text) {
+				return fmt.Errorf("not one %s: %s", result, regexp.MustCompile(`(?m)^redis_watchdog_stall_fences_total.*$`).FindAllString(text, -1))
+			}
+		}
+		if out, _ := master.CLI("history", w.Group.Name); !strings.Contains(out, "past its armed fence, which fired") {
+			return fmt.Errorf("history: %s", out)
+		}
+		return nil
+	})
+	t.Logf("it is known to be opened %v after it woke", lab.Now().Sub(woken))
+	w.WaitServing(master)
+	writer := master.Host.Writer(lab.LoadConfig{To: master.Redis})
+	writer.WaitOK(woken, time.Minute)
+	writer.Stop()
+	if after := master.Status(); after.RunID != before.RunID || after.Epoch != before.Epoch {
+		t.Errorf("run %s at epoch %d became run %s at epoch %d: want the same Redis, and no failover", before.RunID, before.Epoch, after.RunID, after.Epoch)
+	}
 }

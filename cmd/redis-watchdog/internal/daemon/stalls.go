@@ -84,26 +84,25 @@ func (s *surveyor) stallOver(now time.Time, one gate.Stall) (longest bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stalls, longest = s.stalls.Add(now, one.For, one.Fired)
+	s.stallsNew = true
 	return longest
 }
 
-// stallsOf is what a report says of them; what is new is on disk before it is told
-// to anybody.
-func (s *surveyor) stallsOf() *preflight.Stalls {
+// stallsOf is what a report says of them at that time, but for what the group bears;
+// what is new is on disk before it is told to anybody.
+func (s *surveyor) stallsOf(at time.Time) preflight.Stalls {
 	s.mu.Lock()
-	now := s.stalls.Lately(time.Now())
-	s.stalls = now
-	kept := s.stallsN
+	now, unsaved := s.stalls.Lately(at), s.stallsNew
+	s.stalls, s.stallsNew = now, false
 	s.mu.Unlock()
-	if n := now.Counted(); n != kept {
-		if err := s.x.records.save("stalls", now); err != nil {
-			s.x.log.Error("record of stalls not written: a restart of the watchdog would forget them", "error", err)
-		} else {
-			s.mu.Lock()
-			s.stallsN = n
-			s.mu.Unlock()
-		}
+	if !unsaved {
+		return now
 	}
-	now.Bears = s.x.agent.Bears()
-	return &now
+	if err := s.x.records.save("stalls", now); err != nil {
+		s.x.log.Error("record of stalls not written: a restart of the watchdog would forget them", "error", err)
+		s.mu.Lock()
+		s.stallsNew = true
+		s.mu.Unlock()
+	}
+	return now
 }

@@ -56,8 +56,9 @@ type surveyor struct {
 	askedAt watchdog.Instant // of the last that was answered; 0: none was
 	last    surveyed
 	stalls  preflight.Stalls
-	stallsN int64 // of them, as they were last written to disk
-	rules   surveyRules
+
+	stallsNew bool // there are some that are not on disk
+	rules     surveyRules
 
 	// Of the one goroutine that surveys:
 	rates    rates
@@ -281,8 +282,9 @@ func (s *surveyor) node(ctx context.Context, st agent.Status, d gate.Details, m 
 		Server: s.server, ReadBy: preflight.ReadWatchdog, Key: s.peer.key, Clients: request != "" && !confirms(request),
 	})
 	n.Rates = s.rates.add(n.Redis, agent.Boottime())
-	refused := s.refused
-	n.Refused, n.Stalls = &refused, s.stallsOf()
+	refused, stalls := s.refused, s.stallsOf(time.Now())
+	stalls.Bears = s.x.agent.Bears()
+	n.Refused, n.Stalls = &refused, &stalls
 	var gaps []preflight.Gap
 	n.Host, gaps = s.host(ctx, d, secrets.Config)
 	n.Gaps = append(n.Gaps, gaps...)

@@ -40,7 +40,7 @@ func New(registerer prometheus.Registerer, collector *Collector, version string)
 		renewals:    counter(Renewals, "Renewals of the grant, good or failed.", "result"),
 		badAnswers:  counter(BadAnswers, "Answers that made no sense and counted as unknown, by who gave them.", "source"),
 		armed:       counter(ArmedFences, "Fences armed inside Redis, the putting off of one included, and those that could not be.", "result"),
-		stallFences: counter(StallFences, "Armed fences that fired while Redis stood still, and of them those that were opened again at once.", "result"),
+		stallFences: counter(StallFences, "Armed fences that fired while Redis stood still, and of them those that were opened again without a failover.", "result"),
 		dropped:     counter(HistoryDropped, "Records of decisions that etcd did not take in time."),
 		decision:    histogram(DecisionSeconds, "From an event to the decision on it.", 0.00001),
 		fence:       histogram(FenceSeconds, "From the decision to refuse until Redis was seen refusing.", 0.0005),
