@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
@@ -136,7 +137,7 @@ func TestMasterLoadsWhileCutOff(t *testing.T) {
 	if old.Redis.PID() != pid || !old.Redis.Running() {
 		t.Error("it was killed")
 	}
-	noOverlap(t, c, change)
+	noOverlap(t, c, change, watchdog.Never)
 	putBack(w, old)
 }
 
