@@ -20,6 +20,7 @@ type GroupConfig struct {
 	Redis         RedisConfig    // of each; ReplicaOf is set
 	Monitor       Monitor        // further settings; the above win
 	Sentinel      SentinelConfig // of each; Monitors is set
+	ByName        bool           // all announce the names of their hosts, and find one another by them
 }
 
 // Group is a running group.
@@ -47,6 +48,7 @@ func (l *Lab) Group(c GroupConfig) *Group {
 	}
 	for i, h := range c.Hosts {
 		rc := c.Redis
+		rc.ByName = rc.ByName || c.ByName
 		if i > 0 {
 			rc.ReplicaOf = g.Redis[0]
 		}
@@ -57,6 +59,7 @@ func (l *Lab) Group(c GroupConfig) *Group {
 	m.Group, m.Master, m.DownAfter, m.Quorum, m.FailoverTimeout = g.Name, g.Redis[0], c.DownAfter, c.Quorum, c.FailTimeout
 	for _, h := range c.SentinelHosts {
 		sc := c.Sentinel
+		sc.ByName = sc.ByName || c.ByName
 		sc.Monitors = []Monitor{m}
 		if sc.TLS == nil {
 			sc.TLS = c.Redis.TLS

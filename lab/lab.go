@@ -43,6 +43,7 @@ type Lab struct {
 
 	mu        sync.Mutex
 	hosts     []*Host
+	nameless  bool // no host's name is in the hosts file
 	processes []*Process
 	ports     []func() // gives one back
 }
@@ -149,13 +150,37 @@ func (l *Lab) writeHosts() error {
 	b.WriteString("127.0.0.1 localhost\n")
 	l.mu.Lock()
 	for _, h := range l.hosts {
-		fmt.Fprintf(&b, "%s %s\n", h.IP, h.Name)
+		if !l.nameless {
+			fmt.Fprintf(&b, "%s %s\n", h.IP, h.Name)
+		}
 	}
 	l.mu.Unlock()
 	if err := os.WriteFile(filepath.Join(l.dir, "hosts"), []byte(b.String()), 0o644); err != nil {
 		return fmt.Errorf("write hosts file: %w", err)
 	}
 	return nil
+}
+
+// NamesAway has no process of the lab resolve the name of any host from now on,
+// as if the name server were gone; what looked one up before may remember it (Go
+// looks at /etc/hosts every five seconds).
+func (l *Lab) NamesAway() { l.setNameless(true) }
+
+// NamesBack undoes NamesAway.
+func (l *Lab) NamesBack() { l.setNameless(false) }
+
+func (l *Lab) setNameless(away bool) {
+	l.t.Helper()
+	if l.network == nil {
+		l.t.Fatalf("lab: on loopback every host is localhost")
+	}
+	l.mu.Lock()
+	l.nameless = away
+	l.mu.Unlock()
+	if err := l.writeHosts(); err != nil {
+		l.t.Fatalf("lab: %v", err)
+	}
+	l.Mark("names of hosts resolve: %v", !away)
 }
 
 // patience is the least that Eventually waits for. A limit says when to give up,

@@ -30,6 +30,7 @@ type RedisConfig struct {
 	TLS       *CA               // speak nothing but TLS, also to replicas and Sentinels
 	Rename    map[string]string // rename-command; the empty string takes a command away
 	Announce  string            // replica-announce-ip
+	ByName    bool              // announce the host's name, and follow by name
 	Lines     []string          // of redis.conf, last, so that they win
 	Args      []string          // options behind the file on the command line, which win over it
 	Paused    bool              // prepare everything, and leave the start to Restart
@@ -129,6 +130,9 @@ func (r *Redis) lines() []string {
 	if c.ReplUser != "" {
 		lines = append(lines, "masteruser "+c.ReplUser, "masterauth "+c.ReplPass)
 	}
+	if c.ByName && c.Announce == "" {
+		c.Announce = h.Name
+	}
 	if c.Announce != "" {
 		lines = append(lines, "replica-announce-ip "+c.Announce)
 	}
@@ -136,7 +140,11 @@ func (r *Redis) lines() []string {
 		lines = append(lines, fmt.Sprintf("rename-command %s %q", command, c.Rename[command]))
 	}
 	if m := c.ReplicaOf; m != nil {
-		lines = append(lines, fmt.Sprintf("replicaof %s %d", m.Host.IP, m.Port))
+		at := m.Host.IP
+		if c.ByName {
+			at = m.Host.Name
+		}
+		lines = append(lines, fmt.Sprintf("replicaof %s %d", at, m.Port))
 	}
 	return append(lines, c.Lines...)
 }

@@ -37,6 +37,7 @@ type SentinelConfig struct {
 	Password          string // its own: clients and other Sentinels need it
 	ResolveHostnames  bool
 	AnnounceHostnames bool
+	ByName            bool // both of these, and it monitors and announces itself by names
 	TLS               *CA
 	Lines             []string
 	Paused            bool // prepare everything, and leave the start to Restart
@@ -117,16 +118,22 @@ func (s *Sentinel) lines() []string {
 		lines = append(lines, c.TLS.redisLines(h)...)
 	}
 	// Before the monitors, which may carry names.
-	if c.ResolveHostnames {
+	if c.ResolveHostnames || c.ByName {
 		lines = append(lines, "sentinel resolve-hostnames yes")
 	}
-	if c.AnnounceHostnames {
+	if c.AnnounceHostnames || c.ByName {
 		lines = append(lines, "sentinel announce-hostnames yes")
+	}
+	if c.ByName {
+		lines = append(lines, "sentinel announce-ip "+h.Name)
 	}
 	if c.Password != "" {
 		lines = append(lines, "requirepass "+c.Password)
 	}
 	for _, m := range c.Monitors {
+		if c.ByName && m.Master != nil && m.MasterAddress == "" {
+			m.MasterAddress = net.JoinHostPort(m.Master.Host.Name, strconv.Itoa(m.Master.Port))
+		}
 		lines = append(lines, m.lines()...)
 	}
 	return append(lines, c.Lines...)
@@ -224,13 +231,14 @@ func (s *Sentinel) MyID() string {
 }
 
 // Master is whom it names as the group's master now ("ip:port"), by
-// GET-MASTER-ADDR-BY-NAME; empty: it does not answer or knows no such group.
+// GET-MASTER-ADDR-BY-NAME; empty: it does not answer or knows no such group. A
+// host that it names is given by its IP.
 func (s *Sentinel) Master(group string) string {
 	reply, err := s.Try("SENTINEL", "GET-MASTER-ADDR-BY-NAME", group)
 	if err != nil {
 		return ""
 	}
-	return joinAddress(reply)
+	return s.Host.lab.resolve(joinAddress(reply))
 }
 
 func joinAddress(reply any) string {

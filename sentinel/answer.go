@@ -39,6 +39,7 @@ const (
 // REPLICAS). Ages and terms are those at the time of the answer.
 type Instance struct {
 	Address  watchdog.Address
+	As       string // the same as it is spelled there, perhaps with a host's name
 	RunID    string // empty: that Sentinel has not reached it yet
 	Flags    Flag
 	Failover FailoverState // of a master
@@ -136,6 +137,7 @@ type LeftOut struct {
 type Answer struct {
 	SentAt watchdog.Instant
 	Named  watchdog.Address // GET-MASTER-ADDR-BY-NAME; empty: it does not know the group
+	As     string           // the same as it is spelled there
 	Master Instance         // SENTINEL MASTER. Not always the one that is Named: see past
 
 	Asked     bool // the rest was asked as well

@@ -91,7 +91,8 @@ func (c *conversation) dialsAre(dials []string) {
 // run polls until ctx ends.
 func (c *conversation) run(ctx context.Context) {
 	// Who it is must be known even if it never answers: others may name it,
-	// and it must not be counted twice.
+	// and it must not be counted twice. That is also when its name begins to be
+	// looked up, so that connect knows soon whether it can be.
 	if host, port, err := net.SplitHostPort(c.key); err == nil {
 		c.w.tell(ctx, heard{c: c, met: true, at: c.w.names.Address([]byte(host), []byte(port))})
 	}
@@ -131,14 +132,19 @@ func keep(ctx context.Context, f func() (good bool, err error)) {
 }
 
 // connect dials the Sentinel where it was found last, and at the next of its
-// addresses after a failure. Host names are looked up each time.
+// addresses after a failure. Host names are looked up each time; one that is not
+// found is taken for what it was.
 func (c *conversation) connect(ctx context.Context) (net.Conn, error) {
 	c.mu.Lock()
 	at := c.dials[c.next%len(c.dials)]
 	c.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	conn, err := c.w.cfg.Dial(ctx, "tcp", at)
+	to := at
+	if ip, ok := c.w.names.Known(at); ok && !c.w.names.Answers(at) {
+		to = ip // its name cannot be resolved now: it will be where it was
+	}
+	conn, err := c.w.cfg.Dial(ctx, "tcp", to)
 	if err == nil && c.w.cfg.TLS != nil {
 		conn, err = secure(ctx, conn, c.w.cfg.TLS, at)
 	}

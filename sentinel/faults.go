@@ -154,6 +154,14 @@ func (s *State) faults(group string, now watchdog.Instant) (faults []Fault) {
 		}
 	}
 	slices.Sort(downs)
+	if names := s.unresolved(now); names != nil {
+		severity := severityWarning
+		if s.majority && !resolved(s.named) {
+			severity = severityError
+		}
+		add("sentinel_unresolved", severity, "make the names resolve on this host, for the watchdog as for Redis: the name server, /etc/resolv.conf, /etc/hosts (getent hosts NAME shows what is found); until then what was agreed before stands, and a failover to one of them is not followed",
+			"the sentinels of group %q name hosts that never could be resolved here: %s. It is not known whose they are", group, strings.Join(names, ", "))
+	}
 	if unknown != nil {
 		add("sentinel_unknown_group", severityError, "check the group's name; SENTINEL MASTERS shows what they monitor",
 			"the sentinels %s do not monitor group %q", strings.Join(unknown, ", "), group)

@@ -54,6 +54,8 @@ func parse(r *replies, at []int, names *resolver) (Answer, error) {
 	host, port := r.text(r.vals[at[0]+1]), r.text(r.vals[at[0]+2])
 	if a.Named = names.Address(host, port); a.Named == "" {
 		a.Nameless = fmt.Sprintf("GET-MASTER-ADDR-BY-NAME is no address: %.60q", spelled(host, port))
+	} else {
+		a.As = names.As(host, port)
 	}
 	var bad []byte
 	if a.Master, bad = parseInstance(r, at[1], names); bad != nil {
@@ -193,7 +195,9 @@ func parseInstance(r *replies, i int, names *resolver) (in Instance, bad []byte)
 	}) {
 		return Instance{}, nil
 	}
-	in.Address = names.Address(ip, port)
+	if in.Address = names.Address(ip, port); in.Address != "" {
+		in.As = names.As(ip, port)
+	}
 	return in, f.bad
 }
 

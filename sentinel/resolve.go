@@ -3,6 +3,7 @@ package sentinel
 // From what Sentinels announce to the one spelling of an Address.
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"net/netip"
@@ -32,6 +33,7 @@ type resolver struct {
 	wg     sync.WaitGroup
 
 	mu    sync.Mutex
+	news  uint64 // counts up with every IP that is found for a name
 	hosts map[string]*host
 	texts map[string]string // one copy of each of the few texts that come again and again
 }
@@ -39,9 +41,17 @@ type resolver struct {
 type host struct {
 	text   string // an IP, or the name itself while none was ever found
 	found  bool
+	failed bool             // the last lookup came to nothing
 	askAt  watchdog.Instant // when to look it up again
 	asking bool
 	isName bool
+}
+
+// resolved says that the address has an IP. One that is still a name has never
+// been looked up with success: whose it is is not known.
+func resolved(a watchdog.Address) bool {
+	_, err := netip.ParseAddrPort(string(a))
+	return err == nil
 }
 
 func newResolver(ctx context.Context, now func() watchdog.Instant) *resolver {
@@ -60,6 +70,95 @@ func (r *resolver) Address(hostname, port []byte) watchdog.Address {
 		return ""
 	}
 	return watchdog.Address(r.join(r.host(hostname), port))
+}
+
+// Same is Address of what is spelled host:port, without waiting for any lookup:
+// what has never been met before is looked up in the background.
+func (r *resolver) Same(spelled string) watchdog.Address {
+	name, port, err := net.SplitHostPort(spelled)
+	if err != nil || name == "" {
+		return watchdog.Address(spelled)
+	}
+	r.mu.Lock()
+	if r.hosts[name] == nil {
+		r.add(name)
+	}
+	r.mu.Unlock()
+	return r.Address([]byte(name), []byte(port))
+}
+
+// Answers says that what is spelled host:port is an IP, or a name that was found
+// when it was last looked up, or has not been in this life.
+func (r *resolver) Answers(spelled string) bool {
+	name, _, err := net.SplitHostPort(spelled)
+	if err != nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.hosts[name]
+	return h != nil && h.found && !h.failed || h == nil && newHost(name).found
+}
+
+// Known is host:port with the IP that was last found for the name; false: none
+// ever was, or it is no name.
+func (r *resolver) Known(spelled string) (string, bool) {
+	name, port, err := net.SplitHostPort(spelled)
+	if err != nil {
+		return "", false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.hosts[name]
+	if h == nil || !h.isName || !h.found {
+		return "", false
+	}
+	return net.JoinHostPort(h.text, port), true
+}
+
+// Recall takes in what names were found to be in an earlier life. They are looked
+// up again in the background when they are met.
+func (r *resolver) Recall(names map[string]string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, ip := range names {
+		a, err := netip.ParseAddr(ip)
+		if h := newHost(name); err == nil && h.isName && len(r.hosts) < maxNames {
+			h.text, h.found = a.Unmap().String(), true
+			r.hosts[name] = h
+		}
+	}
+}
+
+// Found are all names for which an IP was found, and a number that is another
+// whenever they are.
+func (r *resolver) Found() (names map[string]string, news uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	names = make(map[string]string, len(r.hosts))
+	for name, h := range r.hosts {
+		if h.isName && h.found {
+			names[name] = h.text
+		}
+	}
+	return names, r.news
+}
+
+// News is the number that Found would tell.
+func (r *resolver) News() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.news
+}
+
+// add makes a host known; it is not looked up. Under r.mu.
+func (r *resolver) add(name string) *host {
+	if len(r.hosts) >= maxNames {
+		clear(r.hosts)
+	}
+	h := newHost(name)
+	r.hosts[name] = h
+	return h
 }
 
 // Text is a lasting copy of b.
@@ -81,16 +180,24 @@ func (r *resolver) intern(b []byte) string {
 	return s
 }
 
-func (r *resolver) join(hostname string, port []byte) string {
+// As is host and port as they are spelled.
+func (r *resolver) As(hostname, port []byte) string {
 	var room [300]byte
-	b := room[:0]
-	if strings.IndexByte(hostname, ':') >= 0 {
+	return r.Text(joined(room[:0], hostname, port))
+}
+
+func (r *resolver) join(hostname string, port []byte) string {
+	var room, name [300]byte
+	return r.Text(joined(room[:0], append(name[:0], hostname...), port))
+}
+
+func joined(b, hostname, port []byte) []byte {
+	if bytes.IndexByte(hostname, ':') >= 0 {
 		b = append(append(append(b, '['), hostname...), ']')
 	} else {
 		b = append(b, hostname...)
 	}
-	b = append(append(b, ':'), port...)
-	return r.Text(b)
+	return append(append(b, ':'), port...)
 }
 
 func (r *resolver) host(name []byte) string {
@@ -102,12 +209,7 @@ func (r *resolver) host(name []byte) string {
 	}
 	first := h == nil
 	if first {
-		if len(r.hosts) >= maxNames {
-			clear(r.hosts)
-		}
-		h = newHost(string(name))
-		r.hosts[string(name)] = h
-		if !h.isName {
+		if h = r.add(string(name)); !h.isName {
 			r.mu.Unlock()
 			return h.text
 		}
@@ -140,7 +242,7 @@ func (r *resolver) ask(name string, h *host) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h.asking = false
-	if err != nil || len(ips) == 0 {
+	if h.failed = err != nil || len(ips) == 0; h.failed {
 		h.askAt = r.now().Add(lookupRetry)
 		return
 	}
@@ -163,4 +265,5 @@ func (r *resolver) ask(name string, h *host) {
 		return strings.Compare(a, b)
 	})
 	h.text, h.found = texts[0], true
+	r.news++
 }

@@ -12,6 +12,7 @@ import (
 // it last: SENTINEL RESET makes them forget run ids and replicas until their
 // next INFO. Empty: they have never listed it, or another has been seen there.
 func (s *State) Self(runID string, announced watchdog.Address) watchdog.Address {
+	announced = s.whose(announced)
 	var found []watchdog.Address
 	listed := false
 	see := func(in *Instance) {
@@ -50,7 +51,8 @@ func (s *State) Self(runID string, announced watchdog.Address) watchdog.Address 
 	return best
 }
 
-// Addresses are all Redis the Sentinels list for the group, sorted.
+// Addresses are all Redis the Sentinels list for the group, sorted. One of which
+// only a name is known that has never been resolved is none of them.
 func (s *State) Addresses() []watchdog.Address {
 	var all []watchdog.Address
 	for i := range s.Members {
@@ -62,5 +64,5 @@ func (s *State) Addresses() []watchdog.Address {
 	}
 	slices.Sort(all)
 	all = slices.Compact(all)
-	return slices.DeleteFunc(all, func(a watchdog.Address) bool { return a == "" })
+	return slices.DeleteFunc(all, func(a watchdog.Address) bool { return !resolved(a) })
 }

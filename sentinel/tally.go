@@ -69,6 +69,8 @@ type State struct {
 	Members  []Member
 	known    known
 	runIDs   []runID      // the last of every Redis named
+	told     []runID      // where a run id was in an earlier life
+	aliases  []alias      // of names that cannot be resolved
 	recalled []Remembered // of an earlier life, and not met yet
 	vouched  []vouched
 
@@ -137,6 +139,7 @@ func (s *State) Hear(key string, a Answer) (hint watchdog.Announcement, fault st
 	if m == nil || a.SentAt < m.Last.SentAt {
 		return hint, ""
 	}
+	s.identify(&a)
 	if fault = a.fault(); fault != "" {
 		return hint, fault
 	}
@@ -337,8 +340,11 @@ func (s *State) poll(now watchdog.Instant) (best *Answer, votes int) {
 // they call self (see Self). It changes nothing.
 func (s *State) Tally(self watchdog.Address, now watchdog.Instant) watchdog.Sentinels {
 	t := watchdog.Sentinels{Self: self, Known: s.known.n, Votes: s.votes, Former: s.former, RoleTerm: watchdog.Never}
-	if s.majority {
+	if s.majority && resolved(s.named) {
 		t.Master, t.Epoch, t.NamedSince = s.named, s.epoch, s.namedSince
+	}
+	if !resolved(self) {
+		t.Self = ""
 	}
 	quiet := true
 	var room [8]watchdog.Instant
@@ -373,7 +379,7 @@ func (s *State) Tally(self watchdog.Address, now watchdog.Instant) watchdog.Sent
 		slices.Sort(roles)
 		t.RoleTerm = roles[t.Quorum-1]
 	}
-	t.Unanimous = quiet && s.majority && t.Answering == t.Known && s.votes == t.Known
+	t.Unanimous = quiet && t.Master != "" && t.Answering == t.Known && s.votes == t.Known
 	s.tallyReplicas(&t, self, now)
 	s.tallyEnd(&t, self, now)
 	return t
@@ -427,7 +433,7 @@ func (s *State) tallyReplicas(t *watchdog.Sentinels, self watchdog.Address, now 
 			// A Redis that is down reports nothing: what it once said may
 			// stand there for ever.
 			if r.Reported == watchdog.Master && r.Flags&(FlagSDown|FlagDisconnected) == 0 &&
-				r.Address != m.Last.Named && r.Address != t.Master &&
+				r.Address != m.Last.Named && (!s.majority || r.Address != s.named) &&
 				(t.OtherMaster == "" || r.Address < t.OtherMaster) {
 				t.OtherMaster = r.Address
 			}

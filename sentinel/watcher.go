@@ -42,7 +42,8 @@ type Config struct {
 	ClockRateError float64       // how far the rate of the Sentinels' clocks may be off; zero: 0.001
 	PollEvery      time.Duration // zero: D/8, at least 100 ms and at most 500 ms
 
-	Memory Memory // of an earlier life of this boot
+	Memory Memory            // of an earlier life of this boot
+	Names  map[string]string // names of hosts and the IPs they were found to be in any earlier life
 
 	Now func() watchdog.Instant
 	Log hclog.Logger // nil: none
@@ -109,6 +110,7 @@ type Local struct {
 	// Under w.mu.
 	runID     string
 	former    []string         // run ids before it, the last one first
+	before    watchdog.Address // what self was in an earlier life
 	announced watchdog.Address // as it was told: its host may be a name
 	self      watchdog.Address
 
@@ -160,6 +162,7 @@ func New(cfg Config) (*Watcher, error) {
 	var ctx context.Context
 	ctx, w.end = context.WithCancel(context.Background())
 	w.names = newResolver(ctx, cfg.Now)
+	w.names.Recall(cfg.Names)
 	w.lean, w.full = pollCommands(cfg.Group)
 	w.state.ClockRateError, w.state.Began = cfg.ClockRateError, cfg.Now()
 	for _, s := range cfg.Sentinels {
@@ -195,13 +198,17 @@ func (w *Watcher) Local(name string, report func(watchdog.Sentinels), hint func(
 // where the one before was, until the Sentinels ask it for its run id or see
 // another there.
 func (l *Local) Identify(runID string, announced watchdog.Address) {
-	l.at(announced) // looks a name up for the first time: here one may wait for it
+	at := l.at(announced) // looks a name up for the first time: here one may wait for it
 	l.w.mu.Lock()
 	changed := l.runID != runID || l.announced != announced
 	if l.runID != runID && l.runID != "" {
 		l.former = append([]string{l.runID}, l.former[:min(len(l.former), maxFormer)]...)
 	}
 	l.runID, l.announced = runID, announced
+	l.w.state.Told(runID, l.before)
+	if here := l.w.state.whose(at); here != "" && !resolved(here) && resolved(l.before) {
+		l.w.state.learnAlias(here, l.before) // a run id that says otherwise undoes it
+	}
 	l.w.mu.Unlock()
 	if changed {
 		kick(l.w.again)

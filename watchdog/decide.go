@@ -488,11 +488,12 @@ func (s State) stranded(v view, now Instant) bool {
 }
 
 // repoint is whom a replica shall follow instead; empty: as it is. Never us:
-// a replica that both name as the master is Sentinel's to promote.
+// a replica that both name as the master is Sentinel's to promote. Nor one that
+// is in touch with a master of which it is not known who it is.
 func (s State) repoint(v view, now Instant) (Address, string) {
 	a := s.Memory.Agreement
 	if s.AgreedSince == 0 || now.Sub(s.AgreedSince.Max(s.StrayedAt)) < unbrokenToBreak || s.Sentinels.Failover ||
-		a.Master == v.self || a.Master == s.Redis.Following {
+		a.Master == v.self || a.Master == s.Redis.Following || s.Redis.Following == "" && s.Redis.LinkUp {
 		return "", "replica"
 	}
 	return a.Master, "missed_failover"

@@ -43,7 +43,7 @@ type Redis struct {
 	Role   Role   // of the last answer that told it; kept while Silent, Absent, Loading, Busy
 	RunID  string // likewise. Redis makes a new one at every start
 
-	Following Address // Role Replica: whom it follows
+	Following Address // Role Replica: whom it follows; empty: by a name of which it is not known whose it is
 	LinkUp    bool    // Role Replica: master_link_status is up
 	InStep    bool    // Role Replica: the link is up, or was since it last became a replica (master_link_down_since_seconds)
 

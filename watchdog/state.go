@@ -185,7 +185,7 @@ func (s State) sawRedis(now Instant, r Redis) State {
 	} else if s.AnswersSince == 0 {
 		s.AnswersSince = now
 	}
-	if r.Following != s.Redis.Following || r.Role != s.Redis.Role {
+	if r.Following != s.Redis.Following || r.Role != s.Redis.Role || r.Following == "" && r.LinkUp != s.Redis.LinkUp {
 		s.StrayedAt = now
 	}
 	s.Redis = r

@@ -64,6 +64,13 @@ type Config struct {
 	// Stalled is told when Redis answers again after it did not; it is called by the
 	// goroutine that looks at Redis and must not block. nil: nobody is told.
 	Stalled func(Stall)
+	// Same is the one spelling of whom Redis says that it follows, which may be the
+	// name of a host; empty: it is not known whose it is. It is called with every
+	// look, and must not wait. nil: as Redis spells it.
+	Same func(spelled watchdog.Address) watchdog.Address
+	// Spelled is how the Sentinels spell a Redis that is to be followed: so it is
+	// given to REPLICAOF, and stands in redis.conf. It must not wait. nil: as it is.
+	Spelled func(watchdog.Address) watchdog.Address
 
 	// NoRewrite is why CONFIG REWRITE must not be sent, until AllowRewrite says
 	// otherwise; empty: it may be.
@@ -148,6 +155,20 @@ type Gate struct {
 	lostAt   atomic.Int64 // likewise, at which the connection of one ended without our doing, by its fire or another's
 
 	worker worker // touched by the worker's goroutine only
+}
+
+func (g *Gate) same(a watchdog.Address) watchdog.Address {
+	if g.conf.Same == nil {
+		return a
+	}
+	return g.conf.Same(a)
+}
+
+func (g *Gate) spelled(a watchdog.Address) watchdog.Address {
+	if g.conf.Spelled == nil {
+		return a
+	}
+	return g.conf.Spelled(a)
 }
 
 // New checks conf. Nothing is touched before Run.

@@ -346,7 +346,7 @@ func (g *Gate) foldRole(l *look, seen *watchdog.Redis) {
 		return // LOADING or BUSY: what was last told stands
 	}
 	seen.Following, seen.LinkUp = "", false
-	g.worker.nowhere = host
+	g.worker.nowhere, g.worker.following = host, ""
 	switch {
 	case role == "master":
 		seen.Role = watchdog.Master
@@ -355,7 +355,8 @@ func (g *Gate) foldRole(l *look, seen *watchdog.Redis) {
 	case role == "slave":
 		seen.Role, seen.LinkUp = watchdog.Replica, link
 		if n, err := strconv.ParseUint(port, 10, 16); err == nil && n > 0 && host != "" { // else: of somebody who is not told
-			seen.Following = watchdog.Address(net.JoinHostPort(strings.Trim(host, "[]"), port))
+			g.worker.following = watchdog.Address(net.JoinHostPort(strings.Trim(host, "[]"), port))
+			seen.Following = g.same(g.worker.following)
 		}
 	default:
 		seen.Role = watchdog.RoleUnknown

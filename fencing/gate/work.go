@@ -43,6 +43,7 @@ type worker struct {
 	nowhere       string           // with the role nowhere: the host that it follows
 	turnedAt      watchdog.Instant // since when
 	followed      watchdog.Address
+	following     watchdog.Address // whom Redis follows, as it spells it
 
 	originals Originals
 	kept      Originals // what Record has on disk
@@ -190,7 +191,8 @@ func (g *Gate) act(ctx context.Context, want watchdog.Gate) (acted bool, err err
 	switch {
 	case opens(want) && w.seen.Role == watchdog.Nowhere:
 		return g.openUp(ctx, want)
-	case want.Access == watchdog.Follow && want.Master != "" && want.Master != w.seen.Following:
+	case want.Access == watchdog.Follow && want.Master != "" && want.Master != w.seen.Following &&
+		(w.seen.Role != watchdog.Replica || w.following != g.spelled(want.Master)): // by a name that is not resolved now
 		return g.follow(ctx, want)
 	}
 	return g.settle(ctx, want)
@@ -294,14 +296,14 @@ func (g *Gate) follow(ctx context.Context, want watchdog.Gate) (bool, error) {
 	if w.followed == want.Master && w.followedAt != 0 && now.Sub(w.followedAt) < time.Second {
 		return false, nil // it was told so just now; telling it again would only begin the sync anew
 	}
-	host, port, err := net.SplitHostPort(string(want.Master))
+	host, port, err := net.SplitHostPort(string(g.spelled(want.Master)))
 	if err != nil {
 		return false, err
 	}
 	caps := g.capabilities()
 	shut := w.seen.Role == watchdog.Master && caps.Config
 	s := followScript(g.words, caps, host, port, shut, !want.Unlocked && caps.Config)
-	g.log.Info("following", "master", string(want.Master), "from", string(w.seen.Following))
+	g.log.Info("following", "master", string(want.Master), "as", host, "from", string(w.following))
 	g.fail("gate.rejoin.begun")
 	if shut || w.seen.Role == watchdog.Nowhere {
 		w.rejoin = true

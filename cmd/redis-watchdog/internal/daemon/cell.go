@@ -43,11 +43,11 @@ type formerLife struct {
 // openCell makes a group's cell; it changes nothing at any server.
 func (d *Daemon) openCell(g config.Group, former formerLife) (*cell, error) {
 	log := d.log.With("group", g.Name)
-	heard, err := newHeard(d.cfg.RuntimeDir, g.Name, log)
+	heard, err := newHeard(d.cfg.RuntimeDir, d.cfg.StateDir, g.Name, log)
 	if err != nil {
 		return nil, err
 	}
-	w, err := watch(g, heard.load(), d.log.Named("sentinel"))
+	w, err := watch(g, heard.load(), heard.loadNames(), d.log.Named("sentinel"))
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (d *Daemon) openCell(g config.Group, former formerLife) (*cell, error) {
 }
 
 // watch makes the watcher of a group's Sentinels.
-func watch(g config.Group, before sentinel.Memory, log hclog.Logger) (*sentinel.Watcher, error) {
+func watch(g config.Group, before sentinel.Memory, names map[string]string, log hclog.Logger) (*sentinel.Watcher, error) {
 	tls, err := g.SentinelTLS.Client()
 	if err != nil {
 		return nil, fmt.Errorf("sentinel_tls: %w", err)
@@ -72,7 +72,7 @@ func watch(g config.Group, before sentinel.Memory, log hclog.Logger) (*sentinel.
 	return sentinel.New(sentinel.Config{
 		Group: g.Name, Sentinels: g.Sentinels,
 		Username: g.SentinelUsername, Password: string(g.SentinelPassword), TLS: tls,
-		ClockRateError: g.Policy.ClockRateError, Memory: before, Now: agent.Boottime, Log: log,
+		ClockRateError: g.Policy.ClockRateError, Memory: before, Names: names, Now: agent.Boottime, Log: log,
 	})
 }
 

@@ -42,6 +42,7 @@ func (x *node) openGate(d *Daemon, n config.Node, former formerLife) error {
 		Originals: originals,
 		Record:    func(o gate.Originals) error { return x.records.save("originals", o) },
 		Failpoint: failpoint, Stalled: x.stalled,
+		Same: x.watcher.Same, Spelled: x.watcher.Spelled,
 		NoRewrite: "what it would write is not known yet", // the first survey tells
 	})
 	return err

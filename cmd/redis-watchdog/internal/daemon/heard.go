@@ -2,7 +2,8 @@ package daemon
 
 // What a group's watcher has heard of its Sentinels, kept over a restart in the
 // runtime directory: those that only their PINGs speak for would have to be heard
-// anew, and until then count as down.
+// anew, and until then count as down. Beside it, in the state directory, what the
+// names of hosts were found to be: the name server may be away at the next start.
 
 import (
 	"context"
@@ -27,7 +28,13 @@ const heardEvery = 500 * time.Millisecond
 
 type heard struct {
 	file, boot string
+	names      string // the file of the names
 	log        hclog.Logger
+}
+
+// namesRecord is what names of hosts were found to be.
+type namesRecord struct {
+	Names map[string]string `json:"names"`
 }
 
 type heardRecord struct {
@@ -35,12 +42,15 @@ type heardRecord struct {
 	Memory sentinel.Memory `json:"sentinels"`
 }
 
-func newHeard(dir, group string, log hclog.Logger) (*heard, error) {
+func newHeard(dir, stateDir, group string, log hclog.Logger) (*heard, error) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return nil, fmt.Errorf("read boot id: %w", err)
 	}
-	return &heard{filepath.Join(dir, "sentinels."+agent.FileName(group, "")), strings.TrimSpace(string(boot)), log}, nil
+	return &heard{
+		file: filepath.Join(dir, "sentinels."+agent.FileName(group, "")), boot: strings.TrimSpace(string(boot)),
+		names: filepath.Join(stateDir, "names."+agent.FileName(group, "")), log: log,
+	}, nil
 }
 
 // load is what was kept; nothing of it holds on another boot. A record that
@@ -58,12 +68,31 @@ func (h *heard) load() sentinel.Memory {
 	return r.Memory
 }
 
-// run keeps it until ctx ends.
+// loadNames is what names were found to be. A record that cannot be read is none.
+func (h *heard) loadNames() map[string]string {
+	var r namesRecord
+	if err := agent.ReadJSON(h.names, &r); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		h.log.Warn("record of the names of hosts not read: starting without", "error", err)
+	}
+	return r.Names
+}
+
+// run keeps both until ctx ends.
 func (h *heard) run(ctx context.Context, w *sentinel.Watcher) error {
 	var kept sentinel.Memory
-	failing := false
+	failing, failingNames := false, false
+	keptNames := uint64(0) // a Watcher that found none has no news
 	for {
 		err := untilBeat(ctx, heardEvery)
+		if w.NamesNews() != keptNames {
+			names, news := w.Names()
+			if e := agent.WriteJSON(h.names, namesRecord{names}, true); e == nil {
+				keptNames, failingNames = news, false
+			} else if !failingNames {
+				failingNames = true
+				h.log.Warn("record of the names of hosts not written: a restart while none resolves would not know whose they are", "error", e)
+			}
+		}
 		if now := w.Remember(); !reflect.DeepEqual(now, kept) {
 			if e := agent.WriteJSON(h.file, heardRecord{h.boot, now}, false); e == nil {
 				kept, failing = now, false

@@ -113,6 +113,7 @@ func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pac
 	x.local = w.Local(n.Name, x.hearSentinels, func(a watchdog.Announcement) {
 		x.agent.Post(watchdog.Announced{Announcement: a})
 	})
+	x.local.Recall(memory.Self)
 	x.agent = agent.New(agent.Config{
 		Group: g.Name, Name: n.Name, Policy: g.Policy.Core(), Now: agent.Boottime, Memory: memory,
 		Gate: x.gate, Grant: x, Sentinels: x,

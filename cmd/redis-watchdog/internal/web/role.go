@@ -58,7 +58,7 @@ func replicaCheck(n agent.Status, maxLag float64) answer {
 		a.Reason, a.Text = "not_answering", "this Redis is "+describe(n)
 	case !n.LinkUp:
 		a.Reason, a.Text = "link_down", "the link to its master "+n.Following+" is down"
-	case n.Master != "" && n.Following != n.Master:
+	case n.Master != "" && n.Following != "" && n.Following != n.Master: // empty: by a name that cannot be resolved now
 		a.Reason, a.Text = "wrong_master", fmt.Sprintf("it follows %s, the master is %s", n.Following, n.Master)
 	case maxLag >= 0 && n.LagSeconds < 0:
 		a.Reason, a.Text = "lag_unknown", "how far it is behind is not known"

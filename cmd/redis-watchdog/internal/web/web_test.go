@@ -89,6 +89,7 @@ func TestRoleChecksFollowTheGrant(t *testing.T) {
 		{"replica lags", one(replica()), "/replica?max_lag=1.9", 503, "lagging"},
 		{"lag unknown", one(with(replica(), func(s *agent.Status) { s.LagSeconds = -1 })), "/replica?max_lag=5", 503, "lag_unknown"},
 		{"link down", one(with(replica(), func(s *agent.Status) { s.LinkUp = false })), "/replica", 503, "link_down"},
+		{"follows a name that was never resolved", one(with(replica(), func(s *agent.Status) { s.Following = "" })), "/replica", 200, "following"},
 		{"follows another", one(with(replica(), func(s *agent.Status) { s.Following = "10.0.0.9:6379" })), "/replica", 503, "wrong_master"},
 		{"master is no replica", one(master()), "/replica", 503, "not_replica"},
 		{"bad lag", one(replica()), "/replica?max_lag=x", 400, "bad_max_lag"},
