@@ -141,8 +141,9 @@ func (c *conversation) connect(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	to := at
+	c.w.names.Same(at) // looked up anew in the background, if it is time
 	if ip, ok := c.w.names.Known(at); ok && !c.w.names.Answers(at) {
-		to = ip // its name cannot be resolved now: it will be where it was
+		to = ip // its name cannot be resolved, or not yet: it will be where it was
 	}
 	conn, err := c.w.cfg.Dial(ctx, "tcp", to)
 	if err == nil && c.w.cfg.TLS != nil {

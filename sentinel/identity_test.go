@@ -3,6 +3,7 @@ package sentinel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -174,5 +175,49 @@ func TestResolverRemembersOverARestart(t *testing.T) {
 	}
 	if _, ok := second.Known("nowhere:1"); ok || !second.Answers("10.0.0.7:1") {
 		t.Error("a name that never was is known, or an IP is none")
+	}
+}
+
+// A name server that hangs holds up nobody who only asks whose a name is, and
+// until it has answered in this life what was remembered is dialled.
+func TestResolverDoesNotWaitForAHangingNameServer(t *testing.T) {
+	ctx, end := context.WithCancel(context.Background())
+	r := newResolver(ctx, func() watchdog.Instant { return t0 })
+	r.lookup = func(ctx context.Context, _ string) ([]netip.Addr, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	r.Recall(map[string]string{"a": "10.0.0.1"})
+	if got := r.Same("a:1"); got != "10.0.0.1:1" {
+		t.Errorf("a remembered name is %q", got)
+	}
+	if got := r.Same("new:1"); got != "new:1" || resolved(got) {
+		t.Errorf("one that was never met is %q", got)
+	}
+	if ip, ok := r.Known("a:1"); !ok || ip != "10.0.0.1:1" || r.Answers("a:1") {
+		t.Errorf("while it is looked up it is %q, %v", ip, ok)
+	}
+	end()
+	r.wait()
+	if got := r.Same("later:1"); got != "later:1" {
+		t.Errorf("after the end: %q", got)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.hosts["later"].asking {
+		t.Error("a lookup begins after the end, and nobody waits for it")
+	}
+}
+
+// However many names of nobody are listed, those that were found stay known.
+func TestResolverKeepsWhatWasFound(t *testing.T) {
+	r := newResolver(context.Background(), func() watchdog.Instant { return t0 })
+	r.lookup = func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no such host") }
+	r.Recall(map[string]string{"a": "10.0.0.1"})
+	for i := range 3 * maxNames {
+		r.Address(fmt.Appendf(nil, "ghost%d", i), []byte("1"))
+	}
+	if found, _ := r.Found(); found["a"] != "10.0.0.1" || len(r.hosts) > maxNames {
+		t.Errorf("found %v of %d", found, len(r.hosts))
 	}
 }

@@ -5,6 +5,7 @@ package sentinel
 import (
 	"bytes"
 	"context"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -88,7 +89,7 @@ func (r *resolver) Same(spelled string) watchdog.Address {
 }
 
 // Answers says that what is spelled host:port is an IP, or a name that was found
-// when it was last looked up, or has not been in this life.
+// when it was last looked up in this life.
 func (r *resolver) Answers(spelled string) bool {
 	name, _, err := net.SplitHostPort(spelled)
 	if err != nil {
@@ -97,7 +98,10 @@ func (r *resolver) Answers(spelled string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h := r.hosts[name]
-	return h != nil && h.found && !h.failed || h == nil && newHost(name).found
+	if h == nil {
+		return newHost(name).found
+	}
+	return h.found && !h.failed && (!h.isName || h.askAt != 0)
 }
 
 // Known is host:port with the IP that was last found for the name; false: none
@@ -151,8 +155,12 @@ func (r *resolver) News() uint64 {
 	return r.news
 }
 
-// add makes a host known; it is not looked up. Under r.mu.
+// add makes a host known; it is not looked up. What was found is kept as long as
+// there is room: it may not be found again. Under r.mu.
 func (r *resolver) add(name string) *host {
+	if len(r.hosts) >= maxNames {
+		maps.DeleteFunc(r.hosts, func(_ string, h *host) bool { return !h.isName || !h.found })
+	}
 	if len(r.hosts) >= maxNames {
 		clear(r.hosts)
 	}
@@ -203,7 +211,7 @@ func joined(b, hostname, port []byte) []byte {
 func (r *resolver) host(name []byte) string {
 	r.mu.Lock()
 	h := r.hosts[string(name)]
-	if h != nil && (!h.isName || h.asking || r.now() < h.askAt) {
+	if h != nil && (!h.isName || h.asking || r.now() < h.askAt || r.ctx.Err() != nil) {
 		defer r.mu.Unlock()
 		return h.text
 	}
@@ -215,17 +223,25 @@ func (r *resolver) host(name []byte) string {
 		}
 	}
 	h.asking = true
-	text := h.text
-	r.mu.Unlock()
 	if first {
+		r.mu.Unlock()
 		r.ask(string(name), h)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return h.text
 	}
+	defer r.mu.Unlock()
 	again := string(name)
 	r.wg.Go(func() { r.ask(again, h) })
-	return text
+	return h.text
+}
+
+// wait ends with the last lookup in the background. r.ctx has ended before, so
+// that none begins any more.
+func (r *resolver) wait() {
+	r.mu.Lock() // whoever saw r.ctx alive has begun
+	r.mu.Unlock()
+	r.wg.Wait()
 }
 
 func newHost(name string) *host {

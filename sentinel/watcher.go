@@ -281,7 +281,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		cancel(nil)
 		w.end()
 		w.wg.Wait()
-		w.names.wg.Wait()
+		w.names.wait()
 	}()
 	w.reconcile(ctx)
 	timer := time.NewTimer(0)
@@ -389,8 +389,8 @@ func (w *Watcher) publish(always bool) {
 	tallies := room[:0]
 	locals := w.locals
 	for _, l := range locals {
-		l.self = w.state.Self(l.runID, l.at(l.announced))
-		for _, id := range l.former { // a Sentinel may just have met any of them
+		l.self = w.state.Self(l.runID, w.names.Same(string(l.announced))) // waits for no name server
+		for _, id := range l.former {                                     // a Sentinel may just have met any of them
 			if l.self == "" {
 				l.self = w.state.lastAddress(id)
 			}
