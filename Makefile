@@ -64,16 +64,16 @@ check: .tools/staticcheck build
 
 # Tests that need a server or root skip themselves by -short; in lab nearly all do.
 unit:
-	go test -short $$(go list ./... | grep -v /lab) ./lab/testguard
+	go test -short $$(go list ./... | grep -v /lab) ./lab/testguard ./lab/sim
 
 # In this order: what keeps the processors busy by itself; the product's packages
 # beside real servers, in the tests' own process and therefore under the race
 # detector; whole groups, whose watchdogs are processes of their own. There are
 # never more real servers at a time than the processors can carry, whatever -p and
 # -parallel say (package lab/slot).
-BUSY    = ./watchdog/... ./docs
+BUSY    = ./watchdog/... ./lab/sim ./docs
 SERVERS = ./cmd/... ./fencing/... ./preflight/... ./sentinel/... ./systemd/... ./lab
-GROUPS  = $(filter-out %/lab,$(shell go list ./lab/...))
+GROUPS  = $(filter-out %/lab %/lab/sim,$(shell go list ./lab/...))
 test: setup build check
 	@# Compiled first: a compiler beside them would take the tests' processor.
 	go list -race -test -deps -export $(BUSY) $(SERVERS) >/dev/null
@@ -84,7 +84,7 @@ test: setup build check
 
 SIM ?= 10m
 sim: # the simulated group, as long as you like: make sim SIM=1h
-	go test ./watchdog/sim -count=1 -timeout=0 -v -run=TestSim -sim.time=$(SIM)
+	go test ./lab/sim -count=1 -timeout=0 -v -run=TestSim -sim.time=$(SIM)
 
 SOAK ?= .
 soak: TIMEOUT = 6h

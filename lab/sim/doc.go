@@ -10,7 +10,7 @@
 // measured on real ones and read in their sources; where the model and a real
 // server disagree, the model is wrong.
 //
-//	go test ./watchdog/sim -run TestSim -sim.seed=N    replays one run with its history
-//	go test ./watchdog/sim -run TestSim -sim.time=10m  looks for as long as wanted
-//	go test ./watchdog/sim -run TestSim -sim.only=coup -sim.time=10m   nothing but that fault
+//	go test ./lab/sim -run TestSim -sim.seed=N    replays one run with its history
+//	go test ./lab/sim -run TestSim -sim.time=10m  looks for as long as wanted
+//	go test ./lab/sim -run TestSim -sim.only=coup -sim.time=10m   nothing but that fault
 package sim

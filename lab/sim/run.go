@@ -46,7 +46,7 @@ func (r Result) Report(c Config) string {
 	fmt.Fprintf(&b, "world: %d redis %d sentinels quorum %d down-after %v failover-timeout %v old=%v persist=%v readonly=%v fdstore=%v watched=%v veto=%v coordinator_lost=%d walled=%v from %.1f\n",
 		c.Redis, c.Sentinels, c.Quorum, c.DownAfter, c.FailoverTimeout, c.Old, c.Persist, c.ReadOnlyFile, c.DescriptorStore, c.Watched, c.Veto, c.Policy.CoordinatorLost, c.Walled, float64(c.WalledAt)/1e9)
 	fmt.Fprintf(&b, "faults:\n  %s\n", strings.Join(r.Faults, "\n  "))
-	fmt.Fprintf(&b, "replay: go test ./watchdog/sim -run TestSim -sim.seed=%d\n", r.Seed)
+	fmt.Fprintf(&b, "replay: go test ./lab/sim -run TestSim -sim.seed=%d\n", r.Seed)
 	b.WriteString(r.History)
 	return b.String()
 }

@@ -1,0 +1,59 @@
+package docs
+
+// The core knows none of those who sense and act for it: what decides can be
+// read, tested and simulated without a server.
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/redis-watchdog/redis-watchdog/"
+
+// imports are the paths that each file below a folder of the project imports,
+// tests included.
+func imports(t *testing.T, folder string) map[string][]string {
+	t.Helper()
+	all := map[string][]string{}
+	err := filepath.WalkDir(filepath.Join("..", folder), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		name := strings.TrimPrefix(filepath.ToSlash(path), "../")
+		all[name] = nil
+		for _, i := range file.Imports {
+			of, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				return err
+			}
+			all[name] = append(all[name], of)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 3 {
+		t.Fatalf("%s has %d files of Go: the wrong folder", folder, len(all))
+	}
+	return all
+}
+
+func TestNoArrowRunsUpFromWatchdog(t *testing.T) {
+	for file, paths := range imports(t, "watchdog") {
+		for _, path := range paths {
+			if ours, is := strings.CutPrefix(path, module); is && ours != "watchdog" && !strings.HasPrefix(ours, "watchdog/") {
+				t.Errorf("%s imports %s: the core, and what is below it, may know nothing of who senses and acts for it", file, ours)
+			}
+		}
+	}
+}
