@@ -29,17 +29,24 @@ func (h *Host) HAProxy(page string, ips ...string) (address string) {
 	if strings.Contains(backends, "10.0.0.") {
 		t.Fatalf("lab: an address of %s was not replaced:\n%s", page, backends)
 	}
+	address = "127.0.0.1:6380"
+	text := "defaults\n    timeout connect 2s\n    timeout client 1m\n    timeout server 1m\n\nfrontend writers\n    mode tcp\n    bind " + address +
+		"\n    default_backend redis_master\n\n" + backends
+	h.RunHAProxy(text)
+	return address
+}
+
+// RunHAProxy runs Debian's with a configuration.
+func (h *Host) RunHAProxy(text string) *Process {
+	t := h.lab.t
+	t.Helper()
 	binary, err := exec.LookPath("haproxy")
 	if err != nil {
 		binary = "/usr/sbin/haproxy"
 	}
-	address = "127.0.0.1:6380"
-	text := "defaults\n    timeout connect 2s\n    timeout client 1m\n    timeout server 1m\n\nfrontend writers\n    mode tcp\n    bind " + address +
-		"\n    default_backend redis_master\n\n" + backends
 	file := filepath.Join(h.lab.dir, h.Name+"-haproxy.cfg")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatalf("lab: %v", err)
 	}
-	h.Run(Command{Name: "haproxy", Path: binary, Args: []string{"-db", "-f", file}})
-	return address
+	return h.Run(Command{Name: "haproxy", Path: binary, Args: []string{"-db", "-f", file}})
 }
