@@ -20,6 +20,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/report"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/web"
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
+	"github.com/redis-watchdog/redis-watchdog/preflight"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -36,6 +37,9 @@ type stage struct {
 
 	history []string
 	lost    int // so many compare-and-swaps are lost first
+
+	kept      []grant.KeptError // what forget is refused for
+	sentinels []preflight.Sentinel
 }
 
 func (s *stage) Status() []agent.Status {
@@ -122,7 +126,7 @@ func play(t *testing.T, s *stage, running bool, args ...string) (code int, out, 
 	}
 	var buffer bytes.Buffer
 	a := &app{out: &buffer, errOut: &buffer, env: func(string) string { return "" },
-		open: func(*config.Config) (coordinator, error) { return s, nil }}
+		open: func(*config.Config) (coordinator, error) { return s, nil }, sentinels: s.askSentinels}
 	code = execute(t.Context(), a, append(args, "-c", path))
 	return code, buffer.String(), state
 }

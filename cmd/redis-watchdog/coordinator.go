@@ -24,6 +24,7 @@ type coordinator interface {
 	AdoptCluster(ctx context.Context, group string, order grant.Order) error
 	SetMaintenance(ctx context.Context, group string, length time.Duration, order grant.Order) error
 	EndMaintenance(ctx context.Context, group string) error
+	Forget(ctx context.Context, group string, node watchdog.Address, order grant.Order) error
 
 	handover.Coordinator
 	WriteHistory(ctx context.Context, group string, record any) error
