@@ -160,6 +160,9 @@ func TestStatusVerdicts(t *testing.T) {
 		{"a fault", edit(func(s *stage) {
 			s.nodes[0].Faults = []agent.Fault{{ID: "timing", Severity: "warning", Text: "too short", Remedy: "SENTINEL SET"}}
 		}), true, 1, []string{"FAULT", "timing", "too short", "SENTINEL SET"}},
+		{"a remedy of several commands", edit(func(s *stage) {
+			s.nodes[0].Faults = []agent.Fault{{ID: "two_groups", Severity: "error", Text: "both", Remedy: "# where it is ours:\nRESET m1\nsleep 20\nRESET m1"}}
+		}), true, 1, []string{"\n    # where it is ours:\n    RESET m1\n    sleep 20\n    RESET m1\n"}},
 		{"not guarded", edit(func(s *stage) { s.nodes[0].Guarded = false }), true, 1, []string{"FAULT", "NO"}},
 		{"etcd away", edit(func(s *stage) { s.away = errors.New("no route") }), true, 2, []string{"UNKNOWN", "no route"}},
 		{"a fault and etcd away", edit(func(s *stage) { s.away, s.nodes[0].Guarded = errors.New("no route"), false }), true, 1, []string{"FAULT", "no route"}},

@@ -136,8 +136,8 @@ func listedText(group, address string, all []preflight.Sentinel) (string, error)
 	if len(by) == 0 {
 		return "", nil
 	}
-	return fmt.Sprintf("%s list it as a replica. Stop its Redis, then have them forget it, one after the other, while no failover and no backup runs: %s",
-		strings.Join(by, ", "), strings.Join(lines, "; sleep 20; ")), nil
+	return fmt.Sprintf("%s list it as a replica. Stop its Redis, then have them forget it, one after the other, while no failover and no backup runs:\n%s",
+		strings.Join(by, ", "), strings.Join(lines, "\nsleep 20\n")), nil
 }
 
 // keptText says why etcd does not let a node be forgotten, and what to do.

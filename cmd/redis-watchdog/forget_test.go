@@ -66,7 +66,7 @@ func TestForget(t *testing.T) {
 		{"a watchdog says that it is listed", []string{"--timeout", "1ms"}, fine, kept(grant.KeptListed, grant.KeptListed), 1, "", []string{"the watchdog of 10.0.0.1:6379", "SENTINEL RESET m1"}},
 		{"not there", nil, fine, kept(grant.KeptNotThere), 1, "", []string{"etcd holds nothing of it", "10.0.0.1:6379"}},
 		{"two Sentinels list it", nil, []preflight.Sentinel{sentinel("10.0.0.1:26379", "10.0.0.1:6379", gone), sentinel("[fd00::2]:26380", "10.0.0.1:6379", gone), silent}, nil, 1, "",
-			[]string{"10.0.0.1:26379, [fd00::2]:26380 list it", "redis-cli -h 10.0.0.1 -p 26379 SENTINEL RESET m1; sleep 20; redis-cli -h fd00::2 -p 26380 SENTINEL RESET m1"}},
+			[]string{"10.0.0.1:26379, [fd00::2]:26380 list it", "\n    redis-cli -h 10.0.0.1 -p 26379 SENTINEL RESET m1\n    sleep 20\n    redis-cli -h fd00::2 -p 26380 SENTINEL RESET m1\n"}},
 		{"listed with a name that cannot be found", nil, []preflight.Sentinel{{Address: "10.0.0.1:26379", Master: "10.0.0.1:6379", Unread: []preflight.Unread{{Name: gone}}}}, nil, 1, "", []string{"SENTINEL RESET m1"}},
 		{"a Sentinel names it as the master", nil, []preflight.Sentinel{sentinel("10.0.0.1:26379", gone)}, nil, 1, "", []string{"redis-watchdog failover m1"}},
 		{"no Sentinel answers", nil, []preflight.Sentinel{silent}, nil, 2, "", []string{"no Sentinel of m1 answers", "connection refused"}},

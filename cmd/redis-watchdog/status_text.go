@@ -113,7 +113,7 @@ func printFaults(p *terminal.Printer, n agent.Status) {
 			colour = terminal.Red
 		}
 		p.Line(colour, "%s: %s: %s: %s", name, string(f.Severity), f.ID, f.Text)
-		p.Line(terminal.Plain, "    %s", f.Remedy)
+		p.Lines(terminal.Plain, "    ", f.Remedy)
 	}
 }
 
