@@ -226,6 +226,7 @@ func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
 		answers:    newNewest[HandoverAnswer](),
 		history:    newHistorian(),
 	}
+	k.reports.passed, k.surveys.passed = &s.lanes.passedOver, &s.lanes.passedOver
 	k.identities.set(k.id)
 	return k
 }
