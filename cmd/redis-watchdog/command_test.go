@@ -175,6 +175,10 @@ func TestStatusVerdicts(t *testing.T) {
 			s.group.Nodes = map[string]string{"10.0.0.2:6379": `{"role":"replica","phase":"follow","guarded":true}`, "10.0.0.1:6379": `{}`}
 		}), true, 0, []string{"OTHER HOSTS"}},
 		{"a silent node", edit(func(s *stage) { s.group.Record.Nodes = []watchdog.Address{"10.0.0.1:6379", "10.0.0.3:6379"} }), true, 1, []string{"10.0.0.3:6379: its watchdog does not report"}},
+		{"a node that is gone", edit(func(s *stage) {
+			s.group.Record.Nodes = []watchdog.Address{"10.0.0.1:6379", "10.0.0.3:6379"}
+			s.group.Gone = []watchdog.Address{"10.0.0.3:6379", "10.0.0.4:6379"} // the latter is in no record
+		}), true, 0, []string{"OK ", "10.0.0.3:6379: gone:", "redis-watchdog forget m1 10.0.0.3:6379"}},
 		{"a report that is garbage", edit(func(s *stage) { s.group.Nodes = map[string]string{"10.0.0.2:6379": `[`} }), true, 2, []string{"cannot be understood"}},
 		{"control characters", edit(func(s *stage) { s.nodes[0].Reason = "a\x1b[2Jb\u202e" }), true, 0, []string{"a?[2Jb?"}},
 	} {

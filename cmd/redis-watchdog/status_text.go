@@ -94,6 +94,10 @@ func printGroup(p *terminal.Printer, g report.Group) {
 		text, command := g.SilentText()
 		p.Line(terminal.Red, "  %s%s%s", address, text, command)
 	}
+	for _, address := range g.Gone {
+		text, command := g.GoneText(address)
+		p.Line(terminal.Plain, "  %s%s%s", address, text, command)
+	}
 	for _, problem := range g.Problems {
 		p.Line(terminal.Yellow, "  %s", problem)
 	}

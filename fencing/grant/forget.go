@@ -136,7 +136,7 @@ func (s *Store) forget(ctx context.Context, group string, node watchdog.Address,
 // keysOfNode are the keys of one node that are deleted with it. What hangs on the
 // presence of its watchdog is gone by then; the leave to open by force is not.
 func (k *Keeper) keysOfNode(node watchdog.Address) []string {
-	return []string{k.keys.reports + string(node), k.keys.disks + string(node), k.keys.unfence + string(node)}
+	return []string{k.keys.reports + string(node), k.keys.disks + string(node), k.keys.unfence + string(node), k.keys.seen + "/" + string(node)}
 }
 
 func (k *Keeper) held(ctx context.Context, group string, node watchdog.Address) (holdings, error) {

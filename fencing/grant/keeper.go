@@ -62,6 +62,8 @@ type KeeperConfig struct {
 	Failpoint func(name string)
 
 	Log hclog.Logger // nil: the store's
+
+	seenEvery, seenLasts time.Duration // zero: the constants of that name
 }
 
 // Want is what shall become true in etcd. A newer one replaces the older.
@@ -201,6 +203,9 @@ func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
 	}
 	if cfg.Log == nil {
 		cfg.Log = s.log
+	}
+	if cfg.seenLasts == 0 {
+		cfg.seenEvery, cfg.seenLasts = seenEvery, seenLasts
 	}
 	if cfg.Identity.HolderID == "" {
 		cfg.Identity.HolderID = rand.Text()
