@@ -13,6 +13,7 @@ package grant
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -26,16 +27,35 @@ import (
 
 const (
 	seenEvery = time.Hour
+	// seenLook is how often it is looked whether a key has gone for another reason than
+	// its lease: etcd was restored or made anew.
+	seenLook = time.Minute
 	// seenLasts is a day from the last time that it was kept alive, which was up to
 	// seenEvery before the node was seen last.
 	seenLasts = 24*time.Hour + seenEvery
 )
 
-// sightings is when this process last kept the key of each node alive.
-type sightings map[watchdog.Address]watchdog.Instant
+// sightings is what this process has done of it.
+type sightings struct {
+	kept   map[watchdog.Address]watchdog.Instant // when it last kept the key of each node alive
+	looked watchdog.Instant                      // when it last read the keys
+}
+
+// due is whether etcd has to be asked: a node is new or it is time, or a look is.
+func (s *sightings) due(now watchdog.Instant, every time.Duration, nodes []watchdog.Address) bool {
+	return s.looked == 0 || now.Sub(s.looked) >= min(seenLook, every) || slices.ContainsFunc(nodes, func(node watchdog.Address) bool {
+		last := s.kept[node]
+		return last == 0 || now.Sub(last) >= every
+	})
+}
 
 // turnSeen keeps what stands of those nodes alive, and makes what is missing.
-func (k *Keeper) turnSeen(ctx context.Context, at sightings, self watchdog.Address, nodes []watchdog.Address) error {
+func (k *Keeper) turnSeen(ctx context.Context, at *sightings, self watchdog.Address, nodes []watchdog.Address) error {
+	now := k.store.now()
+	maps.DeleteFunc(at.kept, func(node watchdog.Address, _ watchdog.Instant) bool { return !slices.Contains(nodes, node) })
+	if !at.due(now, k.cfg.seenEvery, nodes) {
+		return nil
+	}
 	prefix := k.keys.seen + "/"
 	resp, err := k.store.transact(ctx, "read who was seen", besideTimeout, nil, []clientv3.Op{
 		clientv3.OpGet(k.keys.seen, clientv3.WithCountOnly()), clientv3.OpGet(prefix, clientv3.WithPrefix())}, nil)
@@ -46,16 +66,11 @@ func (k *Keeper) turnSeen(ctx context.Context, at sightings, self watchdog.Addre
 	for _, kv := range resp.Responses[1].GetResponseRange().GetKvs() {
 		leases[watchdog.Address(strings.TrimPrefix(string(kv.Key), prefix))] = clientv3.LeaseID(kv.Lease)
 	}
-	now := k.store.now()
-	for node := range at {
-		if !slices.Contains(nodes, node) {
-			delete(at, node)
-		}
-	}
+	at.looked = now
 	var problems []error
 	for _, node := range nodes {
 		lease, stands := leases[node]
-		if last := at[node]; stands && last != 0 && now.Sub(last) < k.cfg.seenEvery {
+		if last := at.kept[node]; stands && last != 0 && now.Sub(last) < k.cfg.seenEvery {
 			continue
 		}
 		gone := true
@@ -73,7 +88,7 @@ func (k *Keeper) turnSeen(ctx context.Context, at sightings, self watchdog.Addre
 				continue
 			}
 		}
-		at[node] = now
+		at.kept[node] = now
 	}
 	if resp.Responses[0].GetResponseRange().GetCount() == 0 {
 		problems = append(problems, k.beginSeen(ctx, self, leases))

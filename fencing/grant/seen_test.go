@@ -32,9 +32,9 @@ func TestGoneIsWhoNobodyHasSeenForADay(t *testing.T) {
 		t.Errorf("a group that an older version kept: %v are gone", got)
 	}
 	k := s.Keeper(KeeperConfig{Group: group, seenEvery: 500 * time.Millisecond, seenLasts: 5 * time.Second})
-	at := sightings{}
+	at := sightings{kept: map[watchdog.Address]watchdog.Instant{}}
 	turn := func() {
-		if err := k.turnSeen(t.Context(), at, addressA, []watchdog.Address{addressA, addressB}); err != nil {
+		if err := k.turnSeen(t.Context(), &at, addressA, []watchdog.Address{addressA, addressB}); err != nil {
 			t.Fatal(err)
 		}
 	}
