@@ -280,6 +280,8 @@ func countBy(kind string) string {
 		return "XLEN"
 	case "vectorset":
 		return "VCARD"
+	case "array": // Redis 8.8
+		return "ARCOUNT"
 	}
 	return "EXISTS"
 }
@@ -324,10 +326,8 @@ func encodingOf(t rdb.Type, text string) rdb.Encoding {
 	if text == "embstr" {
 		return rdb.Raw
 	}
-	for e := rdb.Raw; e <= rdb.Template; e++ {
-		if e.String() == text {
-			return e
-		}
+	if e, known := rdb.ParseEncoding(text); known {
+		return e
 	}
 	switch t {
 	case rdb.String:
@@ -336,6 +336,8 @@ func encodingOf(t rdb.Type, text string) rdb.Encoding {
 		return rdb.ModuleValue
 	case rdb.Stream:
 		return rdb.StreamPacks
+	case rdb.Array:
+		return rdb.ArrayValue
 	}
 	return rdb.HashTable
 }
