@@ -84,14 +84,24 @@ func (a *app) init(ctx context.Context, o initOptions) error {
 		}
 	}
 	text := host.YAML(o.etcd)
-	if err := config.CheckText(a.configPath, []byte(text), a.env); err != nil {
+	written, err := config.CheckText(a.configPath, []byte(text), a.env)
+	if err != nil {
 		return err
 	}
+	notes, wrong := reach(ctx, written)
+	say(notes)
 	p := a.printer()
 	if o.dryRun {
 		for line := range strings.Lines(text) {
 			p.Line(terminal.Plain, "%s", strings.TrimRight(line, "\n"))
 		}
+	}
+	switch {
+	case wrong != nil && o.dryRun:
+		return unknown("%w", wrong)
+	case wrong != nil:
+		return unknown("nothing is written; --dry-run prints it, to be corrected: %w", wrong)
+	case o.dryRun:
 		return nil
 	}
 	// The passwords first: a configuration that is there is complete.
@@ -99,7 +109,11 @@ func (a *app) init(ctx context.Context, o initOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := writeNew(a.configPath, text, 0o644, -1); err != nil {
+	mode, gid := fs.FileMode(0o644), -1
+	if host.Renamed() { // the new names are there to be known to few
+		mode, gid = secretMode()
+	}
+	if err := writeNew(a.configPath, text, mode, gid); err != nil {
 		return unknown("write configuration: %w", err)
 	}
 	if _, err := a.load(); err != nil {
@@ -130,10 +144,7 @@ func (a *app) passwords(h *setup.Host) (digests map[string]string, err error) {
 			continue
 		}
 		path := filepath.Join(filepath.Dir(a.configPath), name)
-		mode, gid := fs.FileMode(0o600), -1
-		if group, ok := setup.ServiceGroup(); ok {
-			mode, gid = 0o640, group
-		}
+		mode, gid := secretMode()
 		if err := writeNew(path, rand.Text()+"\n", mode, gid); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, unknown("write password: %w", err)
 		}
@@ -145,6 +156,14 @@ func (a *app) passwords(h *setup.Host) (digests map[string]string, err error) {
 		digests[name] = hex.EncodeToString(sum[:])
 	}
 	return digests, nil
+}
+
+// secretMode is that of a file that the service may read, and few others.
+func secretMode() (mode fs.FileMode, gid int) {
+	if group, ok := setup.ServiceGroup(); ok {
+		return 0o640, group
+	}
+	return 0o600, -1
 }
 
 // next says what a person has to do.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,7 +45,7 @@ type done struct {
 	Group  string        `json:"group"`
 	Target string        `json:"target"`
 	Done   bool          `json:"done"` // it was seen
-	Text   string        `json:"text"` // further lines are commands, one a line
+	Text   string        `json:"text"`
 	Seen   *agent.Status `json:"seen,omitempty"`
 }
 
@@ -66,10 +65,7 @@ func (a *app) report(d done, code int) error {
 		case exitUnknown:
 			colour, verdict = terminal.Yellow, "UNKNOWN  "
 		}
-		text, commands, _ := strings.Cut(d.Text, "\n")
-		p := a.printer()
-		p.Line(colour, verdict+"%s %s: %s", d.Order, d.Target, text)
-		p.Lines(terminal.Plain, "    ", commands)
+		a.printer().Line(colour, verdict+"%s %s: %s", d.Order, d.Target, d.Text)
 	}
 	if err != nil || code == exitFine {
 		return err

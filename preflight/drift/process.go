@@ -159,6 +159,38 @@ type files struct {
 	prefix string // of what the kernel calls a file in there
 }
 
+// viewOf is what a process sees; 0: what we see.
+func viewOf(pid int) files {
+	f := files{}
+	if pid <= 0 {
+		return f
+	}
+	root := "/proc/" + strconv.Itoa(pid) + "/root"
+	if link, err := os.Readlink(root); err == nil {
+		if f.root = root; link != "/" {
+			f.prefix = link
+		}
+	}
+	return f
+}
+
+// Files are those of a process on this host as it sees them itself, whatever its
+// root and its mounts, and the directory that it was started in; empty: not known.
+func Files(pid int) (src redisconf.Source, started string) {
+	p := lookAt(pid, nil, false)
+	return viewOf(pid), p.started
+}
+
+// Stat is that of a file of a process, or of our own with pid 0.
+func Stat(pid int, file string) (os.FileInfo, error) {
+	f, err := viewOf(pid).open(file, unix.O_PATH)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Stat()
+}
+
 // maxFile bounds one file: a redis.conf is 100 kB with all its comments.
 const maxFile = 4 << 20
 

@@ -21,16 +21,30 @@ import (
 // empty: nothing was found that speaks against it. What may not be seen from
 // here speaks against nothing.
 func (r *reader) denied() string {
-	if r.build.Inplace(r.version) || r.process.pid <= 0 {
+	if r.build.Inplace(r.version) {
 		return ""
 	}
-	proc := "/proc/" + strconv.Itoa(r.process.pid)
+	return r.files.denied(r.process.pid, r.d.File)
+}
+
+// Denied is why a process, a Redis or a Sentinel of 6.0.9 or later, may not put
+// another file in the place of its configuration; empty: nothing was found that
+// speaks against it.
+func Denied(pid int, file string) string {
+	return viewOf(pid).denied(pid, file)
+}
+
+func (f files) denied(pid int, file string) string {
+	if pid <= 0 {
+		return ""
+	}
+	proc := "/proc/" + strconv.Itoa(pid)
 	// Redis goes by the name it was given, whatever links are in its directory.
-	dir, err := r.files.Directory(path.Dir(r.d.File))
+	dir, err := f.Directory(path.Dir(file))
 	if err != nil {
 		return ""
 	}
-	file := path.Join(dir, path.Base(r.d.File))
+	file = path.Join(dir, path.Base(file))
 	if text, err := os.ReadFile(proc + "/mountinfo"); err == nil {
 		if why := mountDenies(text, file); why != "" {
 			return why
@@ -40,7 +54,7 @@ func (r *reader) denied() string {
 	if err != nil {
 		return ""
 	}
-	return r.directoryDenies(who, dir, file)
+	return f.directoryDenies(who, dir, file)
 }
 
 // mountDenies reads /proc/PID/mountinfo (proc_pid_mountinfo(5)): the mount with
@@ -125,19 +139,19 @@ func actorOf(proc string) (a actor, err error) {
 // directoryDenies is what the directory's mode, its sticky bit and chattr(1)
 // say. An access control list may give more than the mode: with one, or with a
 // capability, the mode denies nothing.
-func (r *reader) directoryDenies(who actor, dir, file string) string {
-	d, err := r.files.status(dir)
+func (f files) directoryDenies(who actor, dir, file string) string {
+	d, err := f.status(dir)
 	if err != nil {
 		return ""
 	}
-	f, err := r.files.status(file)
+	own, err := f.status(file)
 	switch {
-	case d.immutable || err == nil && f.immutable:
+	case d.immutable || err == nil && own.immutable:
 		return "it or its directory is immutable (chattr +i)"
 	case !who.may(unix.CAP_DAC_OVERRIDE) && !d.acl && !d.writable(who):
 		return fmt.Sprintf("its directory %s belongs to %d:%d with mode %04o, and Redis runs as %d: it may not write there", dir, d.uid, d.gid, d.mode&0o7777, who.uid)
-	case d.mode&unix.S_ISVTX != 0 && err == nil && f.uid != who.uid && d.uid != who.uid && !who.may(unix.CAP_FOWNER):
-		return fmt.Sprintf("its directory %s is sticky, and the file belongs to %d, not to Redis (%d)", dir, f.uid, who.uid)
+	case d.mode&unix.S_ISVTX != 0 && err == nil && own.uid != who.uid && d.uid != who.uid && !who.may(unix.CAP_FOWNER):
+		return fmt.Sprintf("its directory %s is sticky, and the file belongs to %d, not to Redis (%d)", dir, own.uid, who.uid)
 	}
 	return ""
 }

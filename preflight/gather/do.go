@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 )
 
@@ -42,4 +43,24 @@ func (s Server) Do(ctx context.Context, command ...string) (string, error) {
 		return re.Elems[1].Text, nil
 	}
 	return "", fmt.Errorf("%s answered %s with %d elements", s, command[0], len(re.Elems))
+}
+
+// Monitors is the master that a Sentinel names for a group, host:port; empty: it
+// monitors no group of that name.
+func (s Server) Monitors(ctx context.Context, group string) (master string, err error) {
+	replies, err := s.ask(ctx, []string{"SENTINEL", "GET-MASTER-ADDR-BY-NAME", group})
+	if err != nil {
+		return "", err
+	}
+	re := replies[0]
+	if err := re.Err(); err != nil {
+		return "", fmt.Errorf("%s: %w", s, err)
+	}
+	switch {
+	case re.Null:
+		return "", nil
+	case len(re.Elems) == 2:
+		return net.JoinHostPort(re.Elems[0].Text, re.Elems[1].Text), nil
+	}
+	return "", fmt.Errorf("%s answered SENTINEL with %d elements", s, len(re.Elems))
 }

@@ -9,6 +9,10 @@ import (
 // isPattern says whether the server takes an include for a pattern.
 func isPattern(name string) bool { return strings.ContainsAny(name, "*?[") }
 
+// Matches are the files whose absolute names a pattern matches, as an include
+// expands it.
+func Matches(src Source, pattern string) []string { return expand(src, pattern) }
+
 // maxMatches bounds what one pattern may give: more is no configuration.
 const maxMatches = 1000
 

@@ -20,11 +20,11 @@ type Plan struct {
 
 // Estimate is the memory that a plan will take.
 type Estimate struct {
-	Encoding string `json:"encoding"`        // in OBJECT ENCODING's words
-	Key      uint64 `json:"bytes_a_key"`     // as MEMORY USAGE
-	Keys     uint64 `json:"bytes_of_keys"`   // likewise
+	Encoding string `json:"encoding"` // in OBJECT ENCODING's words
+	Key      uint64 `json:"bytes_a_key"`
+	Keys     uint64 `json:"bytes_of_keys"`
 	Tables   uint64 `json:"bytes_of_tables"` // of the keys, and of their expiry times
-	Total    uint64 `json:"bytes"`           // by which used_memory grows
+	Total    uint64 `json:"bytes"`
 }
 
 // Limits of the compact encodings, as redis.conf of every version has them by
@@ -76,20 +76,17 @@ func (m *Model) Estimate(p Plan) (Estimate, error) {
 		per := max(1, node/(p.MemberBytes+2))
 		k.Encoding, k.Blobs = rdb.QuickList, (p.Members+per-1)/per
 		m.Begin(p.Type, k.Encoding)
-		m.Blob(7 + min(per, p.Members)*(p.MemberBytes+2))
-		m.sum *= k.Blobs
-		m.unasked *= k.Blobs
+		m.sum = k.Blobs * m.blob(7+min(per, p.Members)*(p.MemberBytes+2))
 	default:
 		return Estimate{}, fmt.Errorf("a plan is of strings, lists, sets, zsets or hashes, not of %ss", p.Type)
 	}
 	e := Estimate{Encoding: k.Encoding.String(), Key: m.Size(&k)}
 	e.Keys = e.Key * p.Keys
-	expires := uint64(0)
+	e.Tables = 8 * slots(p.Keys)
 	if p.TTL {
-		expires = p.Keys
+		e.Tables += p.Keys*m.layout.entry + 8*slots(p.Keys)
 	}
-	e.Tables = m.Tables(p.Keys, expires)
-	e.Total = p.Keys*m.Used(&k) + e.Tables
+	e.Total = e.Keys + e.Tables
 	return e, nil
 }
 

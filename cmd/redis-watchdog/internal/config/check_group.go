@@ -16,9 +16,9 @@ var (
 	commandName = regexp.MustCompile(`^[^\s\x00-\x1f\x7f]*$`)
 )
 
-// usedCommands are those of Redis that may be renamed without our going blind,
+// UsedCommands are those of Redis that may be renamed without our going blind,
 // once we are told the new name.
-func usedCommands() []string {
+func UsedCommands() []string {
 	return []string{"acl", "auth", "client", "config", "del", "exec", "failover", "get", "hello", "info", "multi", "ping", "replicaof", "role", "slowlog", "xread"}
 }
 
@@ -142,7 +142,7 @@ func (c *checker) checkNode(key string, n *Node, nodes, redis map[string]string)
 	if words := n.CommandLine; len(words) > 0 && strings.HasSuffix(filepath.Base(words[0]), "-server") {
 		c.at(key+".command_line[0]", "is the program", "write what stands behind it, a word an entry: its file first, if it has one")
 	}
-	known := usedCommands()
+	known := UsedCommands()
 	for _, command := range slices.Sorted(maps.Keys(n.Commands)) {
 		entry := key + ".commands." + command
 		switch {

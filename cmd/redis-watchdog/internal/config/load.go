@@ -28,11 +28,10 @@ func Load(path string, env func(string) string) (*Config, error) {
 	return parse(path, source, env, true)
 }
 
-// CheckText is Load's check of a text that is not written yet, without the files
-// it names.
-func CheckText(path string, source []byte, env func(string) string) error {
-	_, err := parse(path, source, env, false)
-	return err
+// CheckText is Load of a text that is not written yet, without the files that it
+// names: no password is in what it returns.
+func CheckText(path string, source []byte, env func(string) string) (*Config, error) {
+	return parse(path, source, env, false)
 }
 
 // Unchecked is what can be made out of the file, faults or not, and else what

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -132,15 +133,31 @@ func ownHostOnly(host string) bool {
 	return host == "" || host == "localhost" || err == nil && (ip.IsLoopback() || ip.IsUnspecified())
 }
 
-// askEtcd asks the gateway of a member.
+// EtcdAnswers is nil where a member answers at an endpoint, whatever it answers;
+// secure is for https://.
+func EtcdAnswers(ctx context.Context, endpoint string, secure *tls.Config) error {
+	transport := &http.Transport{TLSClientConfig: secure}
+	defer transport.CloseIdleConnections()
+	var lost *url.Error
+	if err := ask(ctx, &http.Client{Transport: transport}, endpoint, "/v3/maintenance/status", new(any)); errors.As(err, &lost) {
+		return lost.Err
+	}
+	return nil
+}
+
+// askEtcd asks the gateway of a member in plain text.
 func askEtcd(ctx context.Context, endpoint, path string, into any) error {
+	return ask(ctx, http.DefaultClient, endpoint, path, into)
+}
+
+func ask(ctx context.Context, client *http.Client, endpoint, path string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, memberTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint+path, bytes.NewBufferString("{}"))
 	if err != nil {
 		return fmt.Errorf("ask etcd: %w", err)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("ask etcd: %w", err)
 	}

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/redis-watchdog/redis-watchdog/preflight/drift"
 	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
 	"github.com/redis-watchdog/redis-watchdog/preflight/redisconf"
 	"github.com/redis-watchdog/redis-watchdog/systemd"
@@ -24,8 +24,11 @@ type Redis struct {
 	Address  string // to be asked at; empty: on its socket only
 	File     string // its redis.conf; empty: not found
 	Password bool   // it wants one of its clients
-	TLS      bool   // it speaks TLS only
-	CA       string // then: the file of the authority, as its redis.conf names it
+	TLS      *TLS   // it speaks TLS there; nil: plain text
+	Announce string // host:port by which it has itself called; empty: not set
+	// Commands is what rename-command made of those that the watchdog uses: the
+	// name in lower case to the new one, empty where it was taken away.
+	Commands map[string]string
 }
 
 // Group is a group that has a Redis here.
@@ -34,13 +37,28 @@ type Group struct {
 	Sentinels []string // of all hosts, the local ones first
 	Nodes     []Redis
 	Password  bool // the Sentinels want one
-	TLS       bool // they speak TLS only
+	TLS       *TLS // they speak TLS; nil: plain text
+}
+
+// TLS names the files that a client needs, as the server's own file does. Empty:
+// it names none.
+type TLS struct {
+	CA        string
+	Cert, Key string // of ours, where it asks its clients for one
+	Name      string // whom its certificate is for, where it is not whom we ask
 }
 
 // Host is what was found here.
 type Host struct {
 	Groups []Group
 	Notes  []string // what was found and is not used, and why
+}
+
+// Renamed is whether a Redis here has renamed commands.
+func (h *Host) Renamed() bool {
+	return slices.ContainsFunc(h.Groups, func(g Group) bool {
+		return slices.ContainsFunc(g.Nodes, func(r Redis) bool { return len(r.Commands) > 0 })
+	})
 }
 
 // ErrNothing is a host without a Redis of a group.
@@ -60,7 +78,7 @@ func Find(ctx context.Context) (*Host, error) {
 	for _, p := range processes {
 		if !p.Sentinel {
 			h.ownUnit(ctx, &p)
-			servers = append(servers, server(ctx, p))
+			servers = append(servers, h.server(ctx, p))
 			continue
 		}
 		s, err := sentinel(ctx, p)
@@ -68,7 +86,12 @@ func Find(ctx context.Context) (*Host, error) {
 			h.note("the Sentinel with PID %d: %v", p.PID, err)
 			continue
 		}
+		h.unread(s.File, s.Unread)
+		if why := drift.Denied(p.PID, s.File); why != "" {
+			h.note("the Sentinel with PID %d cannot replace %s: %s. It runs all the same, and forgets with its next restart whatever it learnt: a failover, its epoch, replicas and Sentinels", p.PID, s.File, why)
+		}
 		for _, m := range s.Groups {
+			m.ask(ctx, s)
 			for _, u := range m.Unread {
 				h.note("left out of group %s, as nothing can be there: %s in %s (SENTINEL RESET %s at one Sentinel after the other forgets it)", m.Name, u, s.File, m.Name)
 			}
@@ -81,12 +104,17 @@ func Find(ctx context.Context) (*Host, error) {
 				groups[m.Name] = g
 				monitored = append(monitored, m)
 			}
-			g.Password, g.TLS = g.Password || s.Password, g.TLS || s.TLS
+			g.Password = g.Password || s.Password
+			if g.TLS == nil {
+				g.TLS = s.TLS
+			}
 			own := s.Announce
 			if own == "" {
-				own = p.seenFrom(m.Master)
+				own = p.seenFrom(m.Master, s.Port)
 			}
-			g.Sentinels = merged(g.Sentinels, append([]string{own}, m.Sentinels...))
+			for _, one := range append([]string{own}, m.Sentinels...) {
+				g.Sentinels = another(g.Sentinels, one)
+			}
 		}
 	}
 	if len(monitored) == 0 && len(servers) > 0 {
@@ -99,8 +127,11 @@ func Find(ctx context.Context) (*Host, error) {
 	for _, r := range servers {
 		m := belongs(r, monitored, local)
 		if m == nil {
-			h.note("the Redis with PID %d at %s belongs to no group of a Sentinel here", r.PID, orSocket(r))
+			h.note("the Redis with PID %d at %s belongs to no group of a Sentinel here: none lists it at an address of this host, or at what its redis.conf announces (replica-announce-ip)", r.PID, orSocket(r))
 			continue
+		}
+		if host, _, err := net.SplitHostPort(r.Announce); err == nil && !slices.ContainsFunc(resolve(host), func(ip netip.Addr) bool { return slices.Contains(local, ip) }) {
+			h.note("the Redis with PID %d announces %s, an address that no interface of this host has: right where it is translated (NAT, a container's host); else clients and replicas are sent astray, and replica-announce-ip in %s is to be corrected", r.PID, r.Announce, r.File)
 		}
 		groups[m.Name].Nodes = append(groups[m.Name].Nodes, r)
 	}
@@ -157,6 +188,9 @@ func merged(all, more []string) []string {
 func belongs(r Redis, groups []Monitored, local []netip.Addr) *Monitored {
 	for i, m := range groups {
 		for _, address := range append([]string{m.Master}, m.Replicas...) {
+			if r.Announce != "" && sameAddress(address, r.Announce) {
+				return &groups[i]
+			}
 			host, port, err := net.SplitHostPort(address)
 			if err != nil || !hasPort(r.Process, port) {
 				continue
@@ -169,6 +203,20 @@ func belongs(r Redis, groups []Monitored, local []netip.Addr) *Monitored {
 		}
 	}
 	return nil
+}
+
+// sameAddress is whether two host:port are one: a name is what it resolves to.
+func sameAddress(a, b string) bool {
+	if a == b {
+		return true
+	}
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB {
+		return false
+	}
+	other := resolve(hostB)
+	return slices.ContainsFunc(resolve(hostA), func(ip netip.Addr) bool { return slices.Contains(other, ip) })
 }
 
 func hasPort(p Process, port string) bool {
@@ -206,74 +254,98 @@ func localAddresses() ([]netip.Addr, error) {
 	return local, nil
 }
 
-// reached is where a process on this host is reached: on loopback if it listens
-// there.
-func (p Process) reached() string {
-	for _, at := range p.Listens {
-		if at.Addr().IsLoopback() {
-			return at.String()
-		}
-	}
-	for _, at := range p.Listens {
-		if at.Addr().IsUnspecified() {
-			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), at.Port()).String()
-		}
-	}
-	if len(p.Listens) > 0 {
-		return p.Listens[0].String()
-	}
-	return ""
-}
-
 // seenFrom is how another host reaches it: at the address this host has on the
 // way there. Nothing is sent.
-func (p Process) seenFrom(other string) string {
+func (p Process) seenFrom(other, port string) string {
 	if conn, err := net.Dial("udp", other); err == nil {
 		defer conn.Close()
 		if host, _, err := net.SplitHostPort(conn.LocalAddr().String()); err == nil {
-			return net.JoinHostPort(host, fmt.Sprint(p.port()))
+			return net.JoinHostPort(host, port)
 		}
 	}
-	return p.reached()
+	return net.JoinHostPort("127.0.0.1", port)
 }
 
 // server is a Redis and its file.
-func server(ctx context.Context, p Process) Redis {
-	r := Redis{Process: p, Address: p.reached()}
-	file, err := configFile(ctx, p)
+func (h *Host) server(ctx context.Context, p Process) Redis {
+	d := p.door(ctx)
+	r := Redis{Process: p, Address: d.address}
+	file, err := configFile(ctx, p, d)
 	r.Password = errors.Is(err, errNoAuth)
 	r.File = file
-	words := directives(file)
-	plain, tls := words["port"], words["tls-port"]
-	if plain == "0" && tls != "" && tls != "0" {
-		r.TLS, r.CA = true, words["tls-ca-cert-file"]
+	c := p.conf(file)
+	h.unread(file, c.unread)
+	plainPort, tlsPort := c.ports("6379")
+	if d.speaks == secured || d.speaks == silence && d.address != "" && plainPort == "" && tlsPort != "" {
+		t := c.secrets()
+		t.Name = d.named
+		r.TLS = &t
+		if t.Key != "" {
+			h.note("the Redis with PID %d asks its clients for a certificate (tls-auth-clients): its own, %s, is written, whose key the service then reads; better a certificate of its own", p.PID, t.Cert)
+		}
 	}
-	r.Password = r.Password || words["requirepass"] != ""
+	r.Password = r.Password || c.last("requirepass", "") != ""
+	r.Announce = announced(c, plainPort, tlsPort)
+	r.Commands = c.renamed()
 	return r
+}
+
+// unread notes what a file includes and could not be read.
+func (h *Host) unread(file string, why []string) {
+	for _, one := range why {
+		h.note("%s was not read whole: %s", file, one)
+	}
+}
+
+// announced is the address by which a Redis has itself called; of the port 0,
+// which is the default, it is its own.
+func announced(c *conf, plainPort, tlsPort string) string {
+	either := func(name string) string { return c.last("replica-"+name, c.last("slave-"+name, "")) }
+	host, port := either("announce-ip"), either("announce-port")
+	if host == "" {
+		return ""
+	}
+	if port == "" || port == "0" {
+		if port = plainPort; port == "" || c.last("tls-replication", "no") == "yes" && tlsPort != "" {
+			port = tlsPort
+		}
+	}
+	return net.JoinHostPort(host, port)
 }
 
 // sentinel is what a Sentinel's file says: it cannot run without one.
 func sentinel(ctx context.Context, p Process) (*Sentinel, error) {
-	file, err := configFile(ctx, p)
+	d := p.door(ctx)
+	file, err := configFile(ctx, p, d)
 	if file == "" {
 		return nil, fmt.Errorf("its sentinel.conf was not found: %w", err)
 	}
-	return ReadSentinel(file)
+	s, err := ReadSentinel(p, file)
+	if err != nil {
+		return nil, err
+	}
+	s.door = d
+	return s, nil
 }
 
 var (
-	errNoAuth = errors.New("it wants a password")
-	errNoFile = errors.New("neither it, nor its arguments, nor the usual places name one")
+	errNoAuth   = errors.New("it wants a password")
+	errNotAsked = errors.New("it does not answer in plain text, and neither its arguments nor the usual places name one")
+	errNoFile   = errors.New("neither it, nor its arguments, nor the usual places name one")
 )
 
 // configFile is the file a process was started with: it says so, or its
 // arguments do, or a file in one of the usual places has its port.
-func configFile(ctx context.Context, p Process) (string, error) {
-	ask := gather.Server{Address: p.reached()}
+func configFile(ctx context.Context, p Process, d door) (string, error) {
+	ask := gather.Server{Address: d.address}
 	if len(p.Sockets) > 0 {
 		ask.Socket = p.Sockets[0]
 	}
-	info, asked := ask.Do(ctx, "INFO", "server")
+	var info string
+	asked := errNotAsked
+	if ask.Socket != "" || d.speaks == plain {
+		info, asked = ask.Do(ctx, "INFO", "server")
+	}
 	for line := range strings.Lines(info) {
 		if file, ok := strings.CutPrefix(strings.TrimSpace(line), "config_file:"); ok && file != "" {
 			return file, nil
@@ -282,22 +354,24 @@ func configFile(ctx context.Context, p Process) (string, error) {
 	if asked != nil && strings.Contains(asked.Error(), "NOAUTH") {
 		asked = errNoAuth
 	}
-	for _, arg := range p.Args {
-		if filepath.IsAbs(arg) && readable(arg) {
-			return arg, asked
+	files, started := drift.Files(p.PID)
+	if len(p.Args) > 0 && !strings.HasPrefix(p.Args[0], "-") {
+		file := p.Args[0]
+		if !filepath.IsAbs(file) && started != "" {
+			file = filepath.Join(started, file)
+		}
+		if _, err := files.Read(file); filepath.IsAbs(file) && err == nil {
+			return file, asked
 		}
 	}
 	for _, pattern := range []string{filepath.Join(p.Dir, "*.conf"), "/etc/redis/*.conf", "/etc/redis/*/*.conf", "/etc/redis*.conf", "/etc/valkey/*.conf", "/etc/valkey/*/*.conf", "/etc/valkey*.conf"} {
 		if pattern == "*.conf" {
 			continue // its directory is not known
 		}
-		files, err := filepath.Glob(pattern)
-		if err != nil {
-			return "", fmt.Errorf("look for %s: %w", pattern, err)
-		}
-		for _, file := range files {
-			words := directives(file)
-			if words["sentinel"] != "" == p.Sentinel && (hasPort(p, words["port"]) || hasPort(p, words["tls-port"])) {
+		for _, file := range redisconf.Matches(files, pattern) {
+			c := p.conf(file)
+			plainPort, tlsPort := c.ports("")
+			if c.has("sentinel") == p.Sentinel && (hasPort(p, plainPort) || hasPort(p, tlsPort)) {
 				return file, asked
 			}
 		}
@@ -306,25 +380,4 @@ func configFile(ctx context.Context, p Process) (string, error) {
 		asked = errNoFile
 	}
 	return "", asked
-}
-
-func readable(file string) bool {
-	info, err := os.Stat(file)
-	return err == nil && info.Mode().IsRegular()
-}
-
-// directives are the first words behind the names in a file, of each the last:
-// enough to tell a port. Includes are not followed.
-func directives(file string) map[string]string {
-	found := map[string]string{}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return found
-	}
-	for line := range strings.Lines(string(text)) {
-		if words, ok := redisconf.Split(strings.TrimSpace(line)); ok && len(words) > 1 && !strings.HasPrefix(words[0], "#") {
-			found[strings.ToLower(words[0])] = words[1]
-		}
-	}
-	return found
 }

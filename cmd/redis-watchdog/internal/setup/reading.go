@@ -1,11 +1,11 @@
 package setup
 
 import (
-	"os"
 	"os/user"
-	"slices"
 	"strconv"
 	"syscall"
+
+	"github.com/redis-watchdog/redis-watchdog/preflight/drift"
 )
 
 // ServiceUser is whom the service runs as, as the package makes it; its group is
@@ -27,31 +27,44 @@ func ServiceGroup() (gid int, ok bool) {
 }
 
 // ReadingGroups are the groups whose members may read the redis.conf of a Redis
-// here, where not everybody may, and the service is no member. A file that only
-// its owner may read is noted.
+// here, and the files of TLS that are written, where not everybody may, and the
+// service is no member. A file that only its owner may read is noted.
 func (h *Host) ReadingGroups() (groups []string, unreadable []string) {
+	look := func(pid int, file string) {
+		if file == "" {
+			return
+		}
+		info, err := drift.Stat(pid, file)
+		if err != nil || info.Mode().Perm()&0o004 != 0 {
+			return
+		}
+		stat, ok := info.Sys().(*syscall.Stat_t)
+		if !ok {
+			return
+		}
+		// Not root's group: its members may read too much else.
+		if info.Mode().Perm()&0o040 == 0 || stat.Gid == 0 {
+			unreadable = merged(unreadable, []string{file})
+			return
+		}
+		name := strconv.FormatUint(uint64(stat.Gid), 10)
+		if g, err := user.LookupGroupId(name); err == nil {
+			name = g.Name
+		}
+		groups = merged(groups, []string{name})
+	}
+	tls := func(t *TLS) {
+		if t != nil {
+			look(0, t.CA)
+			look(0, t.Cert)
+			look(0, t.Key)
+		}
+	}
 	for _, g := range h.Groups {
+		tls(g.TLS)
 		for _, r := range g.Nodes {
-			info, err := os.Stat(r.File)
-			if err != nil || info.Mode().Perm()&0o004 != 0 {
-				continue
-			}
-			stat, ok := info.Sys().(*syscall.Stat_t)
-			if !ok {
-				continue
-			}
-			// Not root's group: its members may read too much else.
-			if info.Mode().Perm()&0o040 == 0 || stat.Gid == 0 {
-				unreadable = append(unreadable, r.File)
-				continue
-			}
-			name := strconv.FormatUint(uint64(stat.Gid), 10)
-			if g, err := user.LookupGroupId(name); err == nil {
-				name = g.Name
-			}
-			if !slices.Contains(groups, name) {
-				groups = append(groups, name)
-			}
+			look(r.PID, r.File)
+			tls(r.TLS)
 		}
 	}
 	return groups, unreadable

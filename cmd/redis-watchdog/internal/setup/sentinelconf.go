@@ -1,13 +1,15 @@
 package setup
 
 import (
+	"context"
 	"fmt"
 	"net"
-	"os"
+	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/redis-watchdog/redis-watchdog/preflight/redisconf"
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
+	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
 )
 
 // Sentinel is what a sentinel.conf says. Sentinel writes into it what it finds
@@ -15,9 +17,14 @@ import (
 type Sentinel struct {
 	File     string
 	Groups   []Monitored
-	Password bool   // it wants one of its clients
-	TLS      bool   // it speaks TLS only
-	Announce string // host:port by which the others know it; empty: not set
+	Password bool     // it wants one of its clients
+	TLS      *TLS     // it tells the others its TLS port; nil: the other
+	Port     string   // the one it tells the others
+	Announce string   // host:port by which the others know it; empty: not set
+	Unread   []string // what its file includes and could not be read, and why
+
+	door  door
+	files TLS // of a client of its TLS port
 }
 
 // Monitored is one "sentinel monitor".
@@ -29,53 +36,88 @@ type Monitored struct {
 	Unread    []string // what it lists and no Redis or Sentinel can be, as it stands there
 }
 
-// ReadSentinel reads the file of a Sentinel.
-func ReadSentinel(file string) (*Sentinel, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read sentinel.conf: %w", err)
+// ReadSentinel reads the file of a Sentinel, and what that includes.
+func ReadSentinel(p Process, file string) (*Sentinel, error) {
+	c := p.conf(file)
+	if len(c.lines) == 0 {
+		return nil, fmt.Errorf("nothing was read: %s", strings.Join(c.unread, "; "))
 	}
-	s := &Sentinel{File: file}
-	var port, tlsPort, ip, announcedPort string
-	for line := range strings.Lines(string(text)) {
-		words, ok := redisconf.Split(strings.TrimSpace(line))
-		if !ok || len(words) < 2 || strings.HasPrefix(words[0], "#") {
+	s := &Sentinel{File: file, Unread: c.unread}
+	var ip, announcedPort string
+	for _, d := range c.lines {
+		words := d.Args
+		if len(words) < 1 {
 			continue
 		}
-		switch key := strings.ToLower(words[0]); key {
-		case "port":
-			port = words[1]
-		case "tls-port":
-			tlsPort = words[1]
+		switch d.Name {
 		case "requirepass":
-			s.Password = words[1] != ""
+			s.Password = words[0] != ""
 		case "user":
-			s.Password = s.Password || words[1] == "default" && !contains(words, "nopass")
+			s.Password = s.Password || words[0] == "default" && !contains(words, "nopass")
 		case "sentinel":
-			switch strings.ToLower(words[1]) {
+			switch strings.ToLower(words[0]) {
 			case "announce-ip":
-				ip = words[min(2, len(words)-1)]
+				ip = words[len(words)-1]
 			case "announce-port":
-				announcedPort = words[min(2, len(words)-1)]
+				announcedPort = words[len(words)-1]
 			default:
-				s.monitored(words[1:])
+				s.monitored(words)
 			}
 		}
 	}
-	s.TLS = port == "0" && tlsPort != "" && tlsPort != "0"
-	if announcedPort == "" || announcedPort == "0" {
-		announcedPort = port
-		if s.TLS {
-			announcedPort = tlsPort
-		}
+	// sentinelSendHello, sentinel.c.
+	plainPort, tlsPort := c.ports("26379")
+	s.files = c.secrets()
+	if s.Port = plainPort; tlsPort != "" && (plainPort == "" || c.last("tls-replication", "no") == "yes") {
+		s.TLS, s.Port = &s.files, tlsPort
 	}
-	if announcedPort == "" {
-		announcedPort = "26379"
+	if announcedPort == "" || announcedPort == "0" {
+		announcedPort = s.Port
 	}
 	if ip != "" {
 		s.Announce = net.JoinHostPort(ip, announcedPort)
 	}
 	return s, nil
+}
+
+// ask adds what the Sentinel says itself, where it answers us: its file may be
+// one that it cannot write. What its file alone has stands.
+func (m *Monitored) ask(ctx context.Context, s *Sentinel) {
+	c := gather.SentinelConfig{Group: m.Name, Addresses: []string{s.door.address}}
+	if s.door.speaks == secured {
+		t := config.TLS{CA: s.files.CA, Cert: s.files.Cert, Key: s.files.Key, ServerName: s.door.named}
+		secure, err := t.Client()
+		if err != nil {
+			return
+		}
+		c.TLS = secure
+	}
+	for _, said := range gather.Sentinels(ctx, c) {
+		if said.Error != "" {
+			continue // it wants a password, say; init connects to each in the end
+		}
+		if m.Master == "" {
+			m.Master = said.Master
+		} else if !sameAddress(m.Master, said.Master) {
+			m.Replicas = another(m.Replicas, said.Master)
+		}
+		for _, r := range said.Replicas {
+			m.Replicas = another(m.Replicas, r.Address)
+		}
+		if said.Address == s.door.address { // to the others it is one of the others itself
+			for _, peer := range said.Peers {
+				m.Sentinels = another(m.Sentinels, peer)
+			}
+		}
+	}
+}
+
+// another adds an address that is not there, by whatever name.
+func another(all []string, address string) []string {
+	if slices.ContainsFunc(all, func(one string) bool { return sameAddress(one, address) }) {
+		return all
+	}
+	return append(all, address)
 }
 
 // monitored takes in a line that is about one group: its words behind

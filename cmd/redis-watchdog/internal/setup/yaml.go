@@ -2,6 +2,7 @@ package setup
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,8 +37,8 @@ func (h *Host) YAML(etcd []string) string {
 			line("    sentinel_username: %s", User)
 			line("    sentinel_password_file: %s", SentinelPassword)
 		}
-		if g.TLS {
-			line("    sentinel_tls: {}")
+		if g.TLS != nil {
+			line("    sentinel_tls: %s", g.TLS)
 		}
 		line("    nodes:")
 		for i, r := range g.Nodes {
@@ -64,10 +65,14 @@ func (h *Host) YAML(etcd []string) string {
 				put("username: %s", User)
 				put("password_file: %s", RedisPassword)
 			}
-			if r.TLS && r.CA != "" {
-				put("tls: {ca: %q}", r.CA)
-			} else if r.TLS {
-				put("tls: {}")
+			if r.TLS != nil {
+				put("tls: %s", r.TLS)
+			}
+			if len(r.Commands) > 0 {
+				put("commands:")
+				for _, command := range slices.Sorted(maps.Keys(r.Commands)) {
+					put("  %s: %q", command, r.Commands[command])
+				}
 			}
 		}
 	}
@@ -80,4 +85,15 @@ func quoted(all []string) string {
 		out = append(out, strconv.Quote(one))
 	}
 	return strings.Join(out, ", ")
+}
+
+// String is the value of a key of YAML.
+func (t *TLS) String() string {
+	var keys []string
+	for _, k := range [][2]string{{"ca", t.CA}, {"cert", t.Cert}, {"key", t.Key}, {"server_name", t.Name}} {
+		if k[1] != "" {
+			keys = append(keys, k[0]+": "+strconv.Quote(k[1]))
+		}
+	}
+	return "{" + strings.Join(keys, ", ") + "}"
 }
