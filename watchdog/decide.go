@@ -96,7 +96,7 @@ func look(p Policy, s State, now Instant) view {
 	v.e = s.earliest(v.Armed)
 	v.until, v.lapse, v.heard = g.Until, g.Until.Add(-v.Act), s.Sentinels.EFrom
 	if v.alone = v.e; s.Sentinels.Pinged {
-		v.alone = v.e.Min(v.until.Max(s.Sentinels.Vouched))
+		v.alone = v.e.Min(v.until.Max(s.Sentinels.Vouched).Max(s.known(v.Armed)))
 	}
 	v.act = v.alone.Add(-v.Act)
 	v.strict = p.CoordinatorLost == CoordinatorLostRefuse

@@ -30,18 +30,20 @@ type facts struct {
 	Timing
 	act, lapse Instant // E - A, L - A
 	e          Instant
+	before     Instant // until it an earlier life knew that there is nobody else; zero: it did not
 	grant      Grant
 	inForce    bool
 }
 
 func factsOf(p Policy, s State, now Instant) facts {
 	t := p.Timing(s.Sentinels.DownAfter)
-	e := s.Sentinels.E
+	e, before := s.Sentinels.E, Instant(0)
 	if !s.Sentinels.Failover && !s.Sentinels.Accused && s.inherited != 0 {
-		e = e.Max(s.inherited.Add(t.Armed))
+		before = s.inherited.Add(t.Armed)
+		e = e.Max(before)
 	}
 	g := s.Coordinator.Grant
-	return facts{t, e.Add(-t.Act), g.Until.Add(-t.Act), e, g, g.Ours && now < g.Until}
+	return facts{t, e.Add(-t.Act), g.Until.Add(-t.Act), e, before, g, g.Ours && now < g.Until}
 }
 
 // hold fails the test if the step from was to s breaks the law.
@@ -191,7 +193,7 @@ func arm(p Policy, s State, f facts, now Instant) string {
 		return "I2: sentinels_lost: serve is not armed by the lease"
 	case (row == RowServe && (strict || high) || row == RowCertified && strict) && g.Arm > lease:
 		return fmt.Sprintf("I2: armed %v after the lease", g.Arm.Sub(lease))
-	case s.witnessed(now).Pinged && row != RowUncertified && g.Arm > f.grant.Until.Max(s.Sentinels.Vouched).Add(-f.Armed):
+	case s.witnessed(now).Pinged && row != RowUncertified && g.Arm > f.grant.Until.Max(s.Sentinels.Vouched).Max(f.before).Add(-f.Armed):
 		return "I2: armed by PINGs for when another may have been granted"
 	case row == RowIsolated && strict && g.Arm > lease:
 		return "row 12 is armed after the lease, against the policy"

@@ -386,6 +386,43 @@ func TestPingsArmNoLaterThanAGrantMayBeAnothers(t *testing.T) {
 	}
 }
 
+// A watchdog that is started anew on a busy host hears one Sentinel in its first
+// second and neither etcd nor the others, whose PINGs it remembers. What the life
+// before it knew when it armed the fence holds all the same.
+func TestPingsAfterARestartTakeNothingFromWhatWasKnown(t *testing.T) {
+	const armed = 2400 * time.Millisecond // from now
+	before := serving()
+	before.Memory.Deadline = ruleNow.Add(armed)
+	for _, c := range []struct {
+		name string
+		late time.Duration
+		edit func(*Sentinels)
+		want Access
+	}{
+		{"nobody answers yet", 0, func(s *Sentinels) { *s = Sentinels{Self: s.Self, SentAt: s.SentAt, Known: s.Known} }, Hold},
+		{"one answers, the PINGs of the others count", 0, func(*Sentinels) {}, Hold},
+		{"what was known is past", armed, func(*Sentinels) {}, Refuse},
+		{"it shows a failover", 0, func(s *Sentinels) { s.Failover, s.E = true, s.SentAt }, Refuse},
+		{"it is accused", 0, func(s *Sentinels) { s.Accused, s.E = true, s.SentAt }, Refuse},
+	} {
+		now := ruleNow.Add(c.late)
+		said := Sentinels{
+			Self: "A", SentAt: now, Known: 3, Answering: 1, Quorum: 2, DownAfter: 5 * time.Second, MaxEpoch: 4, RoleTerm: Never,
+			E: now.Add(4 * time.Second), EFrom: now, Pinged: true, Votes: 1,
+		}
+		c.edit(&said)
+		s := New(ruleNow.Add(-startGrace), before.Memory)
+		s = Next(ruled(), s, now, Redis{SentAt: now, SeenAt: now, Answer: Up, Role: Master, RunID: "r1", Offset: 100}, said)
+		got := s.Verdict
+		if got.Row != RowIsolated || got.Want.Gate.Access != c.want {
+			t.Errorf("%s: row %d %s: %v, want %v in row %d", c.name, got.Row, got.Reason, got.Want.Gate.Access, c.want, RowIsolated)
+		}
+		if arm := got.Want.Gate.Arm; arm > before.Memory.Deadline {
+			t.Errorf("%s: armed %v later than was known", c.name, arm.Sub(before.Memory.Deadline))
+		}
+	}
+}
+
 // Beside a Redis that is fenced, or was a moment ago, only answers tell what role
 // a Sentinel remembers.
 func TestPingsTellNothingOfAFence(t *testing.T) {

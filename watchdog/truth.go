@@ -42,18 +42,20 @@ func (s State) witnessed(now Instant) Sentinels {
 	return f
 }
 
-// earliest is E. What an earlier life of this watchdog knew (the deadline it
-// armed) holds on, until the Sentinels show something worse than silence:
-// else a restart would fence before the last Sentinel has answered.
+// earliest is E, or what an earlier life of this watchdog knew of it.
 func (s State) earliest(armed time.Duration) Instant {
-	f := s.Sentinels
-	if f.Failover || f.Accused {
-		return f.E
+	return s.Sentinels.E.Max(s.known(armed))
+}
+
+// known is the instant before which, by what an earlier life of this watchdog knew
+// when it armed its last deadline, nobody else is promoted by the Sentinels, nor
+// granted. It holds on until the Sentinels show something worse than silence: else
+// a restart would fence before the last Sentinel has answered. Zero: nothing is.
+func (s State) known(armed time.Duration) Instant {
+	if s.inherited == 0 || s.Sentinels.Failover || s.Sentinels.Accused {
+		return 0
 	}
-	if s.inherited != 0 {
-		return f.E.Max(s.inherited.Add(armed))
-	}
-	return f.E
+	return s.inherited.Add(armed)
 }
 
 // propose is the agreement that should be written, if any. The adapter's
