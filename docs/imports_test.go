@@ -7,7 +7,9 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -53,6 +55,22 @@ func TestNoArrowRunsUpFromWatchdog(t *testing.T) {
 		for _, path := range paths {
 			if ours, is := strings.CutPrefix(path, module); is && ours != "watchdog" && !strings.HasPrefix(ours, "watchdog/") {
 				t.Errorf("%s imports %s: the core, and what is below it, may know nothing of who senses and acts for it", file, ours)
+			}
+		}
+	}
+}
+
+// TestTheCoreIsPure: what decides is handed the time and values, and touches
+// nothing.
+func TestTheCoreIsPure(t *testing.T) {
+	pure := []string{"cmp", "errors", "fmt", "maps", "math", "slices", "strconv", "strings", "time", module + "watchdog"}
+	for file, paths := range imports(t, "watchdog") {
+		if folder := path.Dir(file); folder != "watchdog" && folder != "watchdog/failover" || strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		for _, path := range paths {
+			if !slices.Contains(pure, path) {
+				t.Errorf("%s imports %s, which may do something", file, path)
 			}
 		}
 	}

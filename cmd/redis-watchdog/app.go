@@ -48,6 +48,7 @@ type app struct {
 	env         func(string) string
 	open        func(*config.Config) (coordinator, error)
 	facts       factsFunc
+	sentinels   sentinelsFunc
 	change      func(*config.Config, config.Group) changer
 	ask         func() (bool, error) // y or n of a person
 
@@ -57,7 +58,7 @@ type app struct {
 
 func newApp() *app {
 	return &app{out: os.Stdout, errOut: os.Stderr, env: os.Getenv, open: openCoordinator,
-		facts: gatherFacts, change: changeRedis, ask: func() (bool, error) { return answer(os.Stdin) }}
+		facts: gatherFacts, sentinels: askSentinels, change: changeRedis, ask: func() (bool, error) { return answer(os.Stdin) }}
 }
 
 // more is the commands of builds with tags: see man.go.
@@ -113,7 +114,7 @@ func (a *app) command() *cobra.Command {
 	}
 	root.PersistentFlags().StringVarP(&a.configPath, "config", "c", path, "configuration file; $REDIS_WATCHDOG_CONFIG")
 	root.AddCommand(a.initCommand(), a.runCommand(), a.checkConfigCommand(), a.statusCommand(), a.preflightCommand(), a.fenceCommand(), a.unfenceCommand(),
-		a.releaseCommand(), a.maintenanceCommand(), a.adoptCommand(), a.failoverCommand(), a.historyCommand(), a.keyspaceCommand(), a.startGateCommand(), a.versionCommand())
+		a.releaseCommand(), a.maintenanceCommand(), a.adoptCommand(), a.forgetCommand(), a.failoverCommand(), a.historyCommand(), a.keyspaceCommand(), a.startGateCommand(), a.versionCommand())
 	root.AddCommand(more...)
 	return root
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/report"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/web"
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
+	"github.com/redis-watchdog/redis-watchdog/preflight"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -36,6 +37,9 @@ type stage struct {
 
 	history []string
 	lost    int // so many compare-and-swaps are lost first
+
+	kept      []grant.KeptError // what forget is refused for
+	sentinels []preflight.Sentinel
 }
 
 func (s *stage) Status() []agent.Status {
@@ -122,7 +126,7 @@ func play(t *testing.T, s *stage, running bool, args ...string) (code int, out, 
 	}
 	var buffer bytes.Buffer
 	a := &app{out: &buffer, errOut: &buffer, env: func(string) string { return "" },
-		open: func(*config.Config) (coordinator, error) { return s, nil }}
+		open: func(*config.Config) (coordinator, error) { return s, nil }, sentinels: s.askSentinels}
 	code = execute(t.Context(), a, append(args, "-c", path))
 	return code, buffer.String(), state
 }
@@ -156,6 +160,9 @@ func TestStatusVerdicts(t *testing.T) {
 		{"a fault", edit(func(s *stage) {
 			s.nodes[0].Faults = []agent.Fault{{ID: "timing", Severity: "warning", Text: "too short", Remedy: "SENTINEL SET"}}
 		}), true, 1, []string{"FAULT", "timing", "too short", "SENTINEL SET"}},
+		{"a remedy of several commands", edit(func(s *stage) {
+			s.nodes[0].Faults = []agent.Fault{{ID: "two_groups", Severity: "error", Text: "both", Remedy: "# where it is ours:\nRESET m1\nsleep 20\nRESET m1"}}
+		}), true, 1, []string{"\n    # where it is ours:\n    RESET m1\n    sleep 20\n    RESET m1\n"}},
 		{"not guarded", edit(func(s *stage) { s.nodes[0].Guarded = false }), true, 1, []string{"FAULT", "NO"}},
 		{"etcd away", edit(func(s *stage) { s.away = errors.New("no route") }), true, 2, []string{"UNKNOWN", "no route"}},
 		{"a fault and etcd away", edit(func(s *stage) { s.away, s.nodes[0].Guarded = errors.New("no route"), false }), true, 1, []string{"FAULT", "no route"}},
@@ -168,6 +175,10 @@ func TestStatusVerdicts(t *testing.T) {
 			s.group.Nodes = map[string]string{"10.0.0.2:6379": `{"role":"replica","phase":"follow","guarded":true}`, "10.0.0.1:6379": `{}`}
 		}), true, 0, []string{"OTHER HOSTS"}},
 		{"a silent node", edit(func(s *stage) { s.group.Record.Nodes = []watchdog.Address{"10.0.0.1:6379", "10.0.0.3:6379"} }), true, 1, []string{"10.0.0.3:6379: its watchdog does not report"}},
+		{"a node that is gone", edit(func(s *stage) {
+			s.group.Record.Nodes = []watchdog.Address{"10.0.0.1:6379", "10.0.0.3:6379"}
+			s.group.Gone = []watchdog.Address{"10.0.0.3:6379", "10.0.0.4:6379"} // the latter is in no record
+		}), true, 0, []string{"OK ", "10.0.0.3:6379: gone:", "redis-watchdog forget m1 10.0.0.3:6379"}},
 		{"a report that is garbage", edit(func(s *stage) { s.group.Nodes = map[string]string{"10.0.0.2:6379": `[`} }), true, 2, []string{"cannot be understood"}},
 		{"control characters", edit(func(s *stage) { s.nodes[0].Reason = "a\x1b[2Jb\u202e" }), true, 0, []string{"a?[2Jb?"}},
 	} {

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
-	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/handover"
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/failover"
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
@@ -24,8 +24,9 @@ type coordinator interface {
 	AdoptCluster(ctx context.Context, group string, order grant.Order) error
 	SetMaintenance(ctx context.Context, group string, length time.Duration, order grant.Order) error
 	EndMaintenance(ctx context.Context, group string) error
+	Forget(ctx context.Context, group string, node watchdog.Address, order grant.Order) error
 
-	handover.Coordinator
+	failover.Coordinator
 	WriteHistory(ctx context.Context, group string, record any) error
 
 	Close() error

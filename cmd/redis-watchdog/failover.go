@@ -14,13 +14,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
-	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/handover"
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/failover"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/terminal"
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/preflight"
 	"github.com/redis-watchdog/redis-watchdog/sentinel"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+	steps "github.com/redis-watchdog/redis-watchdog/watchdog/failover"
 )
 
 type failoverOptions struct {
@@ -44,7 +45,7 @@ type failoverOutput struct {
 	Forced []string `json:"forced"`
 	// Blocked are those that stood in the way; then nothing was begun.
 	Blocked []string `json:"blocked"`
-	handover.Result
+	steps.Result
 	After []preflight.Finding `json:"after,omitempty"` // the checks after the switch that did not pass
 }
 
@@ -119,10 +120,10 @@ func (a *app) failover(ctx context.Context, group string, o failoverOptions, asJ
 		return unknown("open etcd: %w", err)
 	}
 	defer func() { _ = store.Close() }() // what was written has been confirmed already
-	if out.Result, err = a.handOver(ctx, store, g, before, out, asJSON); err != nil {
+	if out.Result, err = a.carryOut(ctx, store, g, before, out, asJSON); err != nil {
 		return err
 	}
-	if out.Outcome == handover.Done {
+	if out.Outcome == steps.Done {
 		out.After = a.afterwards(ctx, c, g, before, out)
 	}
 	a.recordFailover(ctx, store, out)
@@ -142,7 +143,7 @@ func (a *app) failoverBlocked(out failoverOutput, verdict preflight.Verdict, asJ
 	if verdict == preflight.Unsure {
 		code = exitUnknown
 	}
-	out.Outcome, out.Text = handover.Undone, "nothing was begun: blocked by "+strings.Join(out.Blocked, ", ")
+	out.Outcome, out.Text = steps.Undone, "nothing was begun: blocked by "+strings.Join(out.Blocked, ", ")
 	if asJSON {
 		if err := a.printJSON(out); err != nil {
 			return err
@@ -163,17 +164,17 @@ func (a *app) confirmed(out failoverOutput) bool {
 
 const watchFor = 3 * time.Second // for every Sentinel to be heard
 
-// handOver carries it out. The error is one that nothing was begun with.
-func (a *app) handOver(ctx context.Context, store coordinator, g config.Group, before preflight.Facts, out failoverOutput, quiet bool) (handover.Result, error) {
+// carryOut does what was ordered. The error is one that nothing was begun with.
+func (a *app) carryOut(ctx context.Context, store coordinator, g config.Group, before preflight.Facts, out failoverOutput, quiet bool) (steps.Result, error) {
 	tls, err := g.SentinelTLS.Client()
 	if err != nil {
-		return handover.Result{}, unknown("sentinel_tls: %w", err)
+		return steps.Result{}, unknown("sentinel_tls: %w", err)
 	}
 	watcher, err := sentinel.New(sentinel.Config{
 		Group: g.Name, Sentinels: g.Sentinels, Username: g.SentinelUsername, Password: string(g.SentinelPassword), TLS: tls, Now: agent.Boottime,
 	})
 	if err != nil {
-		return handover.Result{}, unknown("%w", err)
+		return steps.Result{}, unknown("%w", err)
 	}
 	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
@@ -181,9 +182,9 @@ func (a *app) handOver(ctx context.Context, store coordinator, g config.Group, b
 	defer func() { cancel(); <-ended }()
 	down := shortestDownAfter(ctx, watcher)
 	if down == 0 {
-		return handover.Result{}, unknown("no Sentinel answers within %s: nothing was begun", watchFor)
+		return steps.Result{}, unknown("no Sentinel answers within %s: nothing was begun", watchFor)
 	}
-	h := handover.Config{
+	p := failover.Config{
 		Group: g.Name, DownAfter: down, Coordinator: store, Sentinels: watcher, Now: agent.Boottime,
 		Order: grant.HandoverRecord{
 			Order: grant.Order{By: out.By, At: out.Time, Reason: out.Reason}, ID: rand.Text(),
@@ -197,10 +198,10 @@ func (a *app) handOver(ctx context.Context, store coordinator, g config.Group, b
 	}
 	for _, n := range before.Nodes {
 		if n.Address != out.From && n.Address != out.To {
-			h.Others = append(h.Others, watchdog.Address(n.Address))
+			p.Others = append(p.Others, watchdog.Address(n.Address))
 		}
 	}
-	result, err := handover.Run(ctx, h)
+	result, err := failover.Run(ctx, p)
 	switch {
 	case errors.Is(err, grant.ErrBusy), errors.Is(err, grant.ErrNotMaster), errors.Is(err, grant.ErrNoGroup), errors.Is(err, grant.ErrChanged):
 		return result, blocked("%w; nothing was begun", err)
@@ -276,9 +277,9 @@ func (a *app) recordFailover(ctx context.Context, store coordinator, out failove
 func (a *app) reportFailover(out failoverOutput, asJSON bool) error {
 	code, colour, verdict := exitFine, terminal.Green, "DONE     "
 	switch out.Outcome {
-	case handover.Undone:
+	case steps.Undone:
 		code, colour, verdict = exitBlocked, terminal.Red, "UNDONE   "
-	case handover.Unclear:
+	case steps.Unclear:
 		code, colour, verdict = exitUnknown, terminal.Yellow, "UNKNOWN  "
 	}
 	var err error
@@ -300,7 +301,7 @@ func (a *app) reportFailover(out failoverOutput, asJSON bool) error {
 }
 
 // times is how long each step took, counted from the order to stop the writers.
-func times(t handover.Times) string {
+func times(t steps.Times) string {
 	var parts []string
 	for _, step := range []struct {
 		name string

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/terminal"
+	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/preflight"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -95,7 +96,7 @@ func (a *app) printHistory(records []string, asJSON bool) error {
 }
 
 // otherRow is the line of a record that is no step of a decision: a planned
-// failover, a veto that changed, or a stall of Redis.
+// failover, a veto that changed, a stall of Redis, or a node that was forgotten.
 func otherRow(record string) ([]terminal.Cell, bool) {
 	var f failoverOutput
 	if json.Unmarshal([]byte(record), &f) != nil {
@@ -106,6 +107,8 @@ func otherRow(record string) ([]terminal.Cell, bool) {
 		return vetoRow(record)
 	case "stall":
 		return stallRow(record)
+	case grant.KindForget:
+		return forgetRow(record)
 	}
 	if f.Kind != "failover" {
 		return nil, false
@@ -158,4 +161,16 @@ func stallRow(record string) ([]terminal.Cell, bool) {
 		text += ", past its armed fence, which fired"
 	}
 	return []terminal.Cell{{Text: v.Time.Local().Format(time.DateTime + ".000")}, {Text: v.Self}, {Text: "-"}, {Text: "-"}, {Text: "-"}, {Text: text}}, true
+}
+
+func forgetRow(record string) ([]terminal.Cell, bool) {
+	var f grant.Forgotten
+	if json.Unmarshal([]byte(record), &f) != nil {
+		return nil, false
+	}
+	text := "forgotten by " + f.By
+	if f.Reason != "" {
+		text += ": " + f.Reason
+	}
+	return []terminal.Cell{{Text: f.Time.Local().Format(time.DateTime + ".000")}, {Text: string(f.Node)}, {Text: "-"}, {Text: "-"}, {Text: "-"}, {Text: text}}, true
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/terminal"
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace"
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/page"
+	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/size"
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/source"
 )
 
@@ -80,12 +81,12 @@ func (a *app) keyspaceCommand() *cobra.Command {
 	f.DurationVar(&o.budget, "budget", time.Millisecond, "how long --scan lets the server work in one go, while its other clients wait")
 	f.StringVar(&o.resume, "resume", "", "file in which --scan keeps where it is, and from which it goes on")
 	f.BoolVar(&o.master, "master", false, "let --from ask a master: every Sentinel then lists a replica ADDRESS:0 until SENTINEL RESET")
-	f.StringVar(&o.user, "user", "", "user of --from (rights +sync +replconf +info) or --scan (+scan +type +pttl +memory|usage +object|encoding +info +select, those that count: STRLEN and the like, and ~*)")
+	f.StringVar(&o.user, "user", "", "user of --from (rights +sync +replconf +info +memory|malloc-stats) or --scan (+scan +type +pttl +memory|usage +memory|malloc-stats +object|encoding +info +select, those that count: STRLEN and the like, and ~*)")
 	f.StringVar(&o.password, "password-file", "", "file with the password of --user, or of the default user")
 	f.StringVar(&o.ca, "tls-ca", "", "speak TLS, and trust this authority")
 	c.MarkFlagsMutuallyExclusive("rdb", "aof", "from", "scan")
 	f.StringVar(&o.model, "model", "", `whose sizes are estimated, as "redis 7.0"; default: the server that wrote the file`)
-	f.StringVar(&o.allocator, "allocator", "jemalloc16", "whose size classes: jemalloc16 (Debian's packages), jemalloc8 (built from Redis' sources), libc")
+	f.StringVar(&o.allocator, "allocator", "", "whose size classes: jemalloc16 (Debian's packages), jemalloc8 (built from Redis' sources), libc; default: the server's own (MEMORY MALLOC-STATS), and jemalloc16 of a file")
 	f.BoolVar(&o.hashNames, "hash-names", false, "show hashes instead of the names of keys")
 	f.BoolVar(&o.noCRC, "no-crc", false, "do not check the file's CRC-64: long values of a file are skipped without being read")
 	f.StringVar(&o.html, "html", "", "write a page into this file, too: a map and tables, of one file, for a browser")
@@ -95,9 +96,12 @@ func (a *app) keyspaceCommand() *cobra.Command {
 }
 
 func (a *app) keyspace(ctx context.Context, o keyspaceOptions, asJSON bool) error {
-	classes, err := allocatorClasses(o.allocator)
-	if err != nil {
-		return err
+	var classes *size.Classes
+	if o.allocator != "" {
+		var err error
+		if classes, err = allocatorClasses(o.allocator); err != nil {
+			return err
+		}
 	}
 	if o.top < 0 {
 		return fmt.Errorf("--top %d is negative", o.top)
@@ -224,6 +228,12 @@ func printAudit(p *terminal.Printer, a keyspace.Audit, top int) {
 		p.Line(terminal.Plain, "by SCAN of %s, begun %s", writer, a.At.Format(time.RFC3339))
 	} else {
 		p.Line(terminal.Plain, "%s, written by %s, begun %s, CRC %s", a.Source.Format, writer, a.At.Format(time.RFC3339), a.Source.CRC)
+	}
+	if a.Used > 0 {
+		p.Line(terminal.Plain, "used_memory grows by about %s with it: the allocator gives more than MEMORY USAGE counts, and the tables of keys take %s", bytesText(a.Used), bytesText(a.Tables))
+	}
+	if a.Classes == keyspace.ClassesAssumed && a.Source.Kind != "rdb" && a.Source.Kind != "aof" {
+		p.Line(terminal.Yellow, "the server does not tell its allocator's size classes (MEMORY MALLOC-STATS): Debian's are assumed; name them with --allocator")
 	}
 	if !a.Source.Proven {
 		p.Line(terminal.Yellow, "this format was never tested on a file of a real server")

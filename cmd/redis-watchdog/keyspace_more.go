@@ -136,8 +136,8 @@ func (a *app) keyspaceEstimateCommand() *cobra.Command {
 				return a.printJSON(e)
 			}
 			printer := a.printer()
-			printer.Line(terminal.Bold, "%s in all, for %s", bytesText(e.Total), m.Name())
-			printer.Line(terminal.Plain, "each key %d bytes as %s, all of them %s, and %s of tables", e.Key, e.Encoding, bytesText(e.Keys), bytesText(e.Tables))
+			printer.Line(terminal.Bold, "used_memory grows by %s, for %s", bytesText(e.Total), m.Name())
+			printer.Line(terminal.Plain, "each key %d bytes as %s in MEMORY USAGE, all of them %s, and %s of tables", e.Key, e.Encoding, bytesText(e.Keys), bytesText(e.Tables))
 			return nil
 		},
 	}

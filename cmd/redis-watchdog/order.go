@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,7 +46,7 @@ type done struct {
 	Group  string        `json:"group"`
 	Target string        `json:"target"`
 	Done   bool          `json:"done"` // it was seen
-	Text   string        `json:"text"`
+	Text   string        `json:"text"` // further lines are commands, one a line
 	Seen   *agent.Status `json:"seen,omitempty"`
 }
 
@@ -65,7 +66,10 @@ func (a *app) report(d done, code int) error {
 		case exitUnknown:
 			colour, verdict = terminal.Yellow, "UNKNOWN  "
 		}
-		a.printer().Line(colour, verdict+"%s %s: %s", d.Order, d.Target, d.Text)
+		text, commands, _ := strings.Cut(d.Text, "\n")
+		p := a.printer()
+		p.Line(colour, verdict+"%s %s: %s", d.Order, d.Target, text)
+		p.Lines(terminal.Plain, "    ", commands)
 	}
 	if err != nil || code == exitFine {
 		return err

@@ -94,6 +94,10 @@ func printGroup(p *terminal.Printer, g report.Group) {
 		text, command := g.SilentText()
 		p.Line(terminal.Red, "  %s%s%s", address, text, command)
 	}
+	for _, address := range g.Gone {
+		text, command := g.GoneText(address)
+		p.Line(terminal.Plain, "  %s%s%s", address, text, command)
+	}
 	for _, problem := range g.Problems {
 		p.Line(terminal.Yellow, "  %s", problem)
 	}
@@ -113,7 +117,7 @@ func printFaults(p *terminal.Printer, n agent.Status) {
 			colour = terminal.Red
 		}
 		p.Line(colour, "%s: %s: %s: %s", name, string(f.Severity), f.ID, f.Text)
-		p.Line(terminal.Plain, "    %s", f.Remedy)
+		p.Lines(terminal.Plain, "    ", f.Remedy)
 	}
 }
 

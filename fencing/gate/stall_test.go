@@ -34,12 +34,13 @@ func TestRedisThatStandsStillForLessThanArmedIsNotFenced(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	l := startGate(t, s)
-	const every, ahead = 300 * time.Millisecond, 1500 * time.Millisecond
+	// More than half of ahead, and by a second less than what is left of it.
+	const every, ahead, still = 300 * time.Millisecond, 3 * time.Second, 1700 * time.Millisecond
 	l.serveEvery(every, ahead)
 	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
 	for i := range 4 {
 		time.Sleep(time.Duration(i) * every / 3) // another moment between two renewals
-		if err := s.standStill(900 * time.Millisecond); err != nil {
+		if err := s.standStill(still); err != nil {
 			t.Errorf("the script's connection: %v", err)
 		}
 		if got := s.role(); got != "master" {

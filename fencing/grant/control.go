@@ -45,7 +45,9 @@ type Group struct {
 	Maintenance Maintenance       `json:"maintenance"`
 	Handover    HandoverRecord    `json:"handover"`
 	Nodes       map[string]string `json:"nodes"` // address → its report, JSON as it stands
-	Problems    []string          `json:"problems"`
+	// Gone are nodes of the record that nobody has listed or heard for a day.
+	Gone     []watchdog.Address `json:"gone"`
+	Problems []string           `json:"problems"`
 }
 
 // Names lists the groups that etcd knows.
@@ -68,8 +70,11 @@ func (s *Store) Names(ctx context.Context) ([]string, error) {
 func (s *Store) Read(ctx context.Context, group string) (Group, error) {
 	k := s.reader(group)
 	g := Group{Name: group, Nodes: map[string]string{}, Problems: []string{}}
-	nodes := clientv3.OpGet(k.keys.nodes, clientv3.WithPrefix())
-	resp, err := s.transact(ctx, "read group", commandTimeout, nil, append([]clientv3.Op{nodes}, k.reads("")...), nil)
+	first := []clientv3.Op{
+		clientv3.OpGet(k.keys.nodes, clientv3.WithPrefix()),
+		clientv3.OpGet(k.keys.seen, clientv3.WithCountOnly()), clientv3.OpGet(k.keys.seen+"/", clientv3.WithPrefix(), clientv3.WithKeysOnly()),
+	}
+	resp, err := s.transact(ctx, "read group", commandTimeout, nil, append(first, k.reads("")...), nil)
 	if err != nil {
 		return g, err
 	}
@@ -94,6 +99,11 @@ func (s *Store) Read(ctx context.Context, group string) (Group, error) {
 	for _, kv := range resp.Responses[0].GetResponseRange().GetKvs() {
 		g.Nodes[strings.TrimPrefix(string(kv.Key), k.keys.nodes)] = string(kv.Value)
 	}
+	seen := map[watchdog.Address]bool{}
+	for _, kv := range resp.Responses[2].GetResponseRange().GetKvs() {
+		seen[watchdog.Address(strings.TrimPrefix(string(kv.Key), k.keys.seen+"/"))] = true
+	}
+	g.Gone = g.gone(resp.Responses[1].GetResponseRange().GetCount() > 0, func(a watchdog.Address) bool { return seen[a] })
 	return g, nil
 }
 

@@ -62,6 +62,8 @@ type KeeperConfig struct {
 	Failpoint func(name string)
 
 	Log hclog.Logger // nil: the store's
+
+	seenEvery, seenLasts time.Duration // zero: the constants of that name
 }
 
 // Want is what shall become true in etcd. A newer one replaces the older.
@@ -202,6 +204,9 @@ func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
 	if cfg.Log == nil {
 		cfg.Log = s.log
 	}
+	if cfg.seenLasts == 0 {
+		cfg.seenEvery, cfg.seenLasts = seenEvery, seenLasts
+	}
 	if cfg.Identity.HolderID == "" {
 		cfg.Identity.HolderID = rand.Text()
 	}
@@ -226,6 +231,7 @@ func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
 		answers:    newNewest[HandoverAnswer](),
 		history:    newHistorian(),
 	}
+	k.reports.passed, k.surveys.passed = &s.lanes.passedOver, &s.lanes.passedOver
 	k.identities.set(k.id)
 	return k
 }

@@ -34,6 +34,9 @@ type lanes struct {
 	claims  chan struct{} // holds claimsAtOnce
 	pressed atomic.Int64  // instant until which renewals are known to be slow
 	waiting atomic.Int64  // requests for people's sake that wait
+
+	claiming   atomic.Int64  // claims that wait
+	passedOver atomic.Uint64 // reports and surveys that a newer one took the place of
 }
 
 func newLanes() lanes {
@@ -55,6 +58,13 @@ func (s *Store) pressedLeft() time.Duration {
 // Waiting is how many requests for people's sake wait for their turn.
 func (s *Store) Waiting() int64 { return s.lanes.waiting.Load() }
 
+// Claiming is how many grants wait for their turn to be claimed.
+func (s *Store) Claiming() int64 { return s.lanes.claiming.Load() }
+
+// PassedOver is how many reports and surveys were never written because a newer
+// one took their place first, of all Keepers since the Store was opened.
+func (s *Store) PassedOver() uint64 { return s.lanes.passedOver.Load() }
+
 // beside runs what is for people, when renewals are not late and it is its turn.
 func (k *Keeper) beside(ctx context.Context, request func() error) error {
 	s := k.store
@@ -74,6 +84,8 @@ func (k *Keeper) claimTurn(ctx context.Context, limit time.Duration) (done func(
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errClaimsWait)
 	defer cancel()
 	lane := k.store.lanes.claims
+	k.store.lanes.claiming.Add(1)
+	defer k.store.lanes.claiming.Add(-1)
 	select {
 	case lane <- struct{}{}:
 		return func() { <-lane }, nil

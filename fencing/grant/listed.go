@@ -9,6 +9,7 @@ package grant
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -126,9 +127,16 @@ type lister struct {
 // publishListed keeps what our Sentinels list in etcd, and looks who else lists it.
 func (k *Keeper) publishListed(ctx context.Context) {
 	l := lister{written: map[watchdog.Address]string{}, seen: map[watchdog.Address]watchdog.Instant{}}
+	at := sightings{kept: map[watchdog.Address]watchdog.Instant{}}
 	for {
 		if self := k.writer(); self != "" {
-			if err := k.turnListed(ctx, &l, self); err != nil && ctx.Err() == nil {
+			err := k.turnListed(ctx, &l, self)
+			if err == nil {
+				nodes := append(slices.Collect(maps.Keys(l.written)), self)
+				slices.Sort(nodes)
+				err = k.turnSeen(ctx, &at, self, slices.Compact(nodes))
+			}
+			if err != nil && ctx.Err() == nil {
 				k.log.Debug("publish what the sentinels list failed", "error", err)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,13 +17,28 @@ type newest[T any] struct {
 	count   uint64 // how many were set
 	taken   uint64 // of them, up to which was taken
 	through uint64 // and up to which was dealt with
+
+	// What became of each value, where that is counted: one is passed over when a
+	// newer one is set and it was never dealt with.
+	passed *atomic.Uint64 // nil: nobody counts
+	sets   uint64         // how many values there were; one taken again is no other
+	done   bool           // the newest was dealt with, if perhaps not since again
+	busy   bool           // one was taken and not settled yet
+	atTake struct {       // sets and done, when it was
+		sets uint64
+		done bool
+	}
 }
 
 func newNewest[T any]() *newest[T] { return &newest[T]{ready: make(chan struct{}, 1)} }
 
 func (n *newest[T]) set(v T) {
 	n.mu.Lock()
-	n.value = v
+	if underWay := n.busy && n.atTake.sets == n.sets; n.sets > 0 && !n.done && !underWay {
+		n.pass()
+	}
+	n.value, n.done = v, false
+	n.sets++
 	n.count++
 	n.mu.Unlock()
 	wake(n.ready)
@@ -38,7 +54,8 @@ func (n *newest[T]) take(ctx context.Context) (T, error) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.taken = n.count
+	n.taken, n.busy = n.count, true
+	n.atTake.sets, n.atTake.done = n.sets, n.done
 	return n.value, nil
 }
 
@@ -63,8 +80,20 @@ func (n *newest[T]) again() {
 func (n *newest[T]) settle(done bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if done {
+	n.busy = false
+	switch newer := n.atTake.sets != n.sets; {
+	case done:
 		n.through = n.taken
+		n.done = n.done || !newer
+	case newer && !n.atTake.done:
+		n.pass()
+	}
+}
+
+// pass counts one value that is never dealt with. Who calls it holds mu.
+func (n *newest[T]) pass() {
+	if n.passed != nil {
+		n.passed.Add(1)
 	}
 }
 

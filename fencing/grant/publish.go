@@ -64,6 +64,7 @@ func (k *Keeper) publishOne(ctx context.Context, said *newest[[]byte], step, key
 		}
 		self := k.writer()
 		if self == "" {
+			said.settle(false)
 			said.retry(ctx, besideRetry)
 			continue
 		}

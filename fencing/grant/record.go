@@ -22,8 +22,8 @@ const mostNodes = 64
 
 // keys are the keys of one group.
 type keys struct {
-	group, master, grant, last, data, control, maintenance, handover, confirm, asks string
-	unfence, nodes, history, reports, answers, disks, listed                        string // these end in a slash
+	group, master, grant, last, data, control, maintenance, handover, confirm, asks, seen string
+	unfence, nodes, history, reports, answers, disks, listed                              string // these end in a slash
 }
 
 func keysOf(prefix, group string) keys {
@@ -45,6 +45,7 @@ func keysOf(prefix, group string) keys {
 		reports:     prefix + "reports/" + group + "/",
 		disks:       prefix + "disks/" + group + "/",
 		listed:      prefix + "listed/",
+		seen:        prefix + "seen/" + group,
 	}
 }
 

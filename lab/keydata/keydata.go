@@ -16,6 +16,7 @@ type Options struct {
 	Keys      int  // zero: 1,000
 	FieldTTLs bool // Redis 7.4 and Valkey 9: HPEXPIREAT
 	Streams   bool
+	Strings   bool // short strings only, a quarter of them with a TTL
 	Large     bool // some collections of thousands of elements, strings of a megabyte
 	Databases int  // zero: 1
 }
@@ -61,6 +62,11 @@ func (g *generator) key(db, i int) {
 	if g.r.IntN(50) == 0 {
 		name = strings.Repeat("long", 10+g.r.IntN(60)) + strconv.Itoa(i)
 	}
+	if g.o.Strings {
+		g.send("SET", name, g.text())
+		g.expiry(name)
+		return
+	}
 	n := g.size()
 	switch kind := g.r.IntN(100); {
 	case kind < 45:
@@ -78,6 +84,11 @@ func (g *generator) key(db, i int) {
 	default:
 		g.stream(name, n)
 	}
+	g.expiry(name)
+}
+
+// expiry gives a quarter of the keys a TTL.
+func (g *generator) expiry(name string) {
 	if g.r.IntN(4) == 0 {
 		g.send("PEXPIREAT", name, strconv.FormatInt(Far-g.r.Int64N(1e9), 10))
 	}

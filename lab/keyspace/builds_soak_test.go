@@ -35,3 +35,10 @@ func TestScanFindsWhatTheFileHasOfEveryBuildSoak(t *testing.T) {
 	t.Run("valkey 8.1", func(t *testing.T) { scans(t, &builds.Valkey81, false) })
 	t.Run("valkey 9.1", func(t *testing.T) { scans(t, &builds.Valkey9, true) })
 }
+
+func TestUsedMemoryGrowsAsEstimatedOnEveryBuildSoak(t *testing.T) {
+	for _, b := range []*builds.Build{&builds.Redis60, &builds.Redis80, &builds.Valkey81, &builds.Valkey9} {
+		t.Run(b.Name+" mixed", func(t *testing.T) { usedMemoryGrows(t, b, mixed) })
+		t.Run(b.Name+" small strings", func(t *testing.T) { usedMemoryGrows(t, b, small) })
+	}
+}

@@ -61,7 +61,7 @@ func streams(t *testing.T, b *builds.Build, format string, fieldTTLs bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Source.Format != format || got.Keys != file.Keys || got.Bytes != file.Bytes || got.Elements != file.Elements || !got.Complete || !got.Source.Replica {
+	if got.Source.Format != format || got.Keys != file.Keys || got.Bytes != file.Bytes || got.Elements != file.Elements || got.Used != file.Used || !got.Complete || !got.Source.Replica || got.Classes != keyspace.ClassesAsked {
 		t.Errorf("got %d keys, %d bytes, %d elements, %+v; the file has %d, %d, %d", got.Keys, got.Bytes, got.Elements, got.Source, file.Keys, file.Bytes, file.Elements)
 	}
 }

@@ -399,7 +399,7 @@ func (s *sentinel) answer() tally.Answer {
 	m := &s.m
 	a := tally.Answer{Named: address(s.shown()), Full: true, Tilt: s.tilt != 0}
 	a.Master = s.instance(s.conf.master, m)
-	a.Master.Epoch, a.Master.Quorum, a.Master.FailoverTimeout = s.conf.epoch, s.conf.quorum, s.w.FailoverTimeout
+	a.Master.Epoch, a.Master.Quorum, a.Master.FailoverTimeout = s.conf.epoch, s.conf.quorum, s.conf.failoverTimeout
 	a.Master.Failover = tally.FailoverState(s.failover)
 	if m.odown != 0 {
 		a.Master.Flags |= tally.FlagODown

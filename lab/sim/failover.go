@@ -9,7 +9,7 @@ import (
 // The failover of a Sentinel: election, selection, promotion, reconfiguration.
 
 func (s *sentinel) startIfNeeded() bool {
-	if s.m.odown == 0 || s.failover != none || s.w.now.Sub(s.startedAt) < 2*s.w.FailoverTimeout && s.startedAt != 0 {
+	if s.m.odown == 0 || s.failover != none || s.w.now.Sub(s.startedAt) < 2*s.conf.failoverTimeout && s.startedAt != 0 {
 		return false
 	}
 	s.begin()
@@ -44,7 +44,7 @@ func (s *sentinel) machine() {
 	switch s.failover {
 	case waitStart:
 		if !s.forced && s.leader(s.elect) != s.id {
-			if w.now.Sub(s.startedAt) > min(10*sec, w.FailoverTimeout) {
+			if w.now.Sub(s.startedAt) > min(10*sec, s.conf.failoverTimeout) {
 				s.abort("not-elected")
 			}
 			return
@@ -62,7 +62,7 @@ func (s *sentinel) machine() {
 		s.setState(sendNoOne)
 	case sendNoOne:
 		if !s.others[s.promoted].connected {
-			if w.now.Sub(s.changedAt) > w.FailoverTimeout {
+			if w.now.Sub(s.changedAt) > s.conf.failoverTimeout {
 				s.abort("slave-timeout")
 			}
 			return
@@ -70,7 +70,7 @@ func (s *sentinel) machine() {
 		s.sendSlaveOf(s.promoted, master, 0)
 		s.setState(waitPromotion)
 	case waitPromotion:
-		if w.now.Sub(s.changedAt) > w.FailoverTimeout {
+		if w.now.Sub(s.changedAt) > s.conf.failoverTimeout {
 			s.abort("slave-timeout")
 		}
 	case reconfSlaves:
@@ -153,7 +153,7 @@ func (s *sentinel) reconfigure() {
 			left++
 		}
 	}
-	timeout := w.now.Sub(s.changedAt) > w.FailoverTimeout
+	timeout := w.now.Sub(s.changedAt) > s.conf.failoverTimeout
 	if left == 0 || timeout {
 		if timeout {
 			w.logf(s.name, "+failover-end-for-timeout")
@@ -326,5 +326,14 @@ func (s *sentinel) failoverCommand() bool {
 	}
 	s.forced = true
 	s.begin()
+	return true
+}
+
+// failoverFor is the same, typed by a command.
+func (s *sentinel) failoverFor(c *command) bool {
+	if !s.failoverCommand() {
+		return false
+	}
+	s.by = c
 	return true
 }

@@ -144,6 +144,11 @@ var planned = []fault{
 			w.after(w.between(0, 300*ms), func() { c.end(killed, "killed") })
 		})
 	}},
+	{name: "planned failover interrupted", begin: func(w *World, f *fault) {
+		commanded(w, pick(w.rng, "prepare", "stop", "fail over", "follow"), func(c *command) {
+			w.after(w.between(0, 300*ms), func() { c.interrupted = true })
+		})
+	}},
 }
 
 func etcdCut(w *World, f *fault) {

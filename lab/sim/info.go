@@ -90,7 +90,7 @@ func (s *sentinel) onInfo(id int, i info) {
 		return
 	}
 	if in.following != s.conf.master && s.failover == none {
-		wait := w.FailoverTimeout
+		wait := s.conf.failoverTimeout
 		if s.looksSane() && s.noDownFor(in, wait) && w.now.Sub(in.confSince) > wait {
 			w.logf(s.name, "+fix-slave-config R%d -> R%d", id, s.conf.master)
 			s.sendSlaveOf(id, replica, s.conf.master)

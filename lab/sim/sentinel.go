@@ -40,6 +40,8 @@ type conf struct {
 	knownPeer    []bool
 	quorum       int
 	downAfter    time.Duration
+
+	failoverTimeout time.Duration
 }
 
 type state uint8
@@ -99,7 +101,7 @@ type peer struct {
 
 func newSentinel(w *World, id int) *sentinel {
 	s := &sentinel{proc: proc{w: w, name: fmt.Sprintf("S%d", id), host: id}, id: id}
-	s.conf = conf{quorum: w.Quorum, downAfter: w.DownAfter, leader: -1, epoch: w.FirstEpoch, current: w.FirstEpoch}
+	s.conf = conf{quorum: w.Quorum, downAfter: w.DownAfter, failoverTimeout: w.FailoverTimeout, leader: -1, epoch: w.FirstEpoch, current: w.FirstEpoch}
 	if id == 0 && w.OddDownAfter > 0 {
 		s.conf.downAfter = w.OddDownAfter
 	}

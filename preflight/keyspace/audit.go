@@ -10,15 +10,17 @@ const Schema = 1
 type Audit struct {
 	Schema     int       `json:"schema"`
 	Source     Source    `json:"source"`
-	At         time.Time `json:"at"`         // of the data: when the file was begun, or the stream's fork
-	Complete   bool      `json:"complete"`   // false: what was read until it broke off
-	Incomplete string    `json:"incomplete"` // why it is not complete
-	Model      string    `json:"model"`      // by which server version and allocator sizes were estimated
+	At         time.Time `json:"at"`                     // of the data: when the file was begun, or the stream's fork
+	Complete   bool      `json:"complete"`               // false: what was read until it broke off
+	Incomplete string    `json:"incomplete"`             // why it is not complete
+	Model      string    `json:"model"`                  // by which server version and allocator sizes were estimated
+	Classes    string    `json:"size_classes,omitempty"` // how the allocator's were known: see Classes…
 
 	Keys     uint64 `json:"keys"`
-	Elements uint64 `json:"elements"` // of all collections
-	Bytes    uint64 `json:"bytes"`    // of all keys and values
-	Tables   uint64 `json:"tables"`   // of the tables that hold the keys
+	Elements uint64 `json:"elements"`             // of all collections
+	Bytes    uint64 `json:"bytes"`                // of all keys and values, as MEMORY USAGE adds them up
+	Tables   uint64 `json:"tables"`               // of the tables that hold the keys and their expiry times
+	Used     uint64 `json:"used_bytes,omitempty"` // by how much used_memory grows with all of it, tables included; zero: not known
 	Stored   uint64 `json:"stored_bytes"`
 
 	Databases []Database       `json:"databases"`
@@ -33,6 +35,13 @@ type Audit struct {
 	Waste     []Waste          `json:"waste"`
 	Tail      *Tail            `json:"tail,omitempty"` // of an append-only file: what came after the data
 }
+
+// How the size classes of the allocator were known.
+const (
+	ClassesAsked   = "asked"   // MEMORY MALLOC-STATS of the server lists them, or it has no jemalloc
+	ClassesGiven   = "given"   // named by who asked for the audit
+	ClassesAssumed = "assumed" // Debian's: nothing tells
+)
 
 // Tail is the commands of an append-only file behind its RDB: they are counted,
 // and what they have changed is not in the audit.

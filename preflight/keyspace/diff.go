@@ -55,8 +55,9 @@ func Compare(a, b Audit, maxmemory uint64) (Diff, error) {
 	if b.At.Before(a.At) {
 		a, b = b, a
 	}
+	before, after := memory(a, b)
 	d := Diff{Schema: Schema, From: a.At, To: b.At, Elapsed: b.At.Sub(a.At), Full: -1,
-		Keys: int64(b.Keys) - int64(a.Keys), Bytes: int64(b.Bytes+b.Tables) - int64(a.Bytes+a.Tables)}
+		Keys: int64(b.Keys) - int64(a.Keys), Bytes: int64(after) - int64(before)}
 	for _, x := range []Audit{a, b} {
 		if !x.Complete {
 			d.Warnings = append(d.Warnings, fmt.Sprintf("the audit of %s is not complete: %s", x.At.Format(time.RFC3339), x.Incomplete))
@@ -67,13 +68,22 @@ func Compare(a, b Audit, maxmemory uint64) (Diff, error) {
 	}
 	if days := d.Elapsed.Hours() / 24; days > 0 {
 		d.BytesADay = int64(float64(d.Bytes) / days)
-		if used := b.Bytes + b.Tables; maxmemory > 0 && d.BytesADay > 0 {
-			d.Full = max(0, (float64(maxmemory)-float64(used))/float64(d.BytesADay))
+		if maxmemory > 0 && d.BytesADay > 0 {
+			d.Full = max(0, (float64(maxmemory)-float64(after))/float64(d.BytesADay))
 		}
 	}
 	d.Prefixes = comparePrefixes(a.Prefixes, b.Prefixes)
 	d.Large = compareLarge(a.Large, b.Large)
 	return d, nil
+}
+
+// memory is what both take by the same measure: of used_memory where both know
+// it, which a scan does not.
+func memory(a, b Audit) (before, after uint64) {
+	if a.Used > 0 && b.Used > 0 {
+		return a.Used, b.Used
+	}
+	return a.Bytes + a.Tables, b.Bytes + b.Tables
 }
 
 // what names a change; empty: there is none.

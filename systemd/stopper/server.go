@@ -107,6 +107,9 @@ func (s *Server) resume(ctx context.Context) {
 	if err != nil && ctx.Err() == nil {
 		s.log.Warn("a unit that carries the bar is not prepared", "error", err)
 	}
+	if err == nil && len(units) != 0 {
+		s.log.Info("what was prepared before is prepared again", "units", strings.Join(units, " "))
+	}
 }
 
 // serve does one request. Its caller's end does not end it: a kill that was

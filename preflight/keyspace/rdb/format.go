@@ -98,14 +98,25 @@ const (
 	StreamPacks
 	ModuleValue
 	ArrayValue
-	Template // a hash whose field names are in a template (RDB 15)
+	TemplatePack  // a hash of a listpack of values, whose names are in a template (RDB 15)
+	TemplateArray // the same, value by value
 	encodings
 )
 
 var encodingNames = [encodings]string{"raw", "int", "linkedlist", "ziplist", "quicklist", "intset", "hashtable", "listpack",
-	"listpackex", "zipmap", "skiplist", "stream", "module", "array", "template"}
+	"listpackex", "zipmap", "skiplist", "stream", "module", "array", "template-listpack", "template-array"}
 
 func (e Encoding) String() string { return encodingNames[e] }
+
+// ParseEncoding is String's inverse.
+func ParseEncoding(name string) (Encoding, bool) {
+	for i, n := range encodingNames {
+		if n == name {
+			return Encoding(i), true
+		}
+	}
+	return 0, false
+}
 
 // Opcodes that all formats have in common.
 const (
@@ -124,7 +135,7 @@ const (
 	opKeyMeta     = 243 // Redis 8.6
 	opSlotImport  = 243 // Valkey 9
 	opTemplate    = 242 // Redis 8.10
-	opInlineValue = 242 // Valkey 9.2
+	opInlineWrite = 242 // Valkey 9.2
 )
 
 // Types of values.
@@ -156,6 +167,11 @@ const (
 	typeStream4        = 26 // Redis 8.6
 	typeStream5        = 27 // Redis 8.8
 	typeArray          = 28 // Redis 8.8
+	typeTemplatePack   = 29 // Redis 8.10, in DUMP only; likewise 31
+	typePackOf         = 30 // Redis 8.10, of a template in the file; likewise 32
+	typeTemplateArray  = 31
+	typeArrayOf        = 32
+	typeRateLimit      = 33 // Redis 8.8, where it was compiled in
 	typeValkeyHashTTL  = 22 // Valkey 9
 	typeValkeyPathHash = 23 // Valkey 9.2
 )

@@ -7,7 +7,6 @@ import (
 
 // value passes over the value of a key and notes what there is to note.
 func (w *walker) value(op byte, at int64) {
-	f := w.file.Format
 	switch op {
 	case typeString:
 		w.stringValue()
@@ -50,24 +49,46 @@ func (w *walker) value(op byte, at int64) {
 	case typeStream3:
 		w.stream(3)
 	default:
-		switch {
-		case f.Family == Redis && op == typeHashRC && f.Version >= 12:
-			w.pairs(0, true)
-		case f.Family == Redis && op == typeListPackRC && f.Version >= 12:
-			w.one(Hash, ListPackEx, listPackCount, 3)
-			w.key.FieldTTLs = w.key.Elements
-		case f.Family == Redis && op == typeHashTTL && f.Version >= 12:
-			w.u64() // the earliest TTL
-			w.pairs(0, true)
-		case f.Family == Redis && op == typeListPackTTL && f.Version >= 12:
-			w.u64()
-			w.one(Hash, ListPackEx, listPackCount, 3)
-			w.key.FieldTTLs = w.key.Elements // how many really have one is inside
-		case f.Family == Valkey && op == typeValkeyHashTTL:
+		w.familyValue(op, at)
+	}
+}
+
+// familyValue is those that mean different things in the two families.
+func (w *walker) familyValue(op byte, at int64) {
+	f := w.file.Format
+	if f.Family == Valkey {
+		if op == typeValkeyHashTTL {
 			w.pairs(8, false)
-		default:
-			w.unknown("type", op, at)
+			return
 		}
+		w.unknown("type", op, at)
+		return
+	}
+	switch {
+	case op == typeHashRC && f.Version >= 12:
+		w.pairs(0, true)
+	case op == typeListPackRC && f.Version >= 12:
+		w.one(Hash, ListPackEx, listPackCount, 3)
+		w.key.FieldTTLs = w.key.Elements
+	case op == typeHashTTL && f.Version >= 12:
+		w.u64() // the earliest TTL
+		w.pairs(0, true)
+	case op == typeListPackTTL && f.Version >= 12:
+		w.u64()
+		w.one(Hash, ListPackEx, listPackCount, 3)
+		w.key.FieldTTLs = w.key.Elements // how many really have one is inside
+	case op == typeStream4 && f.Version >= 13:
+		w.stream(4)
+	case op == typeStream5 && f.Version >= 14:
+		w.stream(5)
+	case op == typeArray && f.Version >= 14:
+		w.array()
+	case op == typePackOf && f.Version >= 15:
+		w.templatePack()
+	case op == typeArrayOf && f.Version >= 15:
+		w.templateArray()
+	default:
+		w.unknown("type", op, at)
 	}
 }
 
@@ -256,7 +277,8 @@ func (w *walker) quickList(containers bool) {
 	k.Blobs = n
 }
 
-// stream passes over a stream of layout 1 (Redis 5), 2 (7.0) or 3 (7.2).
+// stream passes over a stream of layout 1 (Redis 5), 2 (7.0), 3 (7.2), 4 (8.6) or
+// 5 (8.8).
 func (w *walker) stream(layout int) {
 	k := &w.key
 	w.begin(Stream, StreamPacks)
@@ -296,6 +318,12 @@ func (w *walker) stream(layout int) {
 			}
 			w.ids(w.length())
 		}
+		if layout >= 5 {
+			w.ids(w.length()) // given back by XNACK
+		}
+	}
+	if layout >= 4 {
+		w.producers()
 	}
 }
 

@@ -95,6 +95,8 @@ type walker struct {
 	next    int64 // offset at which Progress is told next
 	open    lzf   // one compressed string at a time
 	scratch []byte
+	// Fields of each template of hashes, by its id; nil: there are none.
+	templates map[uint64]uint64
 }
 
 // Walk reads the file to its end and hands over every key. File says what was
@@ -245,6 +247,10 @@ func (w *walker) familyOpcode(op byte, at int64) {
 			}
 			w.length()
 		}
+	case f.Family == Redis && op == opKeyMeta && f.Version >= 13:
+		w.keyMeta()
+	case f.Family == Redis && op == opTemplate && f.Version >= 15:
+		w.template()
 	default:
 		w.unknown("opcode", op, at)
 	}
@@ -252,16 +258,9 @@ func (w *walker) familyOpcode(op byte, at int64) {
 
 // unknown refuses a byte: what follows it cannot be found.
 func (w *walker) unknown(what string, b byte, at int64) {
-	hint := ""
-	switch {
-	case b == opFunctionRC:
-		hint = ": functions as release candidates of Redis 7.0 wrote them"
-	case b >= 200 && b <= 220:
-		hint = ": Dragonfly writes such"
-	case b == 6:
-		hint = ": modules as release candidates of Redis 4.0 wrote them"
-	case b >= 100 && b <= 121:
-		hint = ": Redis Enterprise writes such"
+	hint := w.file.Format.hint(b)
+	if hint != "" {
+		hint = ": " + hint
 	}
 	w.failAt(at, nil, fmt.Sprintf("%s %d is not known in %s%s", what, b, w.file.Format, hint))
 }

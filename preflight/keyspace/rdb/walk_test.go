@@ -273,6 +273,7 @@ func FuzzWalk(f *testing.F) {
 		f.Add(files[name])
 	}
 	f.Add(file("VALKEY080").bytes(opSlotImport).text("job").length(1).length(1).length(2).Bytes())
+	f.Add(newer(15).Bytes())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file, keys, err := read(bytes.NewReader(data), Options{CRC: len(data)%2 == 0, MaxName: 100})
 		if err == nil && (file.Incomplete || uint64(len(keys)) != file.Keys) {

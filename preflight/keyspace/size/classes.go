@@ -72,7 +72,10 @@ func Libc() *Classes { return &Classes{name: "libc", step: 16, slack: 8} }
 // fill makes the table of what is asked for most.
 func (c *Classes) fill() {
 	const most = 1024
-	c.index = make([]uint16, most+1)
+	if len(c.small) == 0 {
+		return
+	}
+	c.index = make([]uint16, min(most, c.small[len(c.small)-1])+1)
 	at := 0
 	for n := range c.index {
 		for at < len(c.small)-1 && uint64(c.small[at]) < uint64(n) {

@@ -20,11 +20,11 @@ type Plan struct {
 
 // Estimate is the memory that a plan will take.
 type Estimate struct {
-	Encoding string `json:"encoding"` // in OBJECT ENCODING's words
-	Key      uint64 `json:"bytes_a_key"`
-	Keys     uint64 `json:"bytes_of_keys"`
+	Encoding string `json:"encoding"`        // in OBJECT ENCODING's words
+	Key      uint64 `json:"bytes_a_key"`     // as MEMORY USAGE
+	Keys     uint64 `json:"bytes_of_keys"`   // likewise
 	Tables   uint64 `json:"bytes_of_tables"` // of the keys, and of their expiry times
-	Total    uint64 `json:"bytes"`
+	Total    uint64 `json:"bytes"`           // by which used_memory grows
 }
 
 // Limits of the compact encodings, as redis.conf of every version has them by
@@ -76,17 +76,20 @@ func (m *Model) Estimate(p Plan) (Estimate, error) {
 		per := max(1, node/(p.MemberBytes+2))
 		k.Encoding, k.Blobs = rdb.QuickList, (p.Members+per-1)/per
 		m.Begin(p.Type, k.Encoding)
-		m.sum = k.Blobs * m.blob(7+min(per, p.Members)*(p.MemberBytes+2))
+		m.Blob(7 + min(per, p.Members)*(p.MemberBytes+2))
+		m.sum *= k.Blobs
+		m.unasked *= k.Blobs
 	default:
 		return Estimate{}, fmt.Errorf("a plan is of strings, lists, sets, zsets or hashes, not of %ss", p.Type)
 	}
 	e := Estimate{Encoding: k.Encoding.String(), Key: m.Size(&k)}
 	e.Keys = e.Key * p.Keys
-	e.Tables = 8 * slots(p.Keys)
+	expires := uint64(0)
 	if p.TTL {
-		e.Tables += p.Keys*m.layout.entry + 8*slots(p.Keys)
+		expires = p.Keys
 	}
-	e.Total = e.Keys + e.Tables
+	e.Tables = m.Tables(p.Keys, expires)
+	e.Total = p.Keys*m.Used(&k) + e.Tables
 	return e, nil
 }
 

@@ -2,6 +2,7 @@ package size
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
 	"strconv"
 	"strings"
@@ -18,17 +19,20 @@ type layout struct {
 	entry     uint64 // dictEntry
 	dict      uint64
 	quicklist uint64
-	node      uint64  // quicklistNode
+	node      uint64 // quicklistNode
+	zset      uint64
+	skiplist  uint64
 	embedded  uint64  // longest string in one allocation with its object
 	oneNode   bool    // a list of one listpack is that listpack (7.2)
 	valkey    *valkey // set: Valkey's own tables
+	bare      bool    // a set's only member in its slot has no entry, the others one of 16 bytes (7.2, dict.c: no_value)
 	asked     bool    // of blobs and embedded strings it counts what was asked for, not what the allocator gave (6.0)
 }
 
 var (
-	redis60 = layout{name: "redis 6.0", object: 16, entry: 24, dict: 96, quicklist: 40, node: 32, embedded: 44, asked: true}
-	redis80 = layout{name: "redis 8.0", object: 16, entry: 24, dict: 56, quicklist: 40, node: 40, embedded: 44, oneNode: true}
-	redis70 = layout{name: "redis 7.0", object: 16, entry: 24, dict: 56, quicklist: 40, node: 40, embedded: 44}
+	redis60 = layout{name: "redis 6.0", object: 16, entry: 24, dict: 96, quicklist: 40, node: 32, zset: 16, skiplist: 32, embedded: 44, asked: true}
+	redis80 = layout{name: "redis 8.0", object: 16, entry: 24, dict: 56, quicklist: 40, node: 40, zset: 16, skiplist: 32, embedded: 44, oneNode: true}
+	redis70 = layout{name: "redis 7.0", object: 16, entry: 24, dict: 56, quicklist: 40, node: 40, zset: 16, skiplist: 32, embedded: 44}
 )
 
 // Model estimates for one server version and allocator. It is told of elements
@@ -36,10 +40,12 @@ var (
 // goroutine.
 type Model struct {
 	layout  layout
+	real    layout // as the allocator makes it: see Used
 	classes *Classes
 	sds     [256]uint32 // bytes of an sds of that many characters
 	levels  uint64      // mean bytes of a skiplist node, in 1/1024
 	sum     uint64      // of the elements of this key
+	unasked uint64      // what the allocator gave for them beyond what is counted (6.0)
 	kind    rdb.Type
 	table   bool // the elements are in a hash table
 }
@@ -100,7 +106,7 @@ func number(version string) int {
 }
 
 func build(l layout, classes *Classes) *Model {
-	m := &Model{layout: l, classes: classes}
+	m := &Model{layout: l, real: l.used(classes), classes: classes}
 	for n := range m.sds {
 		m.sds[n] = uint32(classes.Of(header(uint64(n)) + uint64(n) + 1))
 	}
@@ -132,14 +138,6 @@ func header(n uint64) uint64 {
 	return 17
 }
 
-// blob is what a listpack or the like counts.
-func (m *Model) blob(n uint64) uint64 {
-	if m.layout.asked {
-		return n
-	}
-	return m.classes.Of(n)
-}
-
 func (m *Model) text(n uint64) uint64 {
 	if n < uint64(len(m.sds)) {
 		return uint64(m.sds[n])
@@ -152,7 +150,7 @@ func (m *Model) Name() string { return m.layout.name + ", " + m.classes.Name() }
 
 // Begin implements rdb.Elements.
 func (m *Model) Begin(t rdb.Type, e rdb.Encoding) {
-	m.sum, m.kind, m.table = 0, t, e == rdb.HashTable || e == rdb.SkipList
+	m.sum, m.unasked, m.kind, m.table = 0, 0, t, e == rdb.HashTable || e == rdb.SkipList
 }
 
 // One implements rdb.Elements.
@@ -174,13 +172,24 @@ func (m *Model) Two(a, b uint64) {
 }
 
 // Blob implements rdb.Elements.
-func (m *Model) Blob(n uint64) { m.sum += m.blob(n) }
+func (m *Model) Blob(n uint64) {
+	given := m.classes.Of(n)
+	if m.layout.asked {
+		m.sum += n
+		m.unasked += given - n
+		return
+	}
+	m.sum += given
+}
 
-// Size is the bytes of the key that was walked last, its name included.
-func (m *Model) Size(k *rdb.Key) uint64 {
-	l := &m.layout
+// Size is what MEMORY USAGE answers of the key that was walked last, its name
+// included.
+func (m *Model) Size(k *rdb.Key) uint64 { return m.size(&m.layout, k, m.sum) }
+
+// size adds the structs of a layout to what the elements take.
+func (m *Model) size(l *layout, k *rdb.Key, sum uint64) uint64 {
 	if l.valkey != nil {
-		return m.valkeySize(k)
+		return m.valkeySize(l, k, sum)
 	}
 	size := l.object + m.text(k.NameLen) + l.entry
 	switch k.Encoding {
@@ -195,17 +204,31 @@ func (m *Model) Size(k *rdb.Key) uint64 {
 		}
 		return size + m.classes.Of(max(header(k.Elements), 3)+k.Elements+1)
 	case rdb.HashTable:
-		return size + l.dict + m.sum + k.Elements*l.entry + 8*slots(k.Elements)
+		entries := k.Elements * l.entry
+		if l.bare && k.Type == rdb.Set {
+			entries = 16 * shared(k.Elements)
+		}
+		return size + l.dict + sum + entries + 8*slots(k.Elements)
 	case rdb.SkipList:
-		const zset, skiplist, top = 16, 32, 24 + 16*32
-		return size + zset + skiplist + l.dict + m.classes.Of(top) + m.sum + k.Elements*(l.entry) + k.Elements*m.levels/1024 + 8*slots(k.Elements)
+		const top = 24 + 16*32
+		return size + l.zset + l.skiplist + l.dict + m.classes.Of(top) + sum + k.Elements*(l.entry) + k.Elements*m.levels/1024 + 8*slots(k.Elements)
 	case rdb.QuickList:
 		if l.oneNode && k.Blobs == 1 {
-			return size + m.sum
+			return size + sum
 		}
-		return size + l.quicklist + k.Blobs*l.node + m.sum
+		return size + l.quicklist + k.Blobs*l.node + sum
 	}
-	return size + m.sum
+	return size + sum
+}
+
+// shared is how many of n members share a slot with one that was there before.
+func shared(n uint64) uint64 {
+	if n < 2 {
+		return 0
+	}
+	table := float64(uint64(1) << max(2, bits.Len64(n-1)))
+	taken := table * (1 - math.Exp(-float64(n)/table))
+	return uint64(max(0, float64(n)-taken))
 }
 
 // slots is the size of a hash table of n entries: the next power of two, and

@@ -69,3 +69,58 @@ func TestSizeGrowsWithWhatIsInIt(t *testing.T) {
 		}
 	}
 }
+
+// How MEMORY MALLOC-STATS of redis-server 7.0.15 on Debian prints its bins, in
+// short; of a Redis with its own jemalloc the bin of 24 bytes is at place 2.
+func TestClassesAreReadFromTheServer(t *testing.T) {
+	head := "___ Begin jemalloc statistics ___\nextents:  size ind\nbins:           size ind    allocated      nmalloc (#/sec)\n"
+	const tail = "large:          size ind    allocated\n               16384  36        49152\n"
+	for _, test := range []struct{ bins, name, err string }{
+		{"  8   0   5600 700\n  16  1 190400 11900\n  32  2 160000 5300\n  ---\n  64   4 24576\n  768  18  12288\n  ---\n  1024  20 1\n", "jemalloc, quantum 16", ""},
+		{"  8   0   5600 700\n  ---\n  24  2 160000 5300\n  32   3 24576\n", "jemalloc, quantum 8", ""},
+		{"  16   0   5600 700\n  48  1 160000 5300\n  96   2 24576\n", "jemalloc, bins of its own", ""},
+		{"  16   0   5600 700\n  ---\n  96   2 24576\n", "", "not all of them"},
+		{"  16   x   5600 700\n", "", `at place "x"`},
+		{"", "", "lists no bins"},
+	} {
+		c, err := FromStats(head + test.bins + tail)
+		if test.err != "" {
+			if err == nil || !strings.Contains(err.Error(), test.err) {
+				t.Errorf("%q: got %v, want %q", test.bins, err, test.err)
+			}
+			continue
+		}
+		if err != nil || c.Name() != test.name {
+			t.Errorf("%q: got %v, %v, want %s", test.bins, c, err, test.name)
+		}
+	}
+	for _, text := range []string{"", "OK", "\nbins:", "\nbins:\n"} {
+		if _, err := FromStats(text); err == nil {
+			t.Errorf("%q is no error", text)
+		}
+	}
+	own, err := FromStats(head + "  16   0   1 1\n  48  1 1 1\n  96   2 1\n")
+	if err != nil || own.Of(17) != 48 || own.Of(49) != 96 || own.Of(97) != 112 {
+		t.Errorf("bins of its own: %v", err)
+	}
+}
+
+// What is counted twice or left out by MEMORY USAGE: see docs/keyspace.md.
+func TestUsedIsWhatTheAllocatorGives(t *testing.T) {
+	for version, want := range map[string][2]uint64{ // a string of 10 bytes under a name of 10
+		"redis 6.0": {68, 80}, "redis 7.0": {72, 80}, "redis 8.0": {72, 80}, "valkey 8.1": {48, 48}, "valkey 9.1": {48, 48},
+	} {
+		m, err := New(version, Jemalloc(16))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Begin(rdb.String, rdb.Raw)
+		k := rdb.Key{NameLen: 10, Type: rdb.String, Encoding: rdb.Raw, Elements: 10}
+		if got := [2]uint64{m.Size(&k), m.Used(&k)}; got != want {
+			t.Errorf("%s: got %v, want %v", version, got, want)
+		}
+		if a, b := m.Tables(1000, 0), m.Tables(1000, 1000); a == 0 || b <= a || m.Tables(0, 0) != 0 {
+			t.Errorf("%s: tables of 1,000 keys take %d bytes, with TTLs %d", version, a, b)
+		}
+	}
+}

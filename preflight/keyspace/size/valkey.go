@@ -23,9 +23,9 @@ type valkey struct {
 }
 
 var (
-	valkey81 = layout{name: "valkey 8.1", object: 16, quicklist: 40, node: 40, oneNode: true,
+	valkey81 = layout{name: "valkey 8.1", object: 16, quicklist: 40, node: 40, zset: 16, skiplist: 32, oneNode: true,
 		valkey: &valkey{table: 72, embedded: 64}}
-	valkey91 = layout{name: "valkey 9.1", object: 16, quicklist: 40, node: 40, oneNode: true,
+	valkey91 = layout{name: "valkey 9.1", object: 16, quicklist: 40, node: 40, zset: 16, skiplist: 32, oneNode: true,
 		valkey: &valkey{table: 80, hashExtra: 8, named: true, inNode: true, embedded: 128, noPointer: true}}
 )
 
@@ -65,32 +65,32 @@ func (m *Model) levelsOf(before uint64) uint64 {
 }
 
 // valkeySize is Size for Valkey's own layouts.
-func (m *Model) valkeySize(k *rdb.Key) uint64 {
-	v := m.layout.valkey
+func (m *Model) valkeySize(l *layout, k *rdb.Key, sum uint64) uint64 {
+	v := l.valkey
 	name := 1 + header(k.NameLen) + k.NameLen + 1
 	expiry := uint64(0)
 	if k.ExpireAt != 0 {
 		expiry = 8
 	}
-	object := m.layout.object
+	object := l.object
 	if v.named {
 		room := expiry
 		if k.NameLen >= keyReserves {
 			room = 8
 		}
-		object = m.classes.Of(m.layout.object + room + name)
+		object = m.classes.Of(l.object + room + name)
 	}
 	switch k.Encoding {
 	case rdb.Int:
 		return object
 	case rdb.Raw:
-		whole := m.layout.object + expiry + name + 3 + k.Elements + 1
+		whole := l.object + expiry + name + 3 + k.Elements + 1
 		limit := whole
 		if v.noPointer {
 			whole -= 8
 			limit = whole
 		} else {
-			limit = m.layout.object + expiry + k.NameLen + 3 + k.Elements + 4
+			limit = l.object + expiry + k.NameLen + 3 + k.Elements + 4
 		}
 		if limit <= v.embedded {
 			return m.classes.Of(whole)
@@ -104,21 +104,21 @@ func (m *Model) valkeySize(k *rdb.Key) uint64 {
 				extra += k.FieldTTLs * 26 // measured: 26 bytes a field that expires
 			}
 		}
-		return object + v.table + extra + buckets(k.Elements) + m.sum
+		return object + v.table + extra + buckets(k.Elements) + sum
 	case rdb.SkipList:
-		const zset, skiplist, levels = 16, 32, 16 * 32
-		size := object + zset + skiplist + v.table + buckets(k.Elements) + m.sum
+		const levels = 16 * 32
+		size := object + l.zset + l.skiplist + v.table + buckets(k.Elements) + sum
 		if v.inNode {
 			return size + m.classes.Of(levels)
 		}
 		return size + m.classes.Of(24+levels) + k.Elements*m.levels/1024
 	case rdb.QuickList:
 		if k.Blobs == 1 {
-			return object + m.sum
+			return object + sum
 		}
-		return object + m.layout.quicklist + k.Blobs*m.layout.node + m.sum
+		return object + l.quicklist + k.Blobs*l.node + sum
 	}
-	return object + m.sum
+	return object + sum
 }
 
 // buckets is the bytes of a table's buckets: a power of two of them with more

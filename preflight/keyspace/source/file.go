@@ -16,7 +16,9 @@ import (
 
 // Options of every source.
 type Options struct {
-	Model     string // server version whose sizes are estimated, as "redis 7.0"; empty: the writer's
+	Model string // server version whose sizes are estimated, as "redis 7.0"; empty: the writer's
+	// Classes are the allocator's size classes; nil: a server is asked for its own,
+	// and of a file Debian's are assumed.
 	Classes   *size.Classes
 	CRC       bool
 	HashNames bool
@@ -71,8 +73,10 @@ func walk(ctx context.Context, name string, in io.Reader, of int64, o Options) (
 		}
 		return context.Cause(ctx)
 	}
+	var used uint64
 	file, err := rdb.Walk(in, rdb.Options{CRC: o.CRC, Begin: begin, Progress: progress}, func(k *rdb.Key) error {
 		collector.Add(k, model.Size(k))
+		used += model.Used(k)
 		return nil
 	})
 	if collector == nil && (err == nil || file.Format.Version > 0) {
@@ -86,11 +90,26 @@ func walk(ctx context.Context, name string, in io.Reader, of int64, o Options) (
 	source.Format, source.Proven, source.Bytes, source.CRC = file.Format.String(), file.Format.Proven(), file.Bytes, string(file.CRC)
 	audit := collector.Audit()
 	audit.Source, audit.Model, audit.Complete = source, model.Name(), err == nil
+	audit.Classes = keyspace.ClassesAssumed
+	if o.Classes != nil {
+		audit.Classes = keyspace.ClassesGiven
+	}
+	audit.Tables = tables(model, audit.Databases)
+	audit.Used = used + audit.Tables
 	if err != nil {
 		audit.Incomplete = err.Error()
 		err = fmt.Errorf("%s: %w", name, err)
 	}
 	return audit, err
+}
+
+// tables is what the tables of all databases take.
+func tables(m *size.Model, all []keyspace.Database) uint64 {
+	var bytes uint64
+	for _, db := range all {
+		bytes += m.Tables(db.Keys, db.Expires)
+	}
+	return bytes
 }
 
 // server is who wrote the file, as "redis 7.0.15"; empty: it does not say.

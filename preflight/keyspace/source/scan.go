@@ -83,6 +83,11 @@ func Scan(ctx context.Context, s Server, o ScanOptions) (keyspace.Audit, error) 
 	if facts["redis_mode"] == "sentinel" {
 		return keyspace.Audit{}, fmt.Errorf("%s: is a Sentinel; name the port of a Redis", s.Address)
 	}
+	how := learn(ctx, client, facts, &o.Options)
+	model, err := chooseModel(o.Options, writer(facts)) // of the tables: keys are the server's to measure
+	if err != nil {
+		return keyspace.Audit{}, err
+	}
 	sc := &scanner{o: o, conn: client.Conn(), batch: firstBatch, state: State{Run: facts["run_id"], At: o.Now().UTC()}}
 	defer sc.conn.Close()
 	co := keyspace.Options{At: sc.state.At, HashNames: o.HashNames}
@@ -104,6 +109,7 @@ func Scan(ctx context.Context, s Server, o ScanOptions) (keyspace.Audit, error) 
 	audit := sc.collector.Audit()
 	audit.Source = keyspace.Source{Kind: "scan", Name: s.Address, Server: writer(facts), Proven: true, Replica: facts["role"] != "master", Run: facts["run_id"]}
 	audit.Model, audit.Complete = "MEMORY USAGE of the server", err == nil
+	audit.Classes, audit.Tables = how, tables(model, audit.Databases)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", s.Address, err)
 		audit.Incomplete = err.Error()
@@ -280,6 +286,8 @@ func countBy(kind string) string {
 		return "XLEN"
 	case "vectorset":
 		return "VCARD"
+	case "array": // Redis 8.8
+		return "ARCOUNT"
 	}
 	return "EXISTS"
 }
@@ -324,10 +332,8 @@ func encodingOf(t rdb.Type, text string) rdb.Encoding {
 	if text == "embstr" {
 		return rdb.Raw
 	}
-	for e := rdb.Raw; e <= rdb.Template; e++ {
-		if e.String() == text {
-			return e
-		}
+	if e, known := rdb.ParseEncoding(text); known {
+		return e
 	}
 	switch t {
 	case rdb.String:
@@ -336,6 +342,8 @@ func encodingOf(t rdb.Type, text string) rdb.Encoding {
 		return rdb.ModuleValue
 	case rdb.Stream:
 		return rdb.StreamPacks
+	case rdb.Array:
+		return rdb.ArrayValue
 	}
 	return rdb.HashTable
 }

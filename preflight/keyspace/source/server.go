@@ -10,6 +10,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace"
+	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/size"
 )
 
 // Server is a Redis that is asked.
@@ -62,6 +65,34 @@ func (s Server) client() *redis.Client {
 		ContextTimeoutEnabled: true, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
+}
+
+// learn asks the server for its allocator's size classes, where o has none, and
+// is how they are known. INFO says "jemalloc-5.3.0" of Debian's library and of
+// the one in Redis' sources alike. That it does not tell, or classes of no known
+// shape, is no error: the audit says that they are assumed.
+func learn(ctx context.Context, c *redis.Client, facts map[string]string, o *Options) string {
+	switch allocator := facts["mem_allocator"]; {
+	case o.Classes != nil:
+		return keyspace.ClassesGiven
+	case allocator == "libc":
+		o.Classes = size.Libc()
+		return keyspace.ClassesAsked
+	case !strings.HasPrefix(allocator, "jemalloc"):
+		return keyspace.ClassesAssumed
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	text, err := c.Do(ctx, "MEMORY", "MALLOC-STATS").Text()
+	if err != nil {
+		return keyspace.ClassesAssumed
+	}
+	classes, err := size.FromStats(text)
+	if err != nil {
+		return keyspace.ClassesAssumed
+	}
+	o.Classes = classes
+	return keyspace.ClassesAsked
 }
 
 // info is INFO everything as a map; what occurs twice keeps the first.

@@ -49,6 +49,7 @@ func Stream(ctx context.Context, s Server, o StreamOptions) (keyspace.Audit, err
 	if err := streamable(facts, o.Master); err != nil {
 		return keyspace.Audit{}, fmt.Errorf("%s: %w", s.Address, err)
 	}
+	how := learn(ctx, client, facts, &o.Options)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	conn, err := s.dial(ctx, s.network(), s.Address)
@@ -72,6 +73,7 @@ func Stream(ctx context.Context, s Server, o StreamOptions) (keyspace.Audit, err
 		return keyspace.Audit{}, fmt.Errorf("%s: %w", s.Address, because(ctx, client, facts, err))
 	}
 	audit, err := walk(ctx, s.Address, stream, stream.length, o.Options)
+	audit.Classes = how
 	if err == nil {
 		err = stream.end()
 	}

@@ -10,13 +10,20 @@ import (
 // untilBeat waits for the next instant at which everybody acts who acts every
 // so often, or for the end of ctx, whose cause it is then.
 func untilBeat(ctx context.Context, every time.Duration) error {
+	_, err := nextBeat(ctx, every)
+	return err
+}
+
+// nextBeat is untilBeat that says how late it was seen.
+func nextBeat(ctx context.Context, every time.Duration) (late time.Duration, err error) {
 	now := agent.Boottime()
-	wait := time.NewTimer(now.Beat(every).Sub(now))
+	due := now.Beat(every)
+	wait := time.NewTimer(due.Sub(now))
 	defer wait.Stop()
 	select {
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return 0, context.Cause(ctx)
 	case <-wait.C:
-		return nil
+		return max(0, agent.Boottime().Sub(due)), nil
 	}
 }

@@ -63,7 +63,7 @@ func New(cfg *config.Config, log hclog.Logger, version string) (_ *Daemon, err e
 		return nil, err
 	}
 	registry := prometheus.NewRegistry()
-	d.counts = metrics.New(registry, metrics.NewCollector(d.Status, d.surveys), version)
+	d.counts = metrics.New(registry, metrics.NewCollector(d.Status, d.surveys, d.load), version)
 	d.counts.Reloaded(time.Now(), true) // what is read at the start is what is in force
 	d.hooks = hooks.New(hooksOf(cfg), d.counts.Hook, log.Named("hooks"))
 	adopted := d.fds.Adopted()
@@ -157,6 +157,7 @@ func (d *Daemon) Run(ctx context.Context, r Reload) error {
 	add("web", d.web.Run)
 	add("what the page shows of etcd", d.records.run)
 	add("service manager", d.tell)
+	add("beat", d.beat)
 	d.log.Info("started", "version", d.version, "nodes", len(d.nodes()), "config", d.cfg.File)
 	err := parts.Run()
 	d.log.Info("stopped", "reason", err)

@@ -138,7 +138,7 @@ func readRecord(ctx context.Context, store *grant.Store, group string) (web.Reco
 	record := web.Record{Group: g, ReadAt: begun}
 	for _, line := range written {
 		var s struct {
-			Kind string `json:"kind"` // of a record that is no step: a veto, a stall, a planned failover
+			Kind string `json:"kind"` // of a record that is no step: a veto, a stall, a planned failover, a node forgotten
 			agent.Step
 		}
 		switch err := json.Unmarshal([]byte(line), &s); {

@@ -19,6 +19,7 @@ type gauge struct {
 type Collector struct {
 	status func() []agent.Status
 	survey surveyCollector
+	load   loadCollector
 	gauges []gauge
 	phase  *prometheus.Desc
 	able   *prometheus.Desc
@@ -26,12 +27,13 @@ type Collector struct {
 	master *prometheus.Desc
 }
 
-// NewCollector reads status and surveys at each scrape; they must answer at
+// NewCollector reads status, surveys and load at each scrape; they must answer at
 // once.
-func NewCollector(status func() []agent.Status, surveys func() []Survey) *Collector {
+func NewCollector(status func() []agent.Status, surveys func() []Survey, load func() Load) *Collector {
 	return &Collector{
 		status: status,
 		survey: newSurveyCollector(surveys),
+		load:   newLoadCollector(load),
 		gauges: gauges(),
 		phase:  nodeDesc(Phase, "1 for the phase the node is in, 0 for the others.", "phase"),
 		able:   nodeDesc(Promotable, "Replicas that a Sentinel could promote (priority not 0); no series while no Sentinel is heard."),
@@ -93,11 +95,13 @@ func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 	out <- c.fault
 	out <- c.master
 	c.survey.describe(out)
+	c.load.describe(out)
 }
 
 // Collect is part of prometheus.Collector.
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	c.survey.collect(out)
+	c.load.collect(out)
 	for _, s := range c.status() {
 		send := func(desc *prometheus.Desc, value float64, labels ...string) {
 			out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, append([]string{s.Group, s.Node}, labels...)...)

@@ -19,6 +19,7 @@ type Metrics struct {
 	decision, fence, agreement, stall *prometheus.HistogramVec
 
 	reloaded, reloadedAt prometheus.Gauge
+	late                 prometheus.Histogram
 }
 
 // New registers everything on the registerer it is handed: counters, the
@@ -57,18 +58,24 @@ func New(registerer prometheus.Registerer, collector *Collector, version string)
 		Help: "1 when the configuration that was read last is in force, 0 when it was refused and the one before is."})
 	m.reloadedAt = prometheus.NewGauge(prometheus.GaugeOpts{Name: ConfigReloadedAt,
 		Help: "When the configuration in force was read, in seconds since 1970."})
+	m.late = prometheus.NewHistogram(prometheus.HistogramOpts{Name: BeatLateness,
+		Help:    "How late the watchdog was for its own beat, twice a second.",
+		Buckets: []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}})
 	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: BuildInfo, Help: "1, with the version of redis-watchdog and of Go.",
 		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()},
 	}, func() float64 { return 1 })
 	registerer.MustRegister(m.steps, m.transitions, m.fences, m.holds, m.switches, m.renewals, m.badAnswers, m.armed, m.dropped, m.stallFences,
-		m.decision, m.fence, m.agreement, m.stall, m.hooks, m.reloaded, m.reloadedAt, build, collector,
+		m.decision, m.fence, m.agreement, m.stall, m.hooks, m.reloaded, m.reloadedAt, m.late, build, collector,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 // Hook counts what became of a hook: one of hooks.Results.
 func (m *Metrics) Hook(result string) { m.hooks.WithLabelValues(result).Inc() }
+
+// Late says how late the watchdog was for a beat.
+func (m *Metrics) Late(d time.Duration) { m.late.Observe(d.Seconds()) }
 
 // Reloaded says when a configuration was read, and whether it is in force.
 func (m *Metrics) Reloaded(at time.Time, good bool) {

@@ -38,6 +38,28 @@ func surveys() []Survey {
 	}, {Group: "m1", Node: "b", Age: -1, AskedAge: -1, Drifted: -1, UntilLimit: math.NaN()}}
 }
 
+func load() Load {
+	return Load{OldestRenewal: 0.75, Records: 3, PassedOver: 7}
+}
+
+func TestLoadExposition(t *testing.T) {
+	want := `
+# HELP redis_watchdog_oldest_renewal_seconds Since the grant of this host whose last renewal is the longest ago was renewed; 0 when there is none to be renewed.
+# TYPE redis_watchdog_oldest_renewal_seconds gauge
+redis_watchdog_oldest_renewal_seconds 0.75
+# HELP redis_watchdog_work_dropped_total Reports and surveys that were not written to etcd because a newer one took their place first.
+# TYPE redis_watchdog_work_dropped_total counter
+redis_watchdog_work_dropped_total 7
+# HELP redis_watchdog_work_waiting What waits for its turn so that renewals have theirs: records (for people, to etcd) and claims (of grants).
+# TYPE redis_watchdog_work_waiting gauge
+redis_watchdog_work_waiting{work="claims"} 0
+redis_watchdog_work_waiting{work="records"} 3
+`
+	if err := testutil.CollectAndCompare(NewCollector(sample, surveys, load), strings.NewReader(want), OldestRenewal, WorkWaiting, WorkDropped); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSurveyExposition(t *testing.T) {
 	want := `
 # HELP redis_watchdog_check 1, for the outcome of every check of its own that a replica was put to last: failed, unknown or passed; severity blocks with outcome failed is what vetoes it.
@@ -59,13 +81,13 @@ redis_watchdog_preflight_age_seconds{master_name="m1",node="b"} +Inf
 redis_watchdog_survey_age_seconds{master_name="m1",node="a"} 12.5
 redis_watchdog_survey_age_seconds{master_name="m1",node="b"} +Inf
 `
-	if err := testutil.CollectAndCompare(NewCollector(sample, surveys), strings.NewReader(want), Checks, Drifted, UntilLimit, SurveyAge, PreflightAge); err != nil {
+	if err := testutil.CollectAndCompare(NewCollector(sample, surveys, load), strings.NewReader(want), Checks, Drifted, UntilLimit, SurveyAge, PreflightAge); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestCollectorExposition(t *testing.T) {
-	collector := NewCollector(sample, surveys)
+	collector := NewCollector(sample, surveys, load)
 	want := `
 # HELP redis_watchdog_coordinator_age_seconds Since etcd last answered in full; +Inf when it never did.
 # TYPE redis_watchdog_coordinator_age_seconds gauge
@@ -142,7 +164,7 @@ func fenceSeries() string {
 
 func TestMetricsCountFromZero(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	node := New(registry, NewCollector(sample, surveys), "1.2.3").Node("m1", "a")
+	node := New(registry, NewCollector(sample, surveys, load), "1.2.3").Node("m1", "a")
 	node.Step(time.Millisecond)
 	node.Transition("serve", "hold", "isolated")
 	node.Transition("hold", "refuse", "isolated")

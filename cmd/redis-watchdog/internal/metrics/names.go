@@ -32,6 +32,11 @@ const (
 	Epoch              = "redis_watchdog_agreement_epoch"
 	MasterInfo         = "redis_watchdog_master_info"
 
+	OldestRenewal = "redis_watchdog_oldest_renewal_seconds"
+	WorkWaiting   = "redis_watchdog_work_waiting"
+	WorkDropped   = "redis_watchdog_work_dropped_total"
+	BeatLateness  = "redis_watchdog_beat_lateness_seconds"
+
 	Checks       = "redis_watchdog_check"
 	Drifted      = "redis_watchdog_drifted_parameters"
 	UntilLimit   = "redis_watchdog_memory_limit_seconds"

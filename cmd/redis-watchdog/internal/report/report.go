@@ -36,6 +36,7 @@ type Group struct {
 	Control     grant.Control      `json:"control"`
 	Nodes       []agent.Status     `json:"nodes"`  // of the other hosts
 	Silent      []string           `json:"silent"` // nodes seen in this group whose watchdog does not report
+	Gone        []string           `json:"gone"`   // likewise, and nobody has listed or heard them for a day: no fault
 	Problems    []string           `json:"problems"`
 	// Unwritable is the fault for which nobody can report: a silent node may be
 	// guarded all the same, and what others say may be old. Empty: none.
@@ -46,7 +47,7 @@ type Group struct {
 // which the local watchdog knows better.
 func NewGroup(g grant.Group, local []agent.Status) Group {
 	out := Group{Group: g.Name, Agreement: g.Agreement, Grant: g.Grant, Maintenance: g.Maintenance, Control: g.Control,
-		Nodes: []agent.Status{}, Silent: []string{}, Problems: append([]string{}, g.Problems...)}
+		Nodes: []agent.Status{}, Silent: []string{}, Gone: []string{}, Problems: append([]string{}, g.Problems...)}
 	here := func(address string) bool {
 		return slices.ContainsFunc(local, func(s agent.Status) bool { return s.Group == g.Name && s.Address == address })
 	}
@@ -65,7 +66,12 @@ func NewGroup(g grant.Group, local []agent.Status) Group {
 	}
 	slices.Sort(out.Problems)
 	for _, node := range g.Record.Nodes {
-		if _, reports := g.Nodes[string(node)]; !reports && !here(string(node)) {
+		_, reports := g.Nodes[string(node)]
+		switch {
+		case reports || here(string(node)):
+		case slices.Contains(g.Gone, node):
+			out.Gone = append(out.Gone, string(node))
+		default:
 			out.Silent = append(out.Silent, string(node))
 		}
 	}
@@ -96,6 +102,12 @@ func (g Group) SilentText() (text, command string) {
 			"redis-watchdog status --local"
 	}
 	return ": its watchdog does not report: nobody guards it; there: ", "systemctl status redis-watchdog"
+}
+
+// GoneText says what it means that a node is gone.
+func (g Group) GoneText(address string) (text, command string) {
+	return ": gone: no Sentinel has listed it and no watchdog reported for it for a day; where it was taken out for good: ",
+		"redis-watchdog forget " + g.Group + " " + address
 }
 
 // Nodes are what the watchdogs of a group say in etcd, by address; one that

@@ -84,6 +84,16 @@ func (p *Printer) Line(c Colour, format string, args ...any) {
 	fmt.Fprintln(p.w, p.Paint(c, fmt.Sprintf(format, args...)))
 }
 
+// Lines prints a text of several lines, such as commands to be pasted, each at the
+// indent. Empty ones are left out.
+func (p *Printer) Lines(c Colour, indent, text string) {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimRight(line, "\n"); line != "" {
+			p.Line(c, indent+"%s", line)
+		}
+	}
+}
+
 // Cell of a Table.
 type Cell struct {
 	Text   string

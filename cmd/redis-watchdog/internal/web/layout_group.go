@@ -20,6 +20,7 @@ func (v groupView) section(i int) g.Node {
 		when(v.Read, func() g.Node { return warning(v.Read, 0) }),
 		each(v.Notices, warning),
 		each(v.Silent, silentView.line),
+		each(v.Gone, silentView.note),
 		each(v.Problems, warning),
 		g.Iff(len(v.Faults) > 0, func() g.Node {
 			return g.Group{h.H3(g.Text("Faults")), h.Ul(h.Class("faults"), each(v.Faults, faultView.item))}
@@ -44,6 +45,10 @@ func (v groupView) section(i int) g.Node {
 
 func (v silentView) line(int) g.Node {
 	return bad(h.Strong(g.Text(v.Node)), g.Text(v.Text), code(v.Command))
+}
+
+func (v silentView) note(int) g.Node {
+	return h.P(h.Class("notice"), h.Strong(g.Text(v.Node)), g.Text(v.Text), code(v.Command))
 }
 
 func (v faultView) item(int) g.Node {

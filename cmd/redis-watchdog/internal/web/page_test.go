@@ -77,6 +77,21 @@ func TestPageShowsEverythingThereIs(t *testing.T) {
 	}
 }
 
+func TestPageNamesWhoIsGone(t *testing.T) {
+	away := busy()
+	g := &away.records[0].Group
+	g.Gone = g.Record.Nodes
+	text := textOf(t, read(t, away, "/"))
+	for _, want := range []string{"10.0.0.3:6379: gone:", "redis-watchdog forget m1 10.0.0.3:6379", "1 fault"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page has no %q:\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "does not report") {
+		t.Errorf("one that is gone is missed:\n%s", text)
+	}
+}
+
 func TestVetoSaysWhetherItStandsAndWhy(t *testing.T) {
 	for want, n := range map[string]agent.Status{
 		"no":        {},

@@ -24,7 +24,7 @@ type groupView struct {
 	Name, Master, Agreement, Grant, Read string
 	Notices                              []string // what an operator has ordered
 	Problems                             []string // what could not be found out
-	Silent                               []silentView
+	Silent, Gone                         []silentView
 	Faults                               []faultView
 	Nodes                                []nodeView
 	Margins                              []marginView
@@ -97,6 +97,10 @@ func lookGroup(g report.Group, record Record, all []agent.Status, now time.Time)
 	text, command := g.SilentText()
 	for _, address := range g.Silent {
 		v.Silent = append(v.Silent, silentView{address, text, command})
+	}
+	for _, address := range g.Gone {
+		text, command := g.GoneText(address)
+		v.Gone = append(v.Gone, silentView{address, text, command})
 	}
 	var local []agent.Status
 	for _, n := range all {
