@@ -28,6 +28,20 @@ func TestSlots(t *testing.T) {
 			t.Errorf("codis slot of %q: got %d, want %d", key, got, want[1])
 		}
 	}
+	// Eight bytes at a time, as bit by bit.
+	for n := range 40 {
+		key := []byte(strings.Repeat("slot", 10)[:n])
+		var sum uint16
+		for _, b := range key {
+			sum ^= uint16(b) << 8
+			for range 8 {
+				sum = sum<<1 ^ 0x1021*(sum>>15)
+			}
+		}
+		if got := ClusterSlot(key); got != int(sum)%ClusterSlots {
+			t.Errorf("cluster slot of %q: got %d, want %d", key, got, int(sum)%ClusterSlots)
+		}
+	}
 	// An empty tag is none in Redis Cluster, and a tag in codis.
 	if ClusterSlot([]byte("a{}b")) == ClusterSlot([]byte("a{}c")) || CodisSlot([]byte("a{}b")) != CodisSlot([]byte("zz{}c")) {
 		t.Error("empty tags are read alike by both rules")

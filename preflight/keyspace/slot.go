@@ -11,9 +11,10 @@ const (
 	CodisSlots   = 1024
 )
 
-// crc16 is CRC-16/XMODEM, the one of Redis Cluster (crc16.c).
-var crc16 = func() (table [256]uint16) {
-	for i := range table {
+// crc16 is CRC-16/XMODEM, the one of Redis Cluster (crc16.c): of a byte that is so
+// many bytes before the last.
+var crc16 = func() (tables [8][256]uint16) {
+	for i := range 256 {
 		sum := uint16(i) << 8
 		for range 8 {
 			if sum&0x8000 != 0 {
@@ -22,9 +23,14 @@ var crc16 = func() (table [256]uint16) {
 				sum <<= 1
 			}
 		}
-		table[i] = sum
+		tables[0][i] = sum
 	}
-	return table
+	for before := 1; before < len(tables); before++ {
+		for i, sum := range tables[before-1] {
+			tables[before][i] = sum<<8 ^ tables[0][sum>>8]
+		}
+	}
+	return tables
 }()
 
 // ClusterSlot is the key's slot in Redis Cluster: what is between the first "{"
@@ -37,8 +43,12 @@ func ClusterSlot(key []byte) int {
 		}
 	}
 	var sum uint16
+	for ; len(key) >= 8; key = key[8:] {
+		sum = crc16[7][byte(sum>>8)^key[0]] ^ crc16[6][byte(sum)^key[1]] ^ crc16[5][key[2]] ^ crc16[4][key[3]] ^
+			crc16[3][key[4]] ^ crc16[2][key[5]] ^ crc16[1][key[6]] ^ crc16[0][key[7]]
+	}
 	for _, b := range key {
-		sum = sum<<8 ^ crc16[byte(sum>>8)^b]
+		sum = sum<<8 ^ crc16[0][byte(sum>>8)^b]
 	}
 	return int(sum) % ClusterSlots
 }
