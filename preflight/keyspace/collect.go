@@ -39,14 +39,15 @@ type Collector struct {
 	at        int64 // ms
 	audit     Audit
 	databases map[int]*Database
+	database  *Database // of the last key
 	types     [8]Share
-	encodings map[[2]uint8]*Share
+	encodings [8][rdb.Encodings]Share
 	prefixes  map[string]*Prefix
 	others    Prefix
 	ttl       [len(ttlNames)]TTLClass
 	seconds   []uint32 // keys that expire in each second from at
-	cluster   []Slot
-	codis     []Slot
+	cluster   []spread
+	codis     []spread
 	large     largeHeap
 	largest   [8]largeHeap
 	waste     wastes
@@ -58,9 +59,9 @@ var ttlNames = [...]string{"none", "past", "1h", "1d", "7d", "30d", "later"}
 // NewCollector begins an audit.
 func NewCollector(o Options) *Collector {
 	c := &Collector{
-		o: o, at: o.At.UnixMilli(), databases: map[int]*Database{}, encodings: map[[2]uint8]*Share{}, prefixes: map[string]*Prefix{},
+		o: o, at: o.At.UnixMilli(), databases: map[int]*Database{}, prefixes: map[string]*Prefix{},
 		others: Prefix{Pattern: "(other)"}, seconds: make([]uint32, expiryDays*24*3600),
-		cluster: make([]Slot, ClusterSlots), codis: make([]Slot, CodisSlots), waste: wastes{},
+		cluster: make([]spread, ClusterSlots), codis: make([]spread, CodisSlots), waste: wastes{},
 	}
 	for _, t := range rdb.Types() {
 		c.types[t].Name = t.String()
@@ -81,17 +82,14 @@ func (c *Collector) Add(k *rdb.Key, size uint64) {
 		c.audit.Elements += k.Elements
 	}
 	c.share(&c.types[k.Type], k, size)
-	e := [2]uint8{uint8(k.Type), uint8(k.Encoding)}
-	s := c.encodings[e]
-	if s == nil {
-		s = &Share{Name: k.Type.String() + "/" + k.Encoding.String()}
-		c.encodings[e] = s
-	}
-	c.share(s, k, size)
-	db := c.databases[k.DB]
-	if db == nil {
-		db = &Database{DB: k.DB}
-		c.databases[k.DB] = db
+	c.share(&c.encodings[k.Type][k.Encoding], k, size)
+	db := c.database
+	if db == nil || db.DB != k.DB {
+		if db = c.databases[k.DB]; db == nil {
+			db = &Database{DB: k.DB}
+			c.databases[k.DB] = db
+		}
+		c.database = db
 	}
 	db.Keys++
 	db.Bytes += size
@@ -100,11 +98,9 @@ func (c *Collector) Add(k *rdb.Key, size uint64) {
 	}
 	c.expiry(k, size)
 	slot := ClusterSlot(k.Name)
-	c.cluster[slot].Keys++
-	c.cluster[slot].Bytes += size
+	c.cluster[slot].add(size)
 	codis := CodisSlot(k.Name)
-	c.codis[codis].Keys++
-	c.codis[codis].Bytes += size
+	c.codis[codis].add(size)
 	p := c.prefix(k, size)
 	c.waste.look(p.Pattern, k, size)
 	c.list(k, size, slot, codis)
@@ -227,8 +223,13 @@ func (c *Collector) Audit() Audit {
 			a.Types = append(a.Types, s)
 		}
 	}
-	for _, s := range c.encodings {
-		a.Encodings = append(a.Encodings, *s)
+	for t, all := range c.encodings {
+		for e, s := range all {
+			if s.Keys > 0 {
+				s.Name = rdb.Type(t).String() + "/" + rdb.Encoding(e).String()
+				a.Encodings = append(a.Encodings, s)
+			}
+		}
 	}
 	byBytes := func(x, y Share) int { return cmp.Or(cmp.Compare(y.Bytes, x.Bytes), cmp.Compare(x.Name, y.Name)) }
 	slices.SortFunc(a.Types, byBytes)
@@ -305,15 +306,29 @@ func (c *Collector) topPrefixes() ([]Prefix, Prefix) {
 	return kept, others
 }
 
-func topSlots(all []Slot) Slots {
-	s := Slots{Of: len(all)}
+// spread is the keys of one slot. There are many slots, and each key is in
+// another: what is smaller stays closer to the processor.
+type spread struct{ keys, bytes uint64 }
+
+func (s *spread) add(size uint64) {
+	s.keys++
+	s.bytes += size
+}
+
+// usedSlots is those that have keys.
+func usedSlots(all []spread) []Slot {
 	var used []Slot
-	for i, one := range all {
-		if one.Keys > 0 {
-			one.Slot = i
-			used = append(used, one)
+	for i, s := range all {
+		if s.keys > 0 {
+			used = append(used, Slot{Slot: i, Keys: s.keys, Bytes: s.bytes})
 		}
 	}
+	return used
+}
+
+func topSlots(all []spread) Slots {
+	s := Slots{Of: len(all)}
+	used := usedSlots(all)
 	s.Used = len(used)
 	slices.SortFunc(used, func(x, y Slot) int { return cmp.Or(cmp.Compare(y.Bytes, x.Bytes), cmp.Compare(x.Slot, y.Slot)) })
 	s.Largest = used[:min(len(used), keptSlots)]

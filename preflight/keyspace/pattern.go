@@ -15,9 +15,12 @@ func appendPattern(into, name []byte) []byte {
 	for start := 0; start <= len(name); {
 		end := start
 		var seen class
-		for end < len(name) && !separates[name[end]] {
-			seen |= classes[name[end]]
-			end++
+		for ; end < len(name); end++ {
+			kind := classes[name[end]]
+			if kind == separator {
+				break
+			}
+			seen |= kind
 		}
 		if isID(name[start:end], seen) {
 			if n := len(into); n >= len(folded)+1 && into[n-1] == '-' && string(into[n-1-len(folded):n-1]) == folded {
@@ -53,11 +56,14 @@ const (
 	letter
 	high   // beyond ASCII
 	binary // no text
+	separator
 )
 
 var classes = func() (table [256]class) {
 	for i := range table {
 		switch c := byte(i); {
+		case separates[c]:
+			table[i] = separator
 		case c >= '0' && c <= '9':
 			table[i] = digit
 		case c >= 'a' && c <= 'f', c >= 'A' && c <= 'F':

@@ -3,6 +3,8 @@ package keyspace
 import (
 	"fmt"
 	"slices"
+
+	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/rdb"
 )
 
 // Collected is what a Collector has added up, for another to go on with.
@@ -41,8 +43,12 @@ func (c *Collector) Collected() Collected {
 	for _, db := range c.databases {
 		s.Databases = append(s.Databases, *db)
 	}
-	for k, e := range c.encodings {
-		s.Encodings = append(s.Encodings, shareOf{k[0], k[1], *e})
+	for t, all := range c.encodings {
+		for e, share := range all {
+			if share.Keys > 0 {
+				s.Encodings = append(s.Encodings, shareOf{uint8(t), uint8(e), share})
+			}
+		}
 	}
 	for _, p := range c.prefixes {
 		s.Prefixes = append(s.Prefixes, *p)
@@ -62,17 +68,6 @@ func (c *Collector) Collected() Collected {
 	return s
 }
 
-func usedSlots(all []Slot) []Slot {
-	var used []Slot
-	for i, s := range all {
-		if s.Keys > 0 {
-			s.Slot = i
-			used = append(used, s)
-		}
-	}
-	return used
-}
-
 // Restore is a Collector that goes on from there. What cannot have come from one
 // is an error.
 func Restore(o Options, s Collected) (*Collector, error) {
@@ -87,7 +82,9 @@ func Restore(o Options, s Collected) (*Collector, error) {
 		c.databases[db.DB] = &db
 	}
 	for _, e := range s.Encodings {
-		c.encodings[[2]uint8{e.Type, e.Encoding}] = &e.Share
+		if int(e.Type) < len(c.encodings) && int(e.Encoding) < rdb.Encodings {
+			c.encodings[e.Type][e.Encoding] = e.Share
+		}
 	}
 	for _, p := range s.Prefixes {
 		c.prefixes[p.Pattern] = &p
@@ -99,11 +96,11 @@ func Restore(o Options, s Collected) (*Collector, error) {
 	}
 	for _, part := range []struct {
 		from []Slot
-		into []Slot
+		into []spread
 	}{{s.Cluster, c.cluster}, {s.Codis, c.codis}} {
 		for _, slot := range part.from {
 			if slot.Slot >= 0 && slot.Slot < len(part.into) {
-				part.into[slot.Slot] = Slot{Keys: slot.Keys, Bytes: slot.Bytes}
+				part.into[slot.Slot] = spread{slot.Keys, slot.Bytes}
 			}
 		}
 	}

@@ -100,13 +100,16 @@ const (
 	ArrayValue
 	TemplatePack  // a hash of a listpack of values, whose names are in a template (RDB 15)
 	TemplateArray // the same, value by value
-	encodings
+	encodings     // how many
 )
 
 var encodingNames = [encodings]string{"raw", "int", "linkedlist", "ziplist", "quicklist", "intset", "hashtable", "listpack",
 	"listpackex", "zipmap", "skiplist", "stream", "module", "array", "template-listpack", "template-array"}
 
 func (e Encoding) String() string { return encodingNames[e] }
+
+// Encodings is how many there are.
+const Encodings = int(encodings)
 
 // ParseEncoding is String's inverse.
 func ParseEncoding(name string) (Encoding, bool) {

@@ -9,7 +9,7 @@ import (
 )
 
 // bufferSize is how much is read at a time; nothing else grows with the file.
-const bufferSize = 1 << 18
+const bufferSize = 1 << 17
 
 // Error says where the file stops making sense.
 type Error struct {
@@ -337,6 +337,18 @@ func shortLZF(b []byte, at int) (next int, n uint64) {
 		return -1, 0
 	}
 	return at, uint64(sizes[1])
+}
+
+// plain passes over a string of less than 64 bytes that is in the buffer as it
+// is, as most are; false: it is another, and skipText's.
+func (r *reader) plain() (n uint64, ok bool) {
+	if r.pos < r.end {
+		if size := int(r.buf[r.pos]); size < 64 && size < r.end-r.pos {
+			r.pos += 1 + size
+			return uint64(size), true
+		}
+	}
+	return 0, false
 }
 
 // skipText passes over a string and is its length as clients see it.

@@ -305,13 +305,11 @@ func (w *walker) oneKey(op byte, at int64) error {
 
 // keyName is prefix, fast where the name is short and plain, as most are.
 func (w *walker) keyName(into []byte) ([]byte, uint64) {
-	if w.pos < w.end {
-		if n := int(w.buf[w.pos]); n < 64 && n < w.end-w.pos && n <= w.o.MaxName {
-			into = append(into[:0], w.buf[w.pos+1:w.pos+1+n]...)
-			w.pos += 1 + n
-			return into, uint64(n)
-		}
+	at := w.pos
+	if n, ok := w.plain(); ok && n <= uint64(w.o.MaxName) {
+		return append(into[:0], w.buf[at+1:w.pos]...), n
 	}
+	w.pos = at
 	return w.prefix(into, w.o.MaxName)
 }
 
