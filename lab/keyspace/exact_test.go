@@ -17,7 +17,7 @@ import (
 )
 
 // server starts one Redis of the build; nil is the machine's own.
-func server(t *testing.T, b *builds.Build, lines ...string) *lab.Redis {
+func server(t testing.TB, b *builds.Build, lines ...string) *lab.Redis {
 	t.Helper()
 	var l *lab.Lab
 	c := lab.GroupConfig{}
@@ -30,7 +30,7 @@ func server(t *testing.T, b *builds.Build, lines ...string) *lab.Redis {
 }
 
 // fill sends the data in pipelines.
-func fill(t *testing.T, r *lab.Redis, o keydata.Options) {
+func fill(t testing.TB, r *lab.Redis, o keydata.Options) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
@@ -63,7 +63,7 @@ func fill(t *testing.T, r *lab.Redis, o keydata.Options) {
 }
 
 // save makes the server write its file and opens it.
-func save(t *testing.T, r *lab.Redis) *os.File {
+func save(t testing.TB, r *lab.Redis) *os.File {
 	t.Helper()
 	// In the background: a large SAVE on a busy disk takes longer than an answer is waited for.
 	r.Do("BGSAVE")
