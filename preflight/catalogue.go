@@ -23,7 +23,7 @@ type Story struct {
 
 // Areas in the order they are shown in.
 func Areas() []string {
-	return []string{areaMemory, areaDrift, areaParity, areaReplication, areaSentinel, areaWatchdog, areaPersistence, areaHost}
+	return []string{areaMemory, areaDrift, areaParity, areaReplication, areaSentinel, areaWatchdog, areaPersistence, areaHost, areaKeyspace}
 }
 
 const (
@@ -35,6 +35,7 @@ const (
 	areaWatchdog    = "watchdog"
 	areaPersistence = "persistence"
 	areaHost        = "host"
+	areaKeyspace    = "keyspace"
 	areaAfter       = "after" // checks after a switch
 )
 
@@ -69,6 +70,9 @@ type answer struct {
 	// each: the lines of the remedy are ways by themselves, or each of another
 	// parameter.
 	each bool
+	// together: the lines of the remedy are one change of several nodes, which
+	// differ for as long as only a part of it was made. It has no fixes.
+	together bool
 }
 
 func passed(reason string) answer { return answer{outcome: Passed, reason: reason} }
@@ -91,7 +95,7 @@ func verdictOn(ok bool, good, bad, remedy string) answer {
 func checks() []check {
 	var all []check
 	for _, some := range [][]check{memoryChecks(), driftChecks(), rewriteChecks(), parityChecks(), parityAccessChecks(), replicationChecks(), refusedChecks(),
-		sentinelChecks(), watchdogChecks(), lockChecks(), persistenceChecks(), hostChecks(), stallChecks()} {
+		sentinelChecks(), watchdogChecks(), lockChecks(), persistenceChecks(), hostChecks(), stallChecks(), keyspaceChecks()} {
 		all = append(all, some...)
 	}
 	return all

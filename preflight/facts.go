@@ -4,7 +4,11 @@ package preflight
 // host publishes its own node's in etcd, the command adds what it reads itself.
 // A nil pointer or an absent key is "not read", and Gaps says why.
 
-import "time"
+import (
+	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace"
+)
 
 // Facts is a whole group as it was read for one judgement.
 type Facts struct {
@@ -14,6 +18,9 @@ type Facts struct {
 	Sentinels   []Sentinel  `json:"sentinels"`
 	Coordinator Coordinator `json:"coordinator"`
 	Gaps        []Gap       `json:"gaps,omitempty"` // of the group as a whole
+	// Migrate is the slot that is to be moved away, as ParseMigrate reads it; empty:
+	// nobody asks.
+	Migrate string `json:"migrate,omitempty"`
 }
 
 // Gap is something that could not be read, and why.
@@ -302,6 +309,17 @@ type Coordinator struct {
 	Maintenance bool     `json:"maintenance"`
 	Known       int      `json:"known"`                // Sentinels counted when the agreement was made
 	Unwritable  string   `json:"unwritable,omitempty"` // why nothing can be written; empty: it can
+	// Audit is the newest one of the key space that was kept; nil: none was, or it
+	// could not be read: AuditError says why.
+	Audit      *Audit `json:"audit,omitempty"`
+	AuditError string `json:"audit_error,omitempty"`
+}
+
+// Audit is what is kept of an audit of the key space.
+type Audit struct {
+	keyspace.Kept
+	Age  time.Duration `json:"age"`  // by the clocks of two hosts
+	Left int           `json:"left"` // entries of it that make no sense
 }
 
 // Member is one member of etcd.

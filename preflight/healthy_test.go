@@ -5,6 +5,9 @@ import (
 	"maps"
 	"strconv"
 	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace"
+	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/stall"
 )
 
 const (
@@ -17,7 +20,7 @@ const (
 // new one, so that a test may edit what it got.
 func healthy() Facts {
 	f := Facts{Group: "mymaster", Master: a,
-		Coordinator: Coordinator{Agreement: a, Epoch: 3, Generation: 1, Holder: a, Known: 3}}
+		Coordinator: Coordinator{Agreement: a, Epoch: 3, Generation: 1, Holder: a, Known: 3, Audit: healthyAudit()}}
 	for i := range 3 {
 		f.Coordinator.Members = append(f.Coordinator.Members, Member{Endpoint: fmt.Sprintf("http://10.0.0.1%d:2379", i+1), Version: "3.6.9"})
 		f.Sentinels = append(f.Sentinels, healthySentinel(i))
@@ -26,6 +29,14 @@ func healthy() Facts {
 		f.Nodes = append(f.Nodes, healthyNode(i, address))
 	}
 	return f
+}
+
+// healthyAudit is of a day ago; its largest key stalls nobody.
+func healthyAudit() *Audit {
+	k := keyspace.Kept{Schema: keyspace.Schema, At: time.Unix(1e9, 0).Add(-24 * time.Hour), Source: "stream of " + b, Server: "redis 7.0.15", Complete: true, Keys: 1000, Rates: stall.Coarse("test")}
+	k.Worst = []keyspace.KeptKey{{Name: "user:lastbuy", Key: stall.Key{Type: "hash", Encoding: "hashtable", Elements: 300_000, Counted: true, Bytes: 30 << 20, Stored: 9 << 20}}}
+	k.Shares = []keyspace.KeptShare{{Keys: 1000, Key: stall.Key{Type: "hash", Encoding: "hashtable", Elements: 310_000, Counted: true, Bytes: 31 << 20}}}
+	return &Audit{Kept: k, Age: 24 * time.Hour}
 }
 
 func healthySentinel(i int) Sentinel {

@@ -151,7 +151,7 @@ func (c check) ask(s subject) Finding {
 		f.Remedy, f.Fixes = "", nil
 	}
 	f.Remedy, f.Fixes = s.honest(f.Remedy, f.Fixes)
-	f.Remedy, f.Fixes = s.tried(f.Remedy, f.Fixes, a.each)
+	f.Remedy, f.Fixes = s.tried(f.Remedy, f.Fixes, a.each, a.together)
 	if f.Evidence == nil {
 		f.Evidence = []Evidence{} // an array in JSON, also when empty
 	}

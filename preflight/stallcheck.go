@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/stall"
 )
 
 func stallChecks() []check { return []check{{hostStallsCheck(), ofPair, hostStalls}} }
@@ -11,10 +13,8 @@ func stallChecks() []check { return []check{{hostStallsCheck(), ofPair, hostStal
 const (
 	// stallSlack is how near a stall may come to what the group bears.
 	stallSlack = time.Second
-	// borneLess is how much less than down-after-milliseconds a stall may last at the
-	// most: a poll of the Sentinels and a part of the time to act, which do not grow
-	// beyond that with it.
-	borneLess = 700 * time.Millisecond
+	// borneLess is how much less than down-after-milliseconds a stall may last.
+	borneLess = stall.BorneLess
 )
 
 // hostStalls is whether Redis stood still for nearly as long as the group bears.

@@ -46,9 +46,12 @@ func shellUnquote(word string) string {
 // its place. The lines of one that are ways by themselves (each) are tried one
 // by one, those of another in their order: what follows one that is left out is
 // left out too.
-func (s *subject) tried(remedy string, fixes []Fix, each bool) (string, []Fix) {
+func (s *subject) tried(remedy string, fixes []Fix, each, together bool) (string, []Fix) {
 	if s.trial || s.facts == nil {
 		return remedy, fixes
+	}
+	if together {
+		return s.triedTogether(remedy), nil
 	}
 	var lines []string
 	var done []Fix
@@ -85,6 +88,25 @@ func (s *subject) tried(remedy string, fixes []Fix, each bool) (string, []Fix) {
 	}
 	fixes = slices.DeleteFunc(slices.Clone(fixes), func(f Fix) bool { return s.worse([]Fix{f}) != "" })
 	return strings.Join(lines, "\n"), fixes
+}
+
+// triedTogether leaves out every step of a remedy that is one change of several
+// nodes, where that would make something worse.
+func (s *subject) triedTogether(remedy string) string {
+	var steps []Fix
+	var others []string
+	for line := range strings.SplitSeq(remedy, "\n") {
+		if step, ok := stepOf(line); ok {
+			steps = append(steps, step)
+		} else {
+			others = append(others, line)
+		}
+	}
+	why := s.worse(steps)
+	if why == "" {
+		return remedy
+	}
+	return strings.Join(append(others, "# not by CONFIG SET: "+why), "\n")
 }
 
 // worse is what would be worse after these changes; empty: nothing.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -38,6 +37,9 @@ type keyspaceOptions struct {
 	noCRC     bool
 	top       int
 	html      string
+	fit       string
+	downAfter time.Duration
+	keep      string
 }
 
 func (a *app) keyspaceCommand() *cobra.Command {
@@ -66,6 +68,8 @@ func (a *app) keyspaceCommand() *cobra.Command {
 				return errors.New("--user, --password-file and --tls-ca are for --from and --scan")
 			case o.scan == "" && (o.resume != "" || c.Flags().Changed("budget")):
 				return errors.New("--resume and --budget are for --scan")
+			case o.downAfter < 0:
+				return fmt.Errorf("--down-after %v is negative", o.downAfter)
 			case o.budget <= 0:
 				return fmt.Errorf("--budget %v is no time", o.budget)
 			}
@@ -90,6 +94,9 @@ func (a *app) keyspaceCommand() *cobra.Command {
 	f.BoolVar(&o.hashNames, "hash-names", false, "show hashes instead of the names of keys")
 	f.BoolVar(&o.noCRC, "no-crc", false, "do not check the file's CRC-64: long values of a file are skipped without being read")
 	f.StringVar(&o.html, "html", "", "write a page into this file, too: a map and tables, of one file, for a browser")
+	f.StringVar(&o.fit, "fit", fitAuto, "whose program a throw-away server is of that measures how long keys would stall: auto (that of --from or --scan, on its own host), off, or a program")
+	f.DurationVar(&o.downAfter, "down-after", 0, "down-after-milliseconds of its group: stalls are held against it")
+	f.StringVar(&o.keep, "keep", "", "keep what a preflight of this group needs in etcd, as --config has it: the names of large keys, or with --hash-names their hashes")
 	f.IntVarP(&o.top, "top", "n", 20, "lines of each table; 0 is all")
 	c.AddCommand(a.keyspaceDiffCommand(), a.keyspaceEstimateCommand())
 	return c
@@ -106,6 +113,13 @@ func (a *app) keyspace(ctx context.Context, o keyspaceOptions, asJSON bool) erro
 	if o.top < 0 {
 		return fmt.Errorf("--top %d is negative", o.top)
 	}
+	keep, wrong := a.keeper(o.keep)
+	if wrong != nil {
+		return wrong
+	}
+	if o.fit, wrong = fitProgram(o.fit); wrong != nil {
+		return wrong
+	}
 	bar := terminal.NewBar(a.errOut)
 	so := source.Options{Model: o.model, Classes: classes, CRC: !o.noCRC, HashNames: o.hashNames, Now: time.Now, Progress: bar.Show}
 	audit, err := a.audit(ctx, o, so)
@@ -113,6 +127,7 @@ func (a *app) keyspace(ctx context.Context, o keyspaceOptions, asJSON bool) erro
 	if err != nil && audit.Schema == 0 {
 		return unknown("%w", err)
 	}
+	a.wouldStall(ctx, o, &audit)
 	if o.html != "" {
 		text, err := page.HTML(audit)
 		if err != nil {
@@ -132,7 +147,7 @@ func (a *app) keyspace(ctx context.Context, o keyspaceOptions, asJSON bool) erro
 	if err != nil {
 		return blocked("%w", err)
 	}
-	return nil
+	return keep(ctx, audit, o.hashNames)
 }
 
 // audit reads the source that is named.
@@ -143,23 +158,9 @@ func (a *app) audit(ctx context.Context, o keyspaceOptions, so source.Options) (
 	case o.from == "" && o.scan == "":
 		return source.File(ctx, o.rdb, os.Stdin, so)
 	}
-	s := source.Server{Address: cmp.Or(o.from, o.scan), Username: o.user}
-	if o.password != "" {
-		text, err := os.ReadFile(o.password)
-		if err != nil {
-			return keyspace.Audit{}, fmt.Errorf("read password: %w", err)
-		}
-		s.Password = strings.TrimRight(string(text), "\r\n")
-	}
-	if o.ca != "" {
-		pem, err := os.ReadFile(o.ca)
-		if err != nil {
-			return keyspace.Audit{}, fmt.Errorf("read authority: %w", err)
-		}
-		s.TLS = &tls.Config{RootCAs: x509.NewCertPool()}
-		if !s.TLS.RootCAs.AppendCertsFromPEM(pem) {
-			return keyspace.Audit{}, fmt.Errorf("%s has no certificate", o.ca)
-		}
+	s, err := o.reach(o.server())
+	if err != nil {
+		return keyspace.Audit{}, err
 	}
 	if o.scan == "" {
 		return source.Stream(ctx, s, source.StreamOptions{Options: so, Master: o.master})
@@ -179,6 +180,29 @@ func (a *app) audit(ctx context.Context, o keyspaceOptions, so source.Options) (
 		}
 	}
 	return audit, err
+}
+
+// reach is how a server is spoken to.
+func (o keyspaceOptions) reach(address string) (source.Server, error) {
+	s := source.Server{Address: address, Username: o.user}
+	if o.password != "" {
+		text, err := os.ReadFile(o.password)
+		if err != nil {
+			return s, fmt.Errorf("read password: %w", err)
+		}
+		s.Password = strings.TrimRight(string(text), "\r\n")
+	}
+	if o.ca != "" {
+		pem, err := os.ReadFile(o.ca)
+		if err != nil {
+			return s, fmt.Errorf("read authority: %w", err)
+		}
+		s.TLS = &tls.Config{RootCAs: x509.NewCertPool()}
+		if !s.TLS.RootCAs.AppendCertsFromPEM(pem) {
+			return s, fmt.Errorf("%s has no certificate", o.ca)
+		}
+	}
+	return s, nil
 }
 
 // readState reads what a scan has kept; nil: there is nothing.
@@ -270,6 +294,7 @@ func printAudit(p *terminal.Printer, a keyspace.Audit, top int) {
 	}
 	p.Line(terminal.Plain, "")
 	p.Table("", rows)
+	printStalls(p, a.Stalls, cut)
 	rows = [][]terminal.Cell{{cell("EXPIRES WITHIN"), cell("KEYS"), cell("MEMORY")}}
 	for _, x := range a.Expiry.Classes {
 		rows = append(rows, []terminal.Cell{cell("%s", x.Name), cell("%s", countText(x.Keys)), cell("%s", bytesText(x.Bytes))})

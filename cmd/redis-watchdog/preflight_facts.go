@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/preflight"
 	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
+	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
@@ -130,6 +132,7 @@ type surveyor interface {
 	Reports(ctx context.Context, group string, answered func([]byte) bool) (map[string][]byte, error)
 	Members(ctx context.Context) []grant.MemberState
 	TryToWrite(ctx context.Context) error
+	Audit(ctx context.Context, group string) ([]byte, error)
 	Shared(ctx context.Context, group string, addresses []watchdog.Address) ([]grant.Shared, error)
 }
 
@@ -161,10 +164,28 @@ func (s survey) Read(ctx context.Context) (preflight.Coordinator, error) {
 	if err := s.store.TryToWrite(ctx); err != nil {
 		state.Unwritable = err.Error()
 	}
+	state.Audit, state.AuditError = s.audit(ctx)
 	if len(g.Problems) > 0 {
 		return state, errors.New(g.Problems[0])
 	}
 	state.Agreement, state.Epoch, state.Generation = string(g.Agreement.Address), g.Agreement.Epoch, g.Agreement.Generation
 	state.Known, state.Holder, state.Maintenance = g.Agreement.Known, string(g.Grant.Holder), !g.Maintenance.At.IsZero()
 	return state, nil
+}
+
+// audit is the newest audit of the key space, and why there is none; neither: none
+// was kept.
+func (s survey) audit(ctx context.Context) (*preflight.Audit, string) {
+	text, err := s.store.Audit(ctx, s.group)
+	if err != nil {
+		return nil, err.Error()
+	}
+	if text == nil {
+		return nil, ""
+	}
+	kept, left, err := keyspace.ReadKept(text)
+	if err != nil {
+		return nil, err.Error()
+	}
+	return &preflight.Audit{Kept: kept, Age: time.Since(kept.At), Left: left}, ""
 }

@@ -33,7 +33,8 @@ type Audit struct {
 	Beyond    Left             `json:"beyond"` // keys above the limits that found no room in Large
 	Slots     map[string]Slots `json:"slots"`  // by rule: "cluster", "codis"
 	Waste     []Waste          `json:"waste"`
-	Tail      *Tail            `json:"tail,omitempty"` // of an append-only file: what came after the data
+	Stalls    *Stalls          `json:"stalls,omitempty"` // nil: an older audit
+	Tail      *Tail            `json:"tail,omitempty"`   // of an append-only file: what came after the data
 }
 
 // How the size classes of the allocator were known.

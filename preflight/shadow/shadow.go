@@ -1,6 +1,7 @@
 package shadow
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/redis-watchdog/redis-watchdog/preflight/redisconf"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // Config is one shadow to be run.
@@ -66,7 +68,36 @@ const (
 // Run starts the shadow, asks it and kills it. A *Refused tells that it would
 // not start on the configuration; any other error that it could not be tried.
 // Nothing is left behind: not the process, not its directory.
-func Run(ctx context.Context, c Config) (*Result, error) {
+func Run(ctx context.Context, c Config) (result *Result, err error) {
+	err = c.with(ctx, func(conn net.Conn, password string) error {
+		result, err = ask(conn, password)
+		return err
+	})
+	return result, err
+}
+
+// Use starts the shadow, lets use speak to it as a user who may do everything,
+// and kills it. The connection ends with the deadline. What use returns, and what
+// Run returns, is what it returns.
+func Use(ctx context.Context, c Config, use func(context.Context, net.Conn) error) error {
+	return c.with(ctx, func(conn net.Conn, password string) error {
+		if _, err := conn.Write(resp.Append(nil, "AUTH", user, password)); err != nil {
+			return fmt.Errorf("log in to the shadow: %w", err)
+		}
+		// Nothing else was asked, so nothing is read ahead.
+		answer, err := resp.Read(bufio.NewReader(conn))
+		if err == nil && !answer.OK() {
+			err = resp.ErrGarbage
+		}
+		if err != nil {
+			return fmt.Errorf("log in to the shadow: %w", err)
+		}
+		return use(ctx, conn)
+	})
+}
+
+// with runs the shadow for as long as use takes.
+func (c Config) with(ctx context.Context, use func(conn net.Conn, password string) error) error {
 	if c.Deadline == 0 {
 		c.Deadline = defaultDeadline
 	}
@@ -78,24 +109,26 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 
 	dir, err := c.makeDir()
 	if err != nil {
-		return nil, fmt.Errorf("make the shadow's directory: %w", err)
+		return fmt.Errorf("make the shadow's directory: %w", err)
 	}
 	defer os.RemoveAll(dir)
 	p, err := c.start(ctx, dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer p.stop()
 	conn, err := p.dial(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
 	deadline, _ := ctx.Deadline()
 	if err := conn.SetDeadline(deadline); err != nil {
-		return nil, fmt.Errorf("bound the shadow: %w", err)
+		return fmt.Errorf("bound the shadow: %w", err)
 	}
-	return ask(conn, p.password)
+	return use(conn, p.password)
 }
 
 // makeDir makes a directory that only the shadow's user can enter.
