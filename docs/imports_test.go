@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -71,6 +72,27 @@ func TestTheCoreIsPure(t *testing.T) {
 		for _, path := range paths {
 			if !slices.Contains(pure, path) {
 				t.Errorf("%s imports %s, which may do something", file, path)
+			}
+		}
+	}
+}
+
+// TestOnePlaceForAFileAndABoot: what must be so in all that is kept on disk is
+// written once. init makes files that are not there yet, and replaces none.
+func TestOnePlaceForAFileAndABoot(t *testing.T) {
+	for _, root := range []string{"cmd", "fencing", "preflight", "sentinel", "systemd", "watchdog"} {
+		for file := range imports(t, root) {
+			if strings.HasSuffix(file, "_test.go") || strings.HasPrefix(file, "watchdog/statedir/") {
+				continue
+			}
+			text, err := os.ReadFile(filepath.Join("..", file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, own := range []string{"os.Rename(", "unix.Renameat(", ".Rename(", "os.CreateTemp(", "random/boot_id"} {
+				if strings.Contains(string(text), own) && (file != "cmd/redis-watchdog/init.go" || own != "os.CreateTemp(") {
+					t.Errorf("%s has %s: package statedir does that", file, own)
+				}
 			}
 		}
 	}

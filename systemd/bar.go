@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/coreos/go-systemd/v22/dbus"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/statedir"
 )
 
 // dropIn is the bar of a unit, which keeps a Redis down that we have killed. It
@@ -115,16 +116,8 @@ func writeDropIn(path string, content []byte) error {
 	if err != nil && !errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("make drop-in directory: %w", err)
 	}
-	unfinished := path + ".unfinished"
-	err = os.WriteFile(unfinished, content, 0o644)
-	if err == nil {
-		err = os.Chmod(unfinished, 0o644)
-	}
-	if err == nil {
-		err = os.Rename(unfinished, path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write drop-in: %w", err), os.RemoveAll(unfinished))
+	if err := statedir.Write(path, content, statedir.How{Mode: 0o644}); err != nil {
+		return fmt.Errorf("write drop-in: %w", err)
 	}
 	return nil
 }

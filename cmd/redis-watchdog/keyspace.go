@@ -18,6 +18,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/page"
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/size"
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/source"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/statedir"
 )
 
 type keyspaceOptions struct {
@@ -171,7 +172,7 @@ func (a *app) audit(ctx context.Context, o keyspaceOptions, so source.Options) (
 		if err != nil {
 			return keyspace.Audit{}, err
 		}
-		scan.Resume, scan.Save = state, func(s source.State) error { return writeState(o.resume, s) }
+		scan.Resume, scan.Save = state, func(s source.State) error { return statedir.WriteJSON(o.resume, s, statedir.How{}) }
 	}
 	audit, err := source.Scan(ctx, s, scan)
 	if err == nil && o.resume != "" {
@@ -219,18 +220,6 @@ func readState(name string) (*source.State, error) {
 		return nil, fmt.Errorf("%s is not what a scan has kept: %w; remove it to begin anew", name, err)
 	}
 	return &s, nil
-}
-
-// writeState replaces the file as a whole.
-func writeState(name string, s source.State) error {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(name+".new", text, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(name+".new", name)
 }
 
 func printAudit(p *terminal.Printer, a keyspace.Audit, top int) {

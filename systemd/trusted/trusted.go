@@ -4,7 +4,6 @@
 package trusted
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/redis-watchdog/redis-watchdog/watchdog/statedir"
 	"golang.org/x/sys/unix"
 )
 
@@ -178,35 +178,10 @@ func (p *Place) Read() (content []byte, stat unix.Stat_t, err error) {
 
 // Replace puts a new file in the place of the one that was read, with its owner
 // and mode: whole, or not at all.
-func (p *Place) Replace(content []byte, was unix.Stat_t) (err error) {
-	dir, unfinished := int(p.dir.Fd()), ".redis-watchdog-"+rand.Text()
-	fd, err := unix.Openat(dir, unfinished, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return &os.PathError{Op: "create", Path: filepath.Join(p.dir.Name(), unfinished), Err: err}
-	}
-	f := os.NewFile(uintptr(fd), unfinished)
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, unix.Unlinkat(dir, unfinished, 0))
-		}
-	}()
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Chown(int(was.Uid), int(was.Gid))
-	}
-	if err == nil {
-		err = f.Chmod(os.FileMode(was.Mode & 0o777))
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := unix.Renameat(dir, unfinished, dir, p.name); err != nil {
-		return &os.PathError{Op: "rename", Path: p.full, Err: err}
-	}
-	return nil
+func (p *Place) Replace(content []byte, was unix.Stat_t) error {
+	return statedir.WriteIn(p.dir, p.name, content, statedir.How{
+		Mode: os.FileMode(was.Mode & 0o777), Owner: &statedir.Owner{UID: int(was.Uid), GID: int(was.Gid)}, Sync: true,
+	})
 }
 
 // Program says whether a file is a program that nobody but root can have put

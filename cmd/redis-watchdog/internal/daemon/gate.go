@@ -15,6 +15,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/systemd"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/statedir"
 )
 
 // openGate makes the node's gate, with the armed fences that an earlier life
@@ -25,7 +26,7 @@ func (x *node) openGate(d *Daemon, n config.Node, former formerLife) error {
 		return fmt.Errorf("tls: %w", err)
 	}
 	var originals gate.Originals
-	if err := x.records.load("originals", &originals); err != nil {
+	if err := x.records.Load("originals", &originals); err != nil {
 		x.log.Error("record of the operator's values not read: starting without", "error", err)
 	}
 	x.stored = &nodeStore{fds: d.fds, prefix: storePrefix(x.group, x.name)}
@@ -40,7 +41,7 @@ func (x *node) openGate(d *Daemon, n config.Node, former formerLife) error {
 		Commands: n.Commands, Now: agent.Boottime, Log: x.log.Named("gate"),
 		Stopper: killer{x}, Store: x.stored, Adopted: armed,
 		Originals: originals,
-		Record:    func(o gate.Originals) error { return x.records.save("originals", o) },
+		Record:    func(o gate.Originals) error { return x.records.Save("originals", o) },
 		Failpoint: failpoint, Stalled: x.stalled,
 		Same: x.watcher.Same, Spelled: x.watcher.Spelled,
 		NoRewrite: "what it would write is not known yet", // the first survey tells
@@ -56,7 +57,7 @@ type nodeStore struct {
 }
 
 func storePrefix(group, node string) string {
-	return strings.TrimSuffix(agent.FileName(group, node), ".json") + "."
+	return strings.TrimSuffix(statedir.FileName(group, node), ".json") + "."
 }
 
 func (s *nodeStore) Store(name string, f *os.File) error { return s.fds.Store(s.prefix+name, f) }

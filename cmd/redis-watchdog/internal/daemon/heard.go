@@ -8,18 +8,15 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/redis-watchdog/redis-watchdog/sentinel"
-	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/statedir"
 )
 
 // heardEvery is how often it is looked whether there is something new. An older
@@ -43,13 +40,13 @@ type heardRecord struct {
 }
 
 func newHeard(dir, stateDir, group string, log hclog.Logger) (*heard, error) {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	boot, err := statedir.BootID()
 	if err != nil {
-		return nil, fmt.Errorf("read boot id: %w", err)
+		return nil, err
 	}
 	return &heard{
-		file: filepath.Join(dir, "sentinels."+agent.FileName(group, "")), boot: strings.TrimSpace(string(boot)),
-		names: filepath.Join(stateDir, "names."+agent.FileName(group, "")), log: log,
+		file: filepath.Join(dir, "sentinels."+statedir.FileName(group, "")), boot: boot,
+		names: filepath.Join(stateDir, "names."+statedir.FileName(group, "")), log: log,
 	}, nil
 }
 
@@ -57,7 +54,7 @@ func newHeard(dir, stateDir, group string, log hclog.Logger) (*heard, error) {
 // cannot be read is none.
 func (h *heard) load() sentinel.Memory {
 	var r heardRecord
-	err := agent.ReadJSON(h.file, &r)
+	err := statedir.ReadJSON(h.file, &r)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), err == nil && r.Boot != h.boot:
 		return sentinel.Memory{}
@@ -71,7 +68,7 @@ func (h *heard) load() sentinel.Memory {
 // loadNames is what names were found to be. A record that cannot be read is none.
 func (h *heard) loadNames() map[string]string {
 	var r namesRecord
-	if err := agent.ReadJSON(h.names, &r); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := statedir.ReadJSON(h.names, &r); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		h.log.Warn("record of the names of hosts not read: starting without", "error", err)
 	}
 	return r.Names
@@ -86,7 +83,7 @@ func (h *heard) run(ctx context.Context, w *sentinel.Watcher) error {
 		err := untilBeat(ctx, heardEvery)
 		if w.NamesNews() != keptNames {
 			names, news := w.Names()
-			if e := agent.WriteJSON(h.names, namesRecord{names}, true); e == nil {
+			if e := statedir.WriteJSON(h.names, namesRecord{names}, statedir.How{Sync: true}); e == nil {
 				keptNames, failingNames = news, false
 			} else if !failingNames {
 				failingNames = true
@@ -94,7 +91,7 @@ func (h *heard) run(ctx context.Context, w *sentinel.Watcher) error {
 			}
 		}
 		if now := w.Remember(); !reflect.DeepEqual(now, kept) {
-			if e := agent.WriteJSON(h.file, heardRecord{h.boot, now}, false); e == nil {
+			if e := statedir.WriteJSON(h.file, heardRecord{h.boot, now}, statedir.How{}); e == nil {
 				kept, failing = now, false
 			} else if !failing {
 				failing = true

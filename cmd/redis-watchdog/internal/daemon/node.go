@@ -5,13 +5,8 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +23,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/systemd"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/statedir"
 )
 
 type node struct {
@@ -42,8 +38,8 @@ type node struct {
 	local       *sentinel.Local
 	pings       *pings.Listener
 	pace        *pacer
-	recorder    *agent.Recorder
-	records     records
+	recorder    *statedir.Recorder
+	records     statedir.Records
 	orders      *localOrders
 	metrics     *metrics.Node
 	survey      *surveyor
@@ -80,12 +76,12 @@ func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pac
 	x := &node{
 		group: g.Name, name: n.Name, log: log, watcher: w, pace: pace, store: d.etcd.store, reloads: &d.reloads, hooks: d.hooks, unheard: d.unheard,
 		metrics: d.counts.Node(g.Name, n.Name), announced: watchdog.Address(n.Announced),
-		records: records{dir: d.cfg.StateDir, group: g.Name, node: n.Name},
+		records: statedir.Records{Dir: d.cfg.StateDir, Group: g.Name, Node: n.Name},
 		unit:    n.Unit, lastReplica: g.Preflight.LastReplica, reborn: make(chan struct{}, 1),
 		orders: &localOrders{stateDir: d.cfg.StateDir, group: g.Name, node: n.Name, log: log},
 	}
 	var err error
-	if x.recorder, err = agent.NewRecorder(filepath.Join(d.cfg.StateDir, "nodes"), d.cfg.RuntimeDir, g.Name, n.Name, log); err != nil {
+	if x.recorder, err = statedir.NewRecorder(filepath.Join(d.cfg.StateDir, "nodes"), d.cfg.RuntimeDir, g.Name, n.Name, log); err != nil {
 		return nil, err
 	}
 	memory, err := x.recorder.Load()
@@ -126,16 +122,16 @@ func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pac
 
 func (x *node) openKeeper(d *Daemon) error {
 	var id grant.Identity
-	if err := x.records.load("coordinator", &id); err != nil {
+	if err := x.records.Load("coordinator", &id); err != nil {
 		x.log.Error("record of the coordinator not read: starting without", "error", err)
 	}
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	boot, err := statedir.BootID()
 	if err != nil {
-		return fmt.Errorf("read boot id: %w", err)
+		return err
 	}
 	x.keeper = d.etcd.store.Keeper(grant.KeeperConfig{
-		Group: x.group, Node: x.name, BootID: strings.TrimSpace(string(boot)), Identity: id,
-		Save:    func(id grant.Identity) error { return x.records.save("coordinator", id) },
+		Group: x.group, Node: x.name, BootID: boot, Identity: id,
+		Save:    func(id grant.Identity) error { return x.records.Save("coordinator", id) },
 		OnRound: x.onRound, OnAsk: x.survey.ask, Failpoint: failpoint, Log: d.log.Named("etcd"),
 	})
 	return nil
@@ -372,32 +368,4 @@ func (x *node) publish(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// records are small JSON files of this node in the state directory.
-type records struct{ dir, group, node string }
-
-func (r records) path(kind string) string {
-	return filepath.Join(r.dir, kind, agent.FileName(r.group, r.node))
-}
-
-func (r records) load(kind string, into any) error {
-	b, err := os.ReadFile(r.path(kind))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return fmt.Errorf("load %s record: %w", kind, err)
-	}
-	if err := json.Unmarshal(b, into); err != nil {
-		return fmt.Errorf("load %s record: parse %q: %w", kind, r.path(kind), err)
-	}
-	return nil
-}
-
-func (r records) save(kind string, from any) error {
-	if err := os.MkdirAll(filepath.Dir(r.path(kind)), 0o700); err != nil {
-		return fmt.Errorf("save %s record: %w", kind, err)
-	}
-	return agent.WriteJSON(r.path(kind), from, true)
 }

@@ -9,7 +9,7 @@ import (
 
 // loadRefused takes up what an earlier life saw our replica refuse.
 func (s *surveyor) loadRefused() {
-	if err := s.x.records.load("refused", &s.refused); err != nil {
+	if err := s.x.records.Load("refused", &s.refused); err != nil {
 		s.x.log.Error("record of refused writes not read: starting without", "error", err)
 		s.refused = preflight.Refused{}
 	}
@@ -30,7 +30,7 @@ func (s *surveyor) countRefused(l gate.Replication) {
 	case now.Count < before.Count:
 		s.x.log.Info("replica has its master's data again", "refused", before.Count)
 	}
-	if err := s.x.records.save("refused", now); err != nil {
+	if err := s.x.records.Save("refused", now); err != nil {
 		s.x.log.Error("record of refused writes not written: a restart of the watchdog would forget them", "error", err)
 	}
 }

@@ -70,7 +70,7 @@ func (x *node) openedAgain(t agent.Turn) {
 // loadStalls takes up what an earlier life saw.
 func (s *surveyor) loadStalls() {
 	var had preflight.Stalls
-	if err := s.x.records.load("stalls", &had); err != nil {
+	if err := s.x.records.Load("stalls", &had); err != nil {
 		s.x.log.Error("record of stalls not read: starting without", "error", err)
 		return
 	}
@@ -98,7 +98,7 @@ func (s *surveyor) stallsOf(at time.Time) preflight.Stalls {
 	if !unsaved {
 		return now
 	}
-	if err := s.x.records.save("stalls", now); err != nil {
+	if err := s.x.records.Save("stalls", now); err != nil {
 		s.x.log.Error("record of stalls not written: a restart of the watchdog would forget them", "error", err)
 		s.mu.Lock()
 		s.stallsNew = true

@@ -7,12 +7,13 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/redis-watchdog/redis-watchdog/fencing/gate"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/statedir"
 )
 
 // What was seen outlives a restart of the watchdog, also on a day on which as many
 // are forgotten as come.
 func TestStallsOutliveARestart(t *testing.T) {
-	x := &node{log: hclog.NewNullLogger(), records: records{dir: t.TempDir(), group: "g", node: "n"}}
+	x := &node{log: hclog.NewNullLogger(), records: statedir.Records{Dir: t.TempDir(), Group: "g", Node: "n"}}
 	life := func() *surveyor {
 		s := &surveyor{x: x}
 		s.loadStalls()

@@ -31,7 +31,7 @@ func (x *node) watchStart(ctx context.Context) error {
 		x.mu.Unlock()
 		// Before etcd has been heard an order of it is not known to be gone.
 		if note := startgate.Leave(orders); note != written && (heard || note != startgate.Note{}) || heard && !known {
-			err := note.Write(x.records.dir, x.group, x.name)
+			err := note.Write(x.records.Dir, x.group, x.name)
 			if err != nil && !failing {
 				x.log.Error("the start gate is not told whether to leave redis open", "error", err)
 			}

@@ -40,7 +40,7 @@ type vetoStep struct {
 // loadVeto takes up the verdict of an earlier life.
 func (x *node) loadVeto() {
 	var r vetoRecord
-	if err := x.records.load("veto", &r); err != nil {
+	if err := x.records.Load("veto", &r); err != nil {
 		x.log.Error("record of the veto not read: starting without", "error", err)
 	}
 	x.mu.Lock()
@@ -67,7 +67,7 @@ func (x *node) judged(own, _ preflight.Node, findings []preflight.Finding) {
 	if slices.Equal(now.Checks(), before.Checks()) && now.Spared == before.Spared {
 		return
 	}
-	if err := x.records.save("veto", now); err != nil {
+	if err := x.records.Save("veto", now); err != nil {
 		x.log.Error("record of the veto not written: a restart of the watchdog would lift it for a moment", "error", err)
 	}
 	x.tellVeto(own.Address, now)

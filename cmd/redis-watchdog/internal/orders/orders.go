@@ -4,7 +4,6 @@
 package orders
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +13,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
-	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/statedir"
 )
 
 // Order is what stands for one node of this host. The zero Order is none: what
@@ -38,7 +37,7 @@ func (o Order) Over(from watchdog.Orders) watchdog.Orders {
 
 // Path is the file of a node's order.
 func Path(stateDir, group, node string) string {
-	return filepath.Join(stateDir, inStateDir, agent.FileName(group, node))
+	return filepath.Join(stateDir, inStateDir, statedir.FileName(group, node))
 }
 
 // Read is the order that stands; the zero Order when there is none. With an
@@ -99,21 +98,18 @@ func replace(stateDir, name string, content []byte) error {
 	if err != nil {
 		return err
 	}
-	unfinished := filepath.Join(inStateDir, "."+rand.Text())
-	f, err := root.OpenFile(unfinished, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o640)
+	dir, err := root.Open(inStateDir)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = root.Remove(unfinished) }() // gone already when all went well
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Chmod(0o640))
+	how := statedir.How{Mode: 0o640, Sync: true}
 	if os.Geteuid() == 0 {
-		err = errors.Join(err, f.Chown(uid, gid), root.Lchown(inStateDir, uid, gid))
+		how.Owner, err = &statedir.Owner{UID: uid, GID: gid}, root.Lchown(inStateDir, uid, gid)
 	}
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
+	if err == nil {
+		err = statedir.WriteIn(dir, name, content, how)
 	}
-	return root.Rename(unfinished, filepath.Join(inStateDir, name))
+	return errors.Join(err, dir.Close())
 }
 
 // owner is whom the state directory belongs to: the service's user.

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog/statedir"
 )
 
 // UnitDir is where the drop-ins are: they outlive a reboot.
@@ -71,13 +73,8 @@ func (g Gate) On() (path string, changed bool, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return "", false, fmt.Errorf("make drop-in directory: %w", err)
 	}
-	unfinished := path + ".unfinished"
-	err = os.WriteFile(unfinished, content, 0o644)
-	if err == nil {
-		err = os.Rename(unfinished, path)
-	}
-	if err != nil {
-		return "", false, errors.Join(fmt.Errorf("write drop-in: %w", err), os.RemoveAll(unfinished))
+	if err := statedir.Write(path, content, statedir.How{Mode: 0o644, Sync: true}); err != nil {
+		return "", false, fmt.Errorf("write drop-in: %w", err)
 	}
 	return path, true, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/statedir"
 )
 
 func write(t *testing.T, name, text string) string {
@@ -176,7 +177,7 @@ func TestNoteLeavesOpenWhomNobodyWouldOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := notePath(dir, "g", "n")
-	boot, err := bootID()
+	boot, err := statedir.BootID()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package agent
+package statedir
 
 // The record of a node: what must survive a restart of the watchdog. It is
 // written off the loop, newest wins; the fence waits for none of it.
@@ -51,14 +51,14 @@ const deadlinePace = time.Second
 // NewRecorder keeps the record of the named node below the two directories,
 // which it makes where they are missing.
 func NewRecorder(stateDir, runtimeDir, group, node string, log hclog.Logger) (*Recorder, error) {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	boot, err := BootID()
 	if err != nil {
-		return nil, fmt.Errorf("read boot id: %w", err)
+		return nil, err
 	}
 	name := FileName(group, node)
 	r := &Recorder{
 		state: filepath.Join(stateDir, name), runtime: filepath.Join(runtimeDir, name),
-		boot: strings.TrimSpace(string(boot)), log: log, newest: make(chan watchdog.Memory, 1),
+		boot: boot, log: log, newest: make(chan watchdog.Memory, 1),
 	}
 	for _, dir := range []string{stateDir, runtimeDir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -160,7 +160,7 @@ func (r *Recorder) write(m watchdog.Memory) error {
 	lasting, was := m, r.written
 	lasting.Deadline, was.Deadline = 0, 0
 	if lasting != was {
-		if err := WriteJSON(r.state, stateRecord{r.boot, m}, true); err != nil {
+		if err := WriteJSON(r.state, stateRecord{r.boot, m}, How{Sync: true}); err != nil {
 			return err
 		}
 	}
@@ -193,7 +193,7 @@ func (r *Recorder) writeDeadline(d runtimeRecord) (err error) {
 		return fmt.Errorf("encode %q: %w", r.runtime, err)
 	}
 	if r.deadline == nil {
-		if err := WriteJSON(r.runtime, d, false); err != nil {
+		if err := WriteJSON(r.runtime, d, How{}); err != nil {
 			return err
 		}
 		r.deadline, err = os.OpenFile(r.runtime, os.O_WRONLY, 0)
@@ -213,45 +213,5 @@ func (r *Recorder) closeDeadline() error {
 	}
 	err := r.deadline.Close()
 	r.deadline = nil
-	return err
-}
-
-func ReadJSON(name string, into any) error {
-	b, err := os.ReadFile(name)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(b, into); err != nil {
-		return fmt.Errorf("parse %q: %w", name, err)
-	}
-	return nil
-}
-
-// WriteJSON replaces the file as a whole or not at all; sync makes it outlive a
-// power cut.
-func WriteJSON(name string, from any, sync bool) (err error) {
-	b, err := json.Marshal(from)
-	if err != nil {
-		return fmt.Errorf("encode %q: %w", name, err)
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".record-")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	_, err = f.Write(b)
-	if err == nil && sync {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
 	return err
 }
