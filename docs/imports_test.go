@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
 const module = "github.com/redis-watchdog/redis-watchdog/"
@@ -92,6 +94,27 @@ func TestOnePlaceForAFileAndABoot(t *testing.T) {
 			for _, own := range []string{"os.Rename(", "unix.Renameat(", ".Rename(", "os.CreateTemp(", "random/boot_id"} {
 				if strings.Contains(string(text), own) && (file != "cmd/redis-watchdog/init.go" || own != "os.CreateTemp(") {
 					t.Errorf("%s has %s: package statedir does that", file, own)
+				}
+			}
+		}
+	}
+}
+
+// TestTheGatesValuesStandInOnePlace: whoever must know what the gate sets asks
+// package watchdog, or the two part one day.
+func TestTheGatesValuesStandInOnePlace(t *testing.T) {
+	for _, root := range []string{"cmd", "fencing", "preflight", "sentinel", "systemd", "watchdog"} {
+		for file := range imports(t, root) {
+			if strings.HasSuffix(file, "_test.go") || strings.Contains(file, "/testdata/") || file == "watchdog/settings.go" {
+				continue
+			}
+			text, err := os.ReadFile(filepath.Join("..", file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, value := range []string{watchdog.LockValue + `"`, watchdog.NowhereMaster + `"`} {
+				if strings.Contains(string(text), value) {
+					t.Errorf("%s has %q of its own: it is in watchdog/settings.go", file, value)
 				}
 			}
 		}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
 // PostSwitch says whether a failover did what it was to do: before is the facts
@@ -79,7 +81,7 @@ func afterServes(s *subject, _ *Facts) answer {
 		return answer{}
 	}
 	s.show("grant", orThe(holder, "nobody"), "etcd")
-	return verdictOn(role == "master" && running != lockReplicas && holder == s.node.Address,
+	return verdictOn(role == "master" && running != watchdog.LockValue && holder == s.node.Address,
 		s.node.Address+" accepts writes, with the grant",
 		fmt.Sprintf("%s does not accept writes: role %s, min-replicas-to-write %s, the grant is held by %s", s.node.Address, role, running, orThe(holder, "nobody")),
 		"redis-watchdog status "+s.facts.Group)

@@ -3,6 +3,8 @@ package preflight
 import (
 	"testing"
 	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
 // switched is healthy after a failover from a to b.
@@ -33,7 +35,7 @@ func TestPostSwitchPassesAGoodFailover(t *testing.T) {
 func TestPostSwitchNamesWhatWentWrong(t *testing.T) {
 	for want, spoil := range map[string]func(*Facts){
 		"after_master":    func(f *Facts) { f.Master = a },
-		"after_serves":    func(f *Facts) { node(f, b).Redis.Config["min-replicas-to-write"] = lockReplicas },
+		"after_serves":    func(f *Facts) { node(f, b).Redis.Config["min-replicas-to-write"] = watchdog.LockValue },
 		"after_keys":      func(f *Facts) { node(f, b).Redis.Info["db0"] = "keys=400,expires=10,avg_ttl=0" },
 		"after_evictions": func(f *Facts) { node(f, b).Redis.Info["evicted_keys"] = "600" },
 		"after_replicas":  func(f *Facts) { node(f, b).Redis.Replicas = node(f, b).Redis.Replicas[:1] },

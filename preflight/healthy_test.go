@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace"
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/stall"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
 const (
@@ -80,7 +81,7 @@ func healthyNode(i int, address string) Node {
 		return n
 	}
 	info["master_link_status"], info["master_sync_in_progress"], info["slave_repl_offset"] = "up", "0", "5000"
-	n.Redis.Config["min-replicas-to-write"] = lockReplicas
+	n.Redis.Config["min-replicas-to-write"] = watchdog.LockValue
 	return n
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
 func parityChecks() []check {
@@ -138,19 +140,16 @@ func parityNotifications(s *subject) answer {
 	return s.alike("keyspace notifications are alike", "who listens for them hears something else", "notify-keyspace-events")
 }
 
-// lockReplicas is the min-replicas-to-write that the watchdog's lock sets.
-const lockReplicas = "1000000"
-
 // ownMinReplicas is min-replicas-to-write as the operator set it.
 func (s *subject) ownMinReplicas(n *Node) int64 {
 	text := s.config(n, "min-replicas-to-write")
 	if n == nil {
 		return 0
 	}
-	if n.Watchdog != nil && n.Watchdog.OwnMinReplicas != "" && text == lockReplicas {
+	if n.Watchdog != nil && n.Watchdog.OwnMinReplicas != "" && text == watchdog.LockValue {
 		text = n.Watchdog.OwnMinReplicas
 		s.show("min-replicas-to-write", text, "what the operator set, by the watchdog of "+n.Address)
-	} else if text == lockReplicas {
+	} else if text == watchdog.LockValue {
 		s.lack("the operator's min-replicas-to-write of "+n.Address, "the lock stands and no watchdog says what it replaced", onHost(n, "systemctl status redis-watchdog"))
 		return 0
 	}

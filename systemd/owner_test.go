@@ -77,7 +77,7 @@ func TestUnitThatRunsMoreIsNobodysOwn(t *testing.T) {
 		"a supervisor of it alone":        {"sh -c '" + sleep + " & echo $!; wait' ; true", false},
 		"with a child of its own":         {"sh -c 'echo $$; " + sleep + " & wait'; true", false},
 		"a supervisor of two":             {sleep + " & " + sleep + " & echo $!; wait", true},
-		"cron, which let go of it":        {"(" + sleep + " & echo $!); " + sleep + " & wait", true},
+		"cron, which let go of it":        {sleep + " & (" + sleep + " & echo $!); wait", true},
 		"a supervisor of another program": {"sh -c '" + sleep + "; true' & " + sleep + " & echo $!; wait", true},
 	} {
 		dir := group(t, strings.ReplaceAll(name, " ", "-")+".service")

@@ -16,8 +16,8 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/startgate"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/terminal"
-	"github.com/redis-watchdog/redis-watchdog/fencing/gate"
 	"github.com/redis-watchdog/redis-watchdog/systemd"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
@@ -212,7 +212,7 @@ func (a *app) startGateOff(ctx context.Context, openFiles bool) error {
 			if err := startgate.Undo(g.File); err != nil {
 				return unknown("%w", err)
 			}
-		} else if following, err := startgate.Following(g.File); err == nil && gate.IsNowhere(following) {
+		} else if following, err := startgate.Following(g.File); err == nil && watchdog.IsNowhere(following) {
 			p.Line(terminal.Yellow, "      %s still holds it shut; a watchdog opens it, or: redis-watchdog start-gate off --open-files", g.File)
 		}
 	}

@@ -5,41 +5,32 @@ package gate
 import (
 	"strings"
 
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
-// The values that are ours. facts.md and design.md say why these.
+// The four parameters that the gate changes, and our values of them.
 const (
-	lockValue   = "1000000" // min-replicas-to-write: more replicas than anybody has
-	lagValue    = "10"      // min-replicas-max-lag where it is 0, which would void the lock; Redis' default
-	vetoValue   = "0"       // replica-priority: Sentinel never promotes it
-	staleValue  = "no"      // replica-serve-stale-data of the fence
-	nowhereHost = "127.0.0.1"
-	nowhereElse = "127.0.0.2" // see turnAway
-	nowherePort = "0"
+	keyLock  = watchdog.ParameterLock
+	keyLag   = watchdog.ParameterLag
+	keyPrio  = watchdog.ParameterVeto
+	keyStale = watchdog.ParameterStale
+
+	lockValue  = watchdog.LockValue
+	lagValue   = watchdog.LagValue
+	vetoValue  = watchdog.VetoValue
+	staleValue = watchdog.StaleValue
+
+	nowhereHost = watchdog.NowhereHost
+	nowhereElse = watchdog.NowhereElse // see turnAway
+	nowherePort = watchdog.NowherePort
 )
 
-// The four parameters that the gate changes, by their names since Redis 5.
-const (
-	keyLock  = "min-replicas-to-write"
-	keyLag   = "min-replicas-max-lag"
-	keyPrio  = "replica-priority"
-	keyStale = "replica-serve-stale-data"
-)
-
-// Nowhere is whom a fenced Redis follows, as replicaof in redis.conf has it.
-const Nowhere = nowhereHost + " " + nowherePort
-
-// IsNowhere says whether replicaof, as redis.conf has it, is that of a fence.
-func IsNowhere(replicaof string) bool {
-	return replicaof == Nowhere || replicaof == nowhereElse+" "+nowherePort
-}
-
-func isNowhere(host, port string) bool { return IsNowhere(host + " " + port) }
+func isNowhere(host, port string) bool { return watchdog.IsNowhere(host + " " + port) }
 
 // StartShut is the lines of a redis.conf that make a Redis start fenced.
 func StartShut() []string {
-	return []string{"replicaof " + Nowhere, keyStale + " " + staleValue, keyPrio + " " + vetoValue}
+	return []string{"replicaof " + watchdog.NowhereMaster, keyStale + " " + staleValue, keyPrio + " " + vetoValue}
 }
 
 // probeKey is read and deleted (it never exists) to see whether Redis refuses.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/preflight"
 	"github.com/redis-watchdog/redis-watchdog/preflight/redisconf"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
 // Expected is what a restart would give one parameter.
@@ -34,11 +35,6 @@ type Rules struct {
 // DefaultIgnore are the names that may differ where nothing is configured: what
 // the supervisor sets on the command line, as Debian's unit does.
 func DefaultIgnore() []string { return []string{"daemonize", "supervised"} }
-
-// Held are the parameters the watchdog sets for its own ends.
-func Held() []string {
-	return []string{"min-replicas-max-lag", "min-replicas-to-write", "replica-priority", "replica-serve-stale-data"}
-}
 
 // Secrets are the parameters whose values are never shown.
 func Secrets() []string {
@@ -74,20 +70,6 @@ func Compare(d *preflight.Drift, build *redisconf.Build, running map[string]stri
 	}
 }
 
-// heldAs is the value the watchdog gives a parameter of Held (fencing/gate);
-// empty: it has more than one.
-func heldAs(name string) string {
-	switch name {
-	case "replica-priority":
-		return "0"
-	case "min-replicas-to-write":
-		return "1000000"
-	case "replica-serve-stale-data":
-		return "no"
-	}
-	return ""
-}
-
 // aliases are all names of a parameter, the newest first.
 func aliases(build *redisconf.Build, name string) []string {
 	if p := build.Parameter(name); p != nil {
@@ -98,7 +80,7 @@ func aliases(build *redisconf.Build, name string) []string {
 
 // judge sorts one known parameter.
 func judge(d *preflight.Drift, p preflight.Parameter, running, file string, all []string, rules Rules) {
-	if original, ok := rules.Originals[p.Name]; ok && slices.Contains(Held(), p.Name) {
+	if original, ok := rules.Originals[p.Name]; ok && slices.Contains(watchdog.Parameters(), p.Name) {
 		switch {
 		case running != original && file == original:
 			p.Why = "the watchdog holds it; a restart gives the operator's value"
@@ -108,7 +90,7 @@ func judge(d *preflight.Drift, p preflight.Parameter, running, file string, all 
 			p.Why = "the watchdog's value stands in the file, by a CONFIG REWRITE; the operator's is " + original
 			d.Ours = append(d.Ours, p)
 			return
-		case rules.Unwritten && running == original && file == heldAs(p.Name):
+		case rules.Unwritten && running == original && file == watchdog.Settings()[p.Name]:
 			p.Why = "the watchdog's value is left in the file, by a CONFIG REWRITE while it stood; it is about to be written out"
 			d.Ours = append(d.Ours, p)
 			return

@@ -12,6 +12,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/preflight"
 	"github.com/redis-watchdog/redis-watchdog/preflight/redisconf"
 	"github.com/redis-watchdog/redis-watchdog/preflight/shadow"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
 // rewrittenFiles are the files as CONFIG REWRITE would leave them.
@@ -124,9 +125,9 @@ func (r *reader) lost(ctx context.Context, w *preflight.Rewrite, after *rediscon
 // its master is gone, or it is fenced.
 func (r *reader) roles(w *preflight.Rewrite, config *redisconf.Config) {
 	r.role(w, config, "once it is a master", map[string]string{"replicaof": ""})
-	r.role(w, config, "once it is fenced", map[string]string{
-		"replicaof": "127.0.0.1 0", "replica-serve-stale-data": "no", "replica-priority": "0", "min-replicas-to-write": "1000000",
-	})
+	fenced := watchdog.Settings()
+	fenced["replicaof"] = watchdog.NowhereMaster
+	r.role(w, config, "once it is fenced", fenced)
 }
 
 func (r *reader) role(w *preflight.Rewrite, config *redisconf.Config, when string, values map[string]string) {

@@ -54,8 +54,8 @@ func (s *surveyor) drift(ctx context.Context, m mark, d gate.Details, redis *pre
 	if v := d.Recorded; v.Known {
 		o.Unwritten = v.Dirty || v.Shut
 		o.Originals = map[string]string{
-			"min-replicas-to-write": v.MinReplicasToWrite, "min-replicas-max-lag": v.MinReplicasMaxLag,
-			"replica-priority": v.ReplicaPriority, "replica-serve-stale-data": v.ReplicaServeStale,
+			watchdog.ParameterLock: v.MinReplicasToWrite, watchdog.ParameterLag: v.MinReplicasMaxLag,
+			watchdog.ParameterVeto: v.ReplicaPriority, watchdog.ParameterStale: v.ReplicaServeStale,
 		}
 	}
 	found, err := read(ctx, s.files, m.file+" and what it includes", func() preflight.Drift {

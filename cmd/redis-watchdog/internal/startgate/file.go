@@ -20,6 +20,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/fencing/gate"
 	"github.com/redis-watchdog/redis-watchdog/preflight/redisconf"
 	"github.com/redis-watchdog/redis-watchdog/systemd/trusted"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
 // comment stands above the lines of ours. A CONFIG REWRITE takes those away
@@ -123,7 +124,7 @@ func Shut(file string) (following string, err error) {
 		if err := s.lines(strings.Join(kept, "\n"), 0); err != nil {
 			return nil, err
 		}
-		if s.following != "" && !gate.IsNowhere(s.following) {
+		if s.following != "" && !watchdog.IsNowhere(s.following) {
 			following = s.following
 			return nil, nil
 		}
