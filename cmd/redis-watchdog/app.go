@@ -119,11 +119,13 @@ func (a *app) command() *cobra.Command {
 	return root
 }
 
-// outputFlag is for every command that prints what it found.
-func (a *app) outputFlag(c *cobra.Command) {
-	c.Flags().StringVarP(&a.output, "output", "o", "text", "text or json")
+// outputFlag is for every command that prints what it found; more are the forms
+// that only this one has.
+func (a *app) outputFlag(c *cobra.Command, more ...string) {
+	forms := append([]string{"text", "json"}, more...)
+	c.Flags().StringVarP(&a.output, "output", "o", "text", strings.Join(forms, " or "))
 	// The only error is that there is no such flag.
-	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(forms, cobra.ShellCompDirectiveNoFileComp))
 }
 
 func (a *app) json() (bool, error) {

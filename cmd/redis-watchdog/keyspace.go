@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/spf13/cobra"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/terminal"
@@ -41,6 +42,7 @@ type keyspaceOptions struct {
 	fit       string
 	downAfter time.Duration
 	keep      string
+	table     string
 }
 
 func (a *app) keyspaceCommand() *cobra.Command {
@@ -57,10 +59,14 @@ func (a *app) keyspaceCommand() *cobra.Command {
 			"  zcat backup.rdb.gz | redis-watchdog keyspace --rdb - -o json",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			asJSON, err := a.json()
+			_, err := a.json()
 			switch {
-			case err != nil:
-				return err
+			case err != nil && a.output != "csv":
+				return fmt.Errorf("output %q is none of text, json and csv", a.output)
+			case auditTables[o.table] == nil:
+				return fmt.Errorf("--table %q is none of %s", o.table, tableNames())
+			case c.Flags().Changed("table") && a.output != "csv":
+				return errors.New("--table is for -o csv")
 			case o.rdb == "" && o.aof == "" && o.from == "" && o.scan == "":
 				return errors.New("no source given: an RDB file with --rdb (- is the standard input), an append-only directory with --aof, a replica with --from, or any Redis with --scan")
 			case o.from == "" && o.master:
@@ -74,11 +80,12 @@ func (a *app) keyspaceCommand() *cobra.Command {
 			case o.budget <= 0:
 				return fmt.Errorf("--budget %v is no time", o.budget)
 			}
-			return a.keyspace(c.Context(), o, asJSON)
+			return a.keyspace(c.Context(), o)
 		},
 	}
-	a.outputFlag(c)
+	a.outputFlag(c, "csv")
 	f := c.Flags()
+	f.StringVar(&o.table, "table", "large", "which table -o csv prints: "+tableNames())
 	f.StringVar(&o.rdb, "rdb", "", "an RDB file; - is the standard input")
 	f.StringVar(&o.aof, "aof", "", "an append-only directory (appenddirname), or an append-only file with an RDB in front")
 	f.StringVar(&o.from, "from", "", "a replica, HOST:PORT or the path of a socket: off its replication stream, with nothing on disk here")
@@ -103,7 +110,7 @@ func (a *app) keyspaceCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) keyspace(ctx context.Context, o keyspaceOptions, asJSON bool) error {
+func (a *app) keyspace(ctx context.Context, o keyspaceOptions) error {
 	var classes *size.Classes
 	if o.allocator != "" {
 		var err error
@@ -121,6 +128,7 @@ func (a *app) keyspace(ctx context.Context, o keyspaceOptions, asJSON bool) erro
 	if o.fit, wrong = fitProgram(o.fit); wrong != nil {
 		return wrong
 	}
+	logging.Disable() // go-redis' own, of what is returned as an error besides
 	bar := terminal.NewBar(a.errOut)
 	so := source.Options{Model: o.model, Classes: classes, CRC: !o.noCRC, HashNames: o.hashNames, Now: time.Now, Progress: bar.Show}
 	audit, err := a.audit(ctx, o, so)
@@ -138,11 +146,16 @@ func (a *app) keyspace(ctx context.Context, o keyspaceOptions, asJSON bool) erro
 			return unknown("write page: %w", err)
 		}
 	}
-	if asJSON {
+	switch a.output {
+	case "json":
 		if err := a.printJSON(audit); err != nil {
 			return err
 		}
-	} else {
+	case "csv":
+		if err := writeCSV(a.out, auditTables[o.table](audit)); err != nil {
+			return unknown("write output: %w", err)
+		}
+	default:
 		printAudit(a.printer(), audit, o.top)
 	}
 	if err != nil {

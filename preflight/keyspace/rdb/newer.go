@@ -19,7 +19,9 @@ func (f Format) hint(b byte) string {
 	case b == opFunctionRC:
 		return "functions as release candidates of Redis 7.0 wrote them"
 	case b >= 30 && b <= 35 || b >= 200 && b <= 220:
-		return "Dragonfly writes such"
+		return "Dragonfly writes such; audit the Dragonfly itself with --scan"
+	case b == 64:
+		return "KeyDB writes such; audit the KeyDB itself with --scan"
 	case b == 6:
 		return "modules as release candidates of Redis 4.0 wrote them"
 	case b >= 100 && b <= 121:

@@ -18,7 +18,12 @@ type Error struct {
 	Err    error // io.ErrUnexpectedEOF: the file ends before its end; nil: its content is wrong
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("at byte %d: %s", e.Offset, e.What) }
+func (e *Error) Error() string {
+	if e.Offset == 0 { // of the file as such
+		return e.What
+	}
+	return fmt.Sprintf("at byte %d: %s", e.Offset, e.What)
+}
 
 func (e *Error) Unwrap() error { return e.Err }
 

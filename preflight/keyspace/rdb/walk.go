@@ -158,7 +158,7 @@ func (w *walker) header() error {
 	magic := w.peek(9)
 	if magic == nil {
 		if w.base+int64(w.end) == 0 {
-			return &Error{What: "the file is empty", Err: io.ErrUnexpectedEOF}
+			return &Error{What: "the file is empty: a save that failed leaves such; name an older one", Err: io.ErrUnexpectedEOF}
 		}
 		return w.err
 	}
@@ -196,7 +196,7 @@ func looksLike(magic []byte) string {
 	case bytes.HasPrefix(magic, []byte("file ")):
 		return "it is the manifest of an append-only file; name its directory with --aof"
 	case bytes.HasPrefix(magic, []byte("DFS")):
-		return "it is a snapshot of Dragonfly in parts, a format of its own"
+		return "it is a snapshot of Dragonfly in parts, a format of its own; audit the Dragonfly itself with --scan"
 	}
 	return fmt.Sprintf("it begins with %q", magic)
 }

@@ -54,8 +54,8 @@ func AOF(ctx context.Context, name string, o Options) (keyspace.Audit, error) {
 func preamble(ctx context.Context, name string, o Options) (keyspace.Audit, error) {
 	audit, err := File(ctx, name, nil, o)
 	if err != nil {
-		if audit.Schema == 0 {
-			err = fmt.Errorf("%w; of an append-only file only the RDB in front of it is audited (aof-use-rdb-preamble yes)", err)
+		if first := make([]byte, 1); audit.Schema == 0 && begins(name, first) && first[0] == '*' {
+			err = fmt.Errorf("%s: is commands from its beginning (aof-use-rdb-preamble no), which say what was done and not what is there; audit the server itself with --from", name)
 		}
 		return audit, err
 	}
@@ -66,6 +66,17 @@ func preamble(ctx context.Context, name string, o Options) (keyspace.Audit, erro
 		return audit, err
 	}
 	return audit, nil
+}
+
+// begins reads the first bytes of a file; false: there are not so many.
+func begins(name string, into []byte) bool {
+	f, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	_, err = io.ReadFull(f, into)
+	return err == nil
 }
 
 // files are those that a manifest names: type b is the base, i what came after

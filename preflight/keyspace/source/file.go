@@ -84,8 +84,8 @@ func walk(ctx context.Context, name string, in io.Reader, of int64, o Options) (
 			return keyspace.Audit{}, e
 		}
 	}
-	if collector == nil {
-		return keyspace.Audit{}, fmt.Errorf("%s: %w", name, err)
+	if collector == nil || err != nil && file.Keys == 0 {
+		return keyspace.Audit{}, fmt.Errorf("%s: %w", name, err) // there is nothing to show
 	}
 	source.Format, source.Proven, source.Bytes, source.CRC = file.Format.String(), file.Format.Proven(), file.Bytes, string(file.CRC)
 	audit := collector.Audit()

@@ -3,7 +3,9 @@ package source
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"time"
@@ -61,7 +63,7 @@ func (s Server) dial(ctx context.Context, network, address string) (net.Conn, er
 func (s Server) client() *redis.Client {
 	return redis.NewClient(&redis.Options{
 		Network: s.network(), Addr: s.Address, Username: s.Username, Password: s.Password, Dialer: s.dial,
-		Protocol: 2, MaxRetries: -1, PoolSize: 2, DialTimeout: answerWithin, ReadTimeout: answerWithin, WriteTimeout: answerWithin,
+		Protocol: 2, MaxRetries: -1, DialerRetries: 1, PoolSize: 2, DialTimeout: answerWithin, ReadTimeout: answerWithin, WriteTimeout: answerWithin,
 		ContextTimeoutEnabled: true, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
@@ -101,7 +103,15 @@ func info(ctx context.Context, c *redis.Client) (map[string]string, error) {
 	defer cancel()
 	text, err := c.Info(ctx).Result()
 	if err != nil {
+		_, refused := errors.AsType[redis.Error](err)
+		_, network := errors.AsType[net.Error](err)
+		if !refused && !network && !errors.Is(err, io.EOF) && ctx.Err() == nil {
+			err = fmt.Errorf("does not answer as a Redis does: %w", err)
+		}
 		return nil, fmt.Errorf("INFO: %w", err)
+	}
+	if !strings.Contains(text, "redis_version:") {
+		return nil, fmt.Errorf("INFO: is no Redis: it answers %.60q", text)
 	}
 	fields := map[string]string{}
 	for line := range strings.Lines(text) {
