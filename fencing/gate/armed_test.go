@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -397,11 +398,56 @@ func TestStopWaitsForTheFenceOfARedisJustHeard(t *testing.T) {
 	if n := k.calls.Load(); n != 0 {
 		t.Fatalf("%d kills of a Redis just heard, want 0", n)
 	}
-	g.heardAt = bootTime().Add(-stopGrace)
+	g.heardAt, g.trying.tried = bootTime().Add(-stopGrace), stopGrace
 	g.stopIfLate(t.Context())
 	g.stops.Wait()
 	if n := k.calls.Load(); n != 1 {
 		t.Errorf("%d kills of a Redis that had its time, want 1", n)
+	}
+}
+
+// A watchdog that was not run has not asked: what Redis answered meanwhile waits
+// to be read. Only the time in which it was run counts against Redis.
+func TestStopCountsTheTimeInWhichTheWatchdogWasRun(t *testing.T) {
+	const at, rest = watchdog.Instant(time.Hour), 50 * time.Millisecond
+	for _, c := range []struct {
+		name  string
+		turns []time.Duration // from the one before
+		lost  bool            // a fence fired before the first of them, and nothing was asked since
+		want  bool            // it is killed by the last
+	}{
+		{"its fence was sent this moment, wanted long ago", []time.Duration{0}, false, false},
+		{"it has had its time", []time.Duration{0, rest, rest}, false, true},
+		{"not run at all", []time.Duration{0, time.Minute}, false, false},
+		{"not run, and then for long enough", []time.Duration{0, time.Minute, rest, rest}, false, true},
+		{"late again and again", slices.Repeat([]time.Duration{time.Second}, lateTurns+1), false, false},
+		{"late for good", slices.Repeat([]time.Duration{time.Second}, lateTurns+3), false, true},
+		{"its armed fence fired, and it was not asked yet", []time.Duration{0, rest, rest, rest, rest}, true, false},
+		{"nor for seconds", slices.Repeat([]time.Duration{rest}, 3+int(stopPatience/rest)), true, true},
+	} {
+		s := startRedis(t)
+		k := &stopper{s: s}
+		now := at
+		g, err := New(Config{Address: s.address(), Stopper: k, Now: func() watchdog.Instant { return now }, Log: hclog.NewNullLogger()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.want, g.wanted = watchdog.Gate{Access: watchdog.Refuse, StopBy: at.Add(-time.Minute), StopArmed: at.Add(time.Hour)}, true
+		g.seen, g.lastWord = watchdog.Redis{Answer: watchdog.Up, Role: watchdog.Master, SentAt: at.Add(-time.Second)}, watchdog.Up
+		g.hand, g.details.PID = &conn{}, s.cmd.Process.Pid
+		if c.lost {
+			g.firedAt.Store(int64(at.Add(-time.Millisecond)))
+			g.lostAt.Store(int64(at.Add(-time.Millisecond)))
+		}
+		for _, after := range c.turns {
+			now = now.Add(after)
+			g.stopIfLate(t.Context())
+			g.stops.Wait()
+			g.trying.rests = rest // it is woken for something else as well
+		}
+		if got := k.calls.Load() > 0; got != c.want {
+			t.Errorf("%s: killed %v, want %v", c.name, got, c.want)
+		}
 	}
 }
 

@@ -14,7 +14,8 @@ import (
 
 const (
 	refenceEvery = 100 * time.Millisecond // while Redis is not seen to refuse
-	stopGrace    = 100 * time.Millisecond // a fence is tried for so long, however late it was wanted or Redis came up
+	stopGrace    = 100 * time.Millisecond // a fence is tried for so long, however late it was wanted or sent, or Redis came up
+	lateTurns    = 20                     // are no sign of a Redis that does not refuse; whoever is late for good kills all the same
 	stopPatience = 3 * time.Second        // with a Redis that has not said a word yet
 	stopTimeout  = 10 * time.Second
 	stopRetry    = time.Second
@@ -45,6 +46,7 @@ func (g *Gate) fenceOnce(ctx context.Context) time.Duration {
 	due := g.fenceDue()
 	switch {
 	case !due && want.Access == watchdog.Hold && g.wanted:
+		g.trying = trying{}
 		if h != nil && g.caps.PauseWrite && seen.Role == watchdog.Master {
 			h.send(g.pause.bytes, g.pause.n, g.conf.Now(), nil)
 		}
@@ -52,6 +54,7 @@ func (g *Gate) fenceOnce(ctx context.Context) time.Duration {
 		g.fail("gate.hold.sent")
 		return idle
 	case !due:
+		g.trying = trying{}
 		g.mu.Unlock()
 		return idle
 	case h == nil: // a new hand wakes us
@@ -148,15 +151,21 @@ func (g *Gate) awaitFence(ctx context.Context, k *call, behind uint64) []resp.Re
 			poke(g.fenceWake)
 		}
 	}()
+	answers := func() []resp.Reply {
+		if k.err != nil {
+			return nil
+		}
+		return k.replies
+	}
 	for {
+		if k.finished() { // what came while we were not run is not missing
+			return answers()
+		}
 		t := time.NewTimer(g.stopIfLate(ctx))
 		select {
 		case <-k.done:
 			t.Stop()
-			if k.err != nil {
-				return nil
-			}
-			return k.replies
+			return answers()
 		case <-ctx.Done():
 			t.Stop()
 			return nil
@@ -234,16 +243,57 @@ func (g *Gate) fenced(wantedAt, begun watchdog.Instant, behind uint64) {
 	poke(g.wake)
 }
 
+// trying is for how long a fence has been tried, counted in the time in which we
+// were run: an answer that came while we were not waits to be read, and its Redis
+// is not one that does not answer. The zero trying has not begun.
+type trying struct {
+	tried time.Duration
+	at    watchdog.Instant // of the last turn
+	rests time.Duration    // from that to the next, as it was meant
+	late  int              // turns that came too late to count
+
+	lost, handless       watchdog.Instant // when an armed fence and when the hand ended, as seen at that turn
+	lostTried, handTried time.Duration    // tried, when that was seen first
+}
+
+// turn counts the time since the last turn; nothing when it comes late, so that
+// there is another look, and no more than was meant when lateTurns have.
+func (t *trying) turn(now, lost, handless watchdog.Instant) {
+	switch since := now.Sub(t.at); {
+	case t.at == 0:
+	case since > t.rests+refenceEvery && t.late < lateTurns:
+		t.late++
+	default:
+		t.tried += min(since, t.rests)
+	}
+	t.at = now
+	if lost != t.lost {
+		t.lost, t.lostTried = lost, t.tried
+	}
+	if handless != t.handless {
+		t.handless, t.handTried = handless, t.tried
+	}
+}
+
 // armedIn says that a Redis which answers nobody carries an armed fence: before
 // it answers anybody past that one's time, it refuses. One that ended this moment
-// counts: it fired, or one did that was hung up and that Redis had not seen to be,
+// counts, and one that fired until Redis was asked anew or has had its time to
+// answer: it fired, or one did that was hung up and that Redis had not seen to be,
 // and that Redis refuses is seen by the next look only. g.mu is held.
 func (g *Gate) armedIn(seen watchdog.Redis, now watchdog.Instant) bool {
+	t, lost := g.trying, watchdog.Instant(g.lostAt.Load())
+	fired := lost != 0 && lost == watchdog.Instant(g.firedAt.Load())
+	if fired && seen.SentAt <= lost && t.tried-t.lostTried < stopPatience {
+		return true
+	}
 	unanswered := g.fencing != nil && !g.fencing.finished()
+	if g.hand == nil { // its end may be the fence's doing
+		unanswered = t.tried-t.handTried < lookTimeout
+	}
 	if seen.Answer != watchdog.Silent && seen.Answer != watchdog.Busy && !unanswered {
 		return false
 	}
-	if lost := watchdog.Instant(g.lostAt.Load()); lost != 0 && now.Sub(lost) < lookTimeout {
+	if lost != 0 && now.Sub(lost) < lookTimeout {
 		return true
 	}
 	for _, a := range g.standing {
@@ -256,10 +306,12 @@ func (g *Gate) armedIn(seen watchdog.Redis, now watchdog.Instant) bool {
 
 // stopIfLate kills a Redis that is not seen to refuse by its time, once, and
 // returns when to ask again.
-func (g *Gate) stopIfLate(ctx context.Context) time.Duration {
+func (g *Gate) stopIfLate(ctx context.Context) (rests time.Duration) {
 	now := g.conf.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.trying.turn(now, watchdog.Instant(g.lostAt.Load()), g.handless)
+	defer func() { g.trying.rests = rests }()
 	want, seen := g.want, g.seen
 	if g.conf.Stopper == nil || want.Access != watchdog.Refuse || want.StopBy == watchdog.Never {
 		return time.Second
@@ -275,6 +327,9 @@ func (g *Gate) stopIfLate(ctx context.Context) time.Duration {
 		by = by.Max(since.Add(stopPatience))
 	}
 	by = by.Max(g.stopAgain)
+	if left := stopGrace - g.trying.tried; left > 0 {
+		by = by.Max(now.Add(left))
+	}
 	if now < by {
 		return max(min(by.Sub(now), time.Second), time.Millisecond)
 	}

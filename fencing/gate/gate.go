@@ -144,6 +144,7 @@ type Gate struct {
 	handing   bool             // HandOver was called
 	left      []*os.File       // what it kept
 	waiting   bool             // for a Redis that does not answer, since Refuse was wanted
+	trying    trying           // the fence that is due
 	stopped   bool             // the Redis of stoppedID was killed since Refuse was wanted
 	stoppedID string
 	stopAgain watchdog.Instant // not before, after a kill that failed
