@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -61,16 +62,9 @@ func (l *Lab) Etcd(c EtcdConfig, hosts ...*Host) *Etcd {
 		c.Binary = binary
 	}
 	e := &Etcd{lab: l, config: c}
-	scheme := "http"
-	if c.TLS != nil {
-		scheme = "https"
-	}
 	var cluster []string
 	for _, h := range hosts {
-		p := h.Prepare(Command{Name: "etcd", Path: c.Binary})
-		port := h.Port(2379)
-		m := &Member{Process: p, PeerPort: h.Port(2380), DataDir: filepath.Join(p.Dir, "data"), Address: net.JoinHostPort(h.IP, strconv.Itoa(port))}
-		m.Endpoint = scheme + "://" + m.Address
+		m := e.prepare(h)
 		e.Members = append(e.Members, m)
 		cluster = append(cluster, fmt.Sprintf("%s=http://%s:%d", m.id(), h.IP, m.PeerPort))
 	}
@@ -83,6 +77,40 @@ func (l *Lab) Etcd(c EtcdConfig, hosts ...*Host) *Etcd {
 		e.enableUsers()
 	}
 	return e
+}
+
+// prepare makes a member that is not started yet.
+func (e *Etcd) prepare(h *Host) *Member {
+	scheme := "http"
+	if e.config.TLS != nil {
+		scheme = "https"
+	}
+	p := h.Prepare(Command{Name: "etcd", Path: e.config.Binary})
+	m := &Member{Process: p, PeerPort: h.Port(2380), DataDir: filepath.Join(p.Dir, "data"), Address: net.JoinHostPort(h.IP, strconv.Itoa(h.Port(2379)))}
+	m.Endpoint = scheme + "://" + m.Address
+	return m
+}
+
+// Joiner makes a member on the host that joins the cluster of those that are left
+// of it, once it was added there by its name, host-etcd. It is not started yet.
+func (e *Etcd) Joiner(h *Host, left ...*Member) *Member {
+	e.lab.t.Helper()
+	m := e.prepare(h)
+	var cluster []string
+	for _, one := range append(slices.Clone(left), m) {
+		cluster = append(cluster, fmt.Sprintf("%s=http://%s:%d", one.id(), one.Host.IP, one.PeerPort))
+	}
+	m.command.Args = append(e.args(m, strings.Join(cluster, ",")), "--initial-cluster-state=existing")
+	return m
+}
+
+// Move gives a member other ports, as of its next start. The cluster has to be told
+// before.
+func (e *Etcd) Move(m *Member, client, peer int) {
+	m.PeerPort, m.Address = peer, net.JoinHostPort(m.Host.IP, strconv.Itoa(client))
+	scheme, _, _ := strings.Cut(m.Endpoint, "://")
+	m.Endpoint = scheme + "://" + m.Address
+	m.command.Args = e.args(m, fmt.Sprintf("%s=http://%s:%d", m.id(), m.Host.IP, peer)) // what its data says is what counts
 }
 
 func (m *Member) id() string { return strings.ReplaceAll(m.Name, "/", "-") }

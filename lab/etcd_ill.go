@@ -6,9 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -85,9 +82,7 @@ func (e *Etcd) Fill(share float64) {
 // Learner starts one more member on the host, which is never given a vote.
 func (e *Etcd) Learner(h *Host) *Member {
 	e.lab.t.Helper()
-	p := h.Prepare(Command{Name: "etcd", Path: e.config.Binary})
-	m := &Member{Process: p, PeerPort: h.Port(2380), DataDir: filepath.Join(p.Dir, "data"), Address: net.JoinHostPort(h.IP, strconv.Itoa(h.Port(2379)))}
-	m.Endpoint = "http://" + m.Address
+	m := e.prepare(h)
 	peer := fmt.Sprintf("http://%s:%d", h.IP, m.PeerPort)
 	client := e.Client(nil)
 	var added *clientv3.MemberAddResponse
