@@ -38,7 +38,11 @@ func parityACL(s *subject) answer {
 	var absent, differ, unsure []string
 	for _, u := range theirs {
 		mine, ok := own[u.Name]
-		same, known := sameUser(mine, u)
+		var others across
+		if ok && !SameRights(mine.Rules, u.Rules) {
+			others = s.across(u, mine)
+		}
+		same, known := sameUser(mine, u, others.same)
 		switch {
 		case watchdogOf(s.master, u.Name) || watchdogOf(s.node, u.Name):
 			continue // no client; what its user lacks, the watchdog itself says
@@ -58,6 +62,9 @@ func parityACL(s *subject) answer {
 		if ok {
 			s.show("user "+u.Name, mine.Rules, s.by(s.node, "ACL LIST"))
 		}
+		if len(others.lost) > 0 {
+			s.show("user "+u.Name+" may not", strings.Join(others.lost, " "), s.by(s.node, "ACL CAT of its build"))
+		}
 	}
 	switch {
 	case len(absent) > 0:
@@ -72,6 +79,17 @@ func parityACL(s *subject) answer {
 		return answer{}
 	}
 	return passed(fmt.Sprintf("the %d users of the master are the candidate's", len(theirs)))
+}
+
+// across is acrossBuilds of a user, where another build runs at the candidate than
+// at the master; never the same where one build runs at both, or one is not known.
+func (s *subject) across(masters, mine User) across {
+	look := subject{facts: s.facts}
+	master, candidate := look.build(s.master), look.build(s.node)
+	if look.short() || master == candidate {
+		return across{}
+	}
+	return acrossBuilds(master, masters.Rules, candidate, mine.Rules)
 }
 
 // gapWhyOf is why a kind of fact is missing of any of them; empty: of none.
@@ -97,9 +115,9 @@ func watchdogOf(n *Node, user string) bool {
 }
 
 // sameUser is whether two users of one name have the same rights and
-// passwords. It is not known where the digests were not made with one key.
-func sameUser(a, b User) (same, known bool) {
-	if !SameRights(a.Rules, b.Rules) {
+// passwords; across: their rights are known to be. It is not known where the digests were not made with one key.
+func sameUser(a, b User, across bool) (same, known bool) {
+	if !across && !SameRights(a.Rules, b.Rules) {
 		return false, true
 	}
 	keyA, digestA, _ := strings.Cut(a.Passwords, ":")

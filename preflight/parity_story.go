@@ -115,9 +115,9 @@ func parityACLCheck() Check {
 	return Check{ID: "parity_acl", Area: areaParity, Severity: Blocks, Veto: true,
 		Title: "The master's ACL users are the candidate's, with the same rights and passwords",
 		Story: Story{
-			Why:       "ACL SETUSER is not replicated. Users are compared by name, rights (in whatever order they were given) and passwords. Passwords are compared where they are read, by the preflight at every Redis and by a replica's watchdog at its master; no digest of one is in etcd or in a report. The watchdogs' own user is left out (what it lacks they say themselves), and so is one that is off.",
+			Why:       "ACL SETUSER is not replicated. Users are compared by name, rights (in whatever order they were given) and passwords. Passwords are compared where they are read, by the preflight at every Redis and by a replica's watchdog at its master; no digest of one is in etcd or in a report. The watchdogs' own user is left out (what it lacks they say themselves), and so is one that is off. Between 6.0, 7.0, 8.0, Valkey 8.1 and 9.1 rights are carried out by each build's own categories and compared command by command, as far as both have them: 6.0 and 7.0 list other words than were typed. What a category has lost is refused there, and is shown (6.0's @read has ECHO and TIME, later ones' has not; its @dangerous has all of CLIENT, its @connection no SELECT). Of other builds the words are compared.",
 			Otherwise: "Clients are refused by the new master (WRONGPASS, NOPERM).",
-			Fix:       "ACL SETUSER on the candidate as on the master, then ACL SAVE or CONFIG REWRITE; or one aclfile from configuration management.",
+			Fix:       "ACL SETUSER on the candidate as on the master, then ACL SAVE or CONFIG REWRITE; or one aclfile from configuration management. After an upgrade from 6.0 also &*: that knows no channels, and a user who is given none has none later.",
 		}}
 }
 

@@ -18,6 +18,7 @@ type Build struct{ Name, Suite, Binary string }
 
 var (
 	Redis60  = Build{"redis 6.0", "bullseye", "/usr/bin/redis-server"}
+	Redis70  = Build{"redis 7.0", "bookworm", "/usr/bin/redis-server"}
 	Redis80  = Build{"redis 8.0", "trixie", "/usr/bin/redis-server"}
 	Valkey81 = Build{"valkey 8.1", "trixie", "/usr/bin/valkey-server"}
 	Valkey9  = Build{"valkey 9", "sid", "/usr/bin/valkey-server"} // of no release yet: whatever there is
