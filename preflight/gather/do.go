@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"strings"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog/redisclient"
 )
 
 // LetsIn says whether the server is reached and takes our user and password;
@@ -15,7 +17,7 @@ func (s Server) LetsIn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := replies[0].Err(); err != nil && strings.HasPrefix(err.Error(), "NOAUTH") {
+	if err := replies[0].Err; err != nil && strings.HasPrefix(err.Error(), "NOAUTH") {
 		return fmt.Errorf("%s: %w", s, err)
 	}
 	return nil
@@ -33,16 +35,17 @@ func (s Server) Do(ctx context.Context, command ...string) (string, error) {
 		return "", err
 	}
 	re := replies[0]
-	if err := re.Err(); err != nil {
-		return "", fmt.Errorf("%s: %w", s, err)
+	if re.Err != nil {
+		return "", fmt.Errorf("%s: %w", s, re.Err)
 	}
+	list, is := re.Value.([]any)
 	switch {
-	case re.Kind != '*':
-		return re.Text, nil
-	case len(re.Elems) == 2:
-		return re.Elems[1].Text, nil
+	case !is:
+		return re.Text(), nil
+	case len(list) == 2:
+		return redisclient.Text(list[1]), nil
 	}
-	return "", fmt.Errorf("%s answered %s with %d elements", s, command[0], len(re.Elems))
+	return "", fmt.Errorf("%s answered %s with %d elements", s, command[0], len(list))
 }
 
 // Monitors is the master that a Sentinel names for a group, host:port; empty: it
@@ -53,14 +56,15 @@ func (s Server) Monitors(ctx context.Context, group string) (master string, err 
 		return "", err
 	}
 	re := replies[0]
-	if err := re.Err(); err != nil {
-		return "", fmt.Errorf("%s: %w", s, err)
+	if re.Err != nil {
+		return "", fmt.Errorf("%s: %w", s, re.Err)
 	}
+	at := re.List()
 	switch {
-	case re.Null:
+	case re.Value == nil:
 		return "", nil
-	case len(re.Elems) == 2:
-		return net.JoinHostPort(re.Elems[0].Text, re.Elems[1].Text), nil
+	case len(at) == 2:
+		return net.JoinHostPort(redisclient.Text(at[0]), redisclient.Text(at[1])), nil
 	}
-	return "", fmt.Errorf("%s answered SENTINEL with %d elements", s, len(re.Elems))
+	return "", fmt.Errorf("%s answered SENTINEL with %d elements", s, len(at))
 }

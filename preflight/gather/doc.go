@@ -5,8 +5,4 @@
 //     Every question has a deadline.
 //   - Secrets are masked here, before anything becomes a fact.
 //   - It changes nothing anywhere.
-//
-// It speaks RESP itself, a hundred lines of it: go-redis is eight megabytes of
-// a binary that has half of one left, and redigo believes any length a peer
-// claims.
 package gather

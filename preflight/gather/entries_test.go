@@ -11,26 +11,25 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/preflight"
-	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
-func flat(words ...string) resp.Reply {
-	r := resp.Reply{Kind: '*'}
+func flat(words ...string) []any {
+	var r []any
 	for _, w := range words {
-		r.Elems = append(r.Elems, resp.Reply{Kind: '$', Text: w})
+		r = append(r, w)
 	}
 	return r
 }
 
-func replicasAnd(word int, spoilt string) resp.Reply {
-	list := resp.Reply{Kind: '*'}
+func replicasAnd(word int, spoilt string) []any {
+	var list []any
 	for i := range 3 {
 		words := []string{"ip", fmt.Sprintf("10.0.0.%d", i), "port", "6379", "flags", "slave", "slave-priority", "100",
 			"slave-repl-offset", "7", "info-refresh", "900", "last-ok-ping-reply", "10", "master-host", "10.0.0.9", "master-port", "6379", "role-reported", "slave"}
 		if i == 1 && word >= 0 {
 			words[(2*word+1)%len(words)] = spoilt
 		}
-		list.Elems = append(list.Elems, flat(words...))
+		list = append(list, flat(words...))
 	}
 	return list
 }
@@ -44,8 +43,8 @@ func FuzzSentinelEntries(f *testing.F) {
 	f.Fuzz(func(t *testing.T, field uint8, word string) {
 		n := &names{hosts: map[string]string{strings.ToLower(strings.TrimSuffix(word, ".")): "192.0.2.1"}} // nobody is asked
 		var sane, s preflight.Sentinel
-		readLists(t.Context(), &sane, replicasAnd(-1, ""), resp.Reply{}, n)
-		readLists(t.Context(), &s, replicasAnd(int(field), word), resp.Reply{}, n)
+		readLists(t.Context(), &sane, replicasAnd(-1, ""), nil, n)
+		readLists(t.Context(), &s, replicasAnd(int(field), word), nil, n)
 		if len(sane.Replicas) != 3 || sane.Unread != nil {
 			t.Fatalf("sane: %+v", sane)
 		}
@@ -67,7 +66,7 @@ func FuzzSentinelEntries(f *testing.F) {
 // nobody.
 func TestAReplicaAtPortZeroIsLeftOutAndNamed(t *testing.T) {
 	var s preflight.Sentinel
-	readLists(t.Context(), &s, replicasAnd(1, "0"), resp.Reply{}, &names{})
+	readLists(t.Context(), &s, replicasAnd(1, "0"), nil, &names{})
 	if len(s.Replicas) != 2 || !slices.Equal(s.Unread, []preflight.Unread{{Name: "10.0.0.1:0", In: "SENTINEL REPLICAS", Why: "nothing listens on port 0"}}) {
 		t.Errorf("got %+v", s)
 	}
@@ -128,8 +127,7 @@ func FuzzRedisEntries(f *testing.F) {
 				t.Fatalf("%q hides a client: %v", line, lacks)
 			}
 		}
-		log := resp.Reply{Kind: '*', Elems: []resp.Reply{flat(line), {Kind: '*', Elems: []resp.Reply{
-			{Kind: ':', Text: "1"}, {Kind: ':', Text: "1"}, {Kind: ':', Text: "5"}, flat("KEYS", "*")}}}}
+		log := []any{flat(line), []any{int64(1), int64(1), int64(5), flat("KEYS", "*")}}
 		if got := slow(log, time.Time{}); len(got) != 1 || got[0].Command != "keys" {
 			t.Fatalf("the slow log: %+v", got)
 		}

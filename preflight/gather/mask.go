@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/redis-watchdog/redis-watchdog/preflight"
-	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/redisclient"
 )
 
 // Secret is whether a parameter's value is never shown: only whether there is
@@ -35,10 +35,10 @@ func masked(config map[string]string) map[string]string {
 }
 
 // users reads ACL LIST.
-func users(r resp.Reply, key string) []preflight.User {
-	all := make([]preflight.User, 0, len(r.Elems))
-	for _, e := range r.Elems {
-		if u, ok := user(e.Text, key); ok {
+func users(list []any, key string) []preflight.User {
+	all := make([]preflight.User, 0, len(list))
+	for _, e := range list {
+		if u, ok := user(redisclient.Text(e), key); ok {
 			all = append(all, u)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/preflight"
-	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/redisclient"
 )
 
 // slowEntries is how much of the slow log is asked for.
@@ -66,15 +66,15 @@ func RedisWithSecrets(ctx context.Context, c RedisConfig) (*preflight.Redis, Sec
 		return nil, Secrets{}, []preflight.Gap{{What: "redis", Why: gaps[0].Why}}
 	}
 	facts := &preflight.Redis{ReadBy: c.ReadBy}
-	read := func(i int) (resp.Reply, bool) {
-		if i >= len(re) || re[i].Kind == '-' {
-			return resp.Reply{}, false
+	read := func(i int) (redisclient.Answer, bool) {
+		if i >= len(re) || re[i].Err != nil {
+			return redisclient.Answer{}, false
 		}
 		return re[i], true
 	}
 	now := time.Now()
 	if r, ok := read(0); ok {
-		now = readInfo(r.Text, facts, now)
+		now = readInfo(r.Text(), facts, now)
 		if len(facts.Info) == 0 {
 			gaps = append(gaps, preflight.Gap{What: "info", Why: "the answer to INFO has no line that can be read"})
 		}
@@ -87,16 +87,16 @@ func RedisWithSecrets(ctx context.Context, c RedisConfig) (*preflight.Redis, Sec
 		facts.Config = masked(secrets.Config)
 	}
 	if r, ok := read(2); ok {
-		facts.Users = users(r, c.Key)
-		for _, e := range r.Elems {
-			secrets.Users = append(secrets.Users, e.Text)
+		facts.Users = users(r.List(), c.Key)
+		for _, e := range r.List() {
+			secrets.Users = append(secrets.Users, redisclient.Text(e))
 		}
 	}
 	if r, ok := read(3); ok {
-		facts.Slow = slow(r, now)
+		facts.Slow = slow(r.List(), now)
 	}
 	if r, ok := read(4); ok && facts.Users != nil {
-		facts.SentinelLacks = sentinelLacks(r.Text, facts.Users)
+		facts.SentinelLacks = sentinelLacks(r.Text(), facts.Users)
 	}
 	if stops, known := preflight.LockStopsScripts(facts.Info["redis_version"]); known && !stops {
 		facts.Scripts = scripts(ctx, c.Server, facts.Users)
@@ -111,10 +111,10 @@ func Users(ctx context.Context, s Server, key string) ([]preflight.User, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := replies[0].Err(); err != nil {
+	if err := replies[0].Err; err != nil {
 		return nil, fmt.Errorf("%s: %w", s, err)
 	}
-	return users(replies[0], key), nil
+	return users(replies[0].List(), key), nil
 }
 
 // scripts is who can run scripts at a Redis whose lock does not stop them. The
@@ -135,13 +135,13 @@ func scripts(ctx context.Context, s Server, users []preflight.User) *preflight.S
 }
 
 // missing are the Gaps of questions that were refused or not answered.
-func missing(what []string, re []resp.Reply, err error) (gaps []preflight.Gap) {
+func missing(what []string, re []redisclient.Answer, err error) (gaps []preflight.Gap) {
 	for i, name := range what {
 		switch {
 		case i >= len(re):
 			gaps = append(gaps, preflight.Gap{What: name, Why: err.Error()})
-		case re[i].Kind == '-':
-			gaps = append(gaps, preflight.Gap{What: name, Why: re[i].Text})
+		case re[i].Err != nil:
+			gaps = append(gaps, preflight.Gap{What: name, Why: re[i].Err.Error()})
 		}
 	}
 	return gaps
@@ -209,20 +209,22 @@ func replicaLines(info map[string]string) (all []preflight.ReplicaLine) {
 
 // slow reads SLOWLOG GET: id, unix time, microseconds, the command's words, and
 // since 4.0 who sent it. Only the command's name is taken.
-func slow(r resp.Reply, now time.Time) []preflight.Slow {
-	all := make([]preflight.Slow, 0, len(r.Elems))
-	for _, e := range r.Elems {
-		if len(e.Elems) < 4 {
+func slow(list []any, now time.Time) []preflight.Slow {
+	all := make([]preflight.Slow, 0, len(list))
+	for _, e := range list {
+		entry := redisclient.List(e)
+		if len(entry) < 4 {
 			continue
 		}
-		at, err := strconv.ParseInt(e.Elems[1].Text, 10, 64)
-		took, err2 := strconv.ParseInt(e.Elems[2].Text, 10, 64)
-		if err != nil || err2 != nil || len(e.Elems[3].Elems) == 0 {
+		at, there := entry[1].(int64)
+		took, there2 := entry[2].(int64)
+		words := redisclient.List(entry[3])
+		if !there || !there2 || len(words) == 0 {
 			continue
 		}
 		all = append(all, preflight.Slow{
 			AgeSeconds: max(now.Sub(time.Unix(at, 0)).Seconds(), 0), Microseconds: took,
-			Command: strings.ToLower(fmt.Sprintf("%.40s", e.Elems[3].Elems[0].Text)),
+			Command: strings.ToLower(fmt.Sprintf("%.40s", redisclient.Text(words[0]))),
 		})
 	}
 	return all

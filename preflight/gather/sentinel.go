@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/preflight"
-	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/redisclient"
 )
 
 // SentinelConfig is the Sentinels of one group.
@@ -98,30 +98,34 @@ func askSentinel(ctx context.Context, c SentinelConfig, address string, n *names
 		return s
 	}
 	for _, i := range []int{0, 1, 2, 3} {
-		if err := re[i].Err(); err != nil {
+		if err := re[i].Err; err != nil {
 			s.Error = err.Error()
 			return s
 		}
 	}
-	if len(re[0].Elems) != 2 {
+	at := re[0].List()
+	if len(at) != 2 {
 		s.Error = "it does not know the group " + strconv.Quote(c.Group)
 		return s
 	}
-	s.Master = n.address(ctx, re[0].Elems[0].Text, re[0].Elems[1].Text)
-	if s.Master == "" {
-		s.Error = "it names a master that cannot be found: " + spelled(re[0].Elems[0].Text, re[0].Elems[1].Text)
+	host, port := redisclient.Text(at[0]), redisclient.Text(at[1])
+	if s.Master = n.address(ctx, host, port); s.Master == "" {
+		s.Error = "it names a master that cannot be found: " + spelled(host, port)
 		return s
 	}
 	if err := readMaster(&s, re[1].Pairs()); err != nil {
 		s.Error = err.Error()
 		return s
 	}
-	readLists(ctx, &s, re[2], re[3], n)
-	s.CKQuorum, s.CKQuorumOK = re[4].Text, re[4].Kind == '+' && strings.HasPrefix(re[4].Text, "OK")
-	if err := re[5].Err(); err != nil {
+	readLists(ctx, &s, re[2].List(), re[3].List(), n)
+	if s.CKQuorum = re[4].Text(); re[4].Err != nil {
+		s.CKQuorum = re[4].Err.Error()
+	}
+	s.CKQuorumOK = re[4].Err == nil && strings.HasPrefix(s.CKQuorum, "OK")
+	if err := re[5].Err; err != nil {
 		s.TiltUnknown = "INFO: " + err.Error()
 	}
-	lines(re[5].Text, func(key, value string) {
+	lines(re[5].Text(), func(key, value string) {
 		switch key {
 		case "redis_version":
 			s.Version = value
@@ -133,8 +137,8 @@ func askSentinel(ctx context.Context, c SentinelConfig, address string, n *names
 			s.RunID = value
 		}
 	})
-	if re[6].Kind == '$' {
-		s.RunID = re[6].Text // what others call it by; INFO's is of this start
+	if id := re[6].Text(); id != "" {
+		s.RunID = id // what others call it by; INFO's is of this start
 	}
 	return s
 }
@@ -162,7 +166,7 @@ func readMaster(s *preflight.Sentinel, m map[string]string) (err error) {
 
 // readLists reads SENTINEL REPLICAS and SENTINEL SENTINELS. What no Redis or
 // Sentinel can be is left out of them, and named.
-func readLists(ctx context.Context, s *preflight.Sentinel, replicas, peers resp.Reply, n *names) {
+func readLists(ctx context.Context, s *preflight.Sentinel, replicas, peers []any, n *names) {
 	leave := func(in string, m map[string]string) {
 		why := "it has no address"
 		if m["port"] == "0" && m["ip"] != "" {
@@ -170,16 +174,16 @@ func readLists(ctx context.Context, s *preflight.Sentinel, replicas, peers resp.
 		}
 		s.Unread = append(s.Unread, preflight.Unread{Name: spelled(m["ip"], m["port"]), In: in, Why: why})
 	}
-	for _, r := range replicas.Elems {
-		m := r.Pairs()
+	for _, r := range replicas {
+		m := redisclient.Pairs(r)
 		if v := view(ctx, m, n); v.Address != "" {
 			s.Replicas = append(s.Replicas, v)
 		} else {
 			leave("SENTINEL REPLICAS", m)
 		}
 	}
-	for _, p := range peers.Elems {
-		m := p.Pairs()
+	for _, p := range peers {
+		m := redisclient.Pairs(p)
 		if a := n.address(ctx, m["ip"], m["port"]); a != "" {
 			s.Peers = append(s.Peers, a)
 		} else {

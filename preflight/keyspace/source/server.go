@@ -5,16 +5,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
-
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace"
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/size"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/redisclient"
 )
 
 // Server is a Redis that is asked.
@@ -30,50 +27,32 @@ type Server struct {
 // answerWithin bounds every question to a server, and the dialling.
 const answerWithin = 5 * time.Second
 
-func (s Server) network() string {
+// maxReply is what SCAN may answer: a name can have 512 MB.
+const maxReply = 1 << 30
+
+func (s Server) redis() redisclient.Server {
+	to := redisclient.Server{Address: s.Address, Username: s.Username, Password: s.Password, TLS: s.TLS, Dial: s.Dial, MaxReply: maxReply}
 	if strings.HasPrefix(s.Address, "/") {
-		return "unix"
+		to.Socket = s.Address
 	}
-	return "tcp"
+	return to
 }
 
 // dial opens a connection, with TLS where there is TLS.
-func (s Server) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	dial := s.Dial
-	if dial == nil {
-		dial = (&net.Dialer{Timeout: answerWithin}).DialContext
-	}
-	conn, err := dial(ctx, network, address)
-	if err != nil || s.TLS == nil {
-		return conn, err
-	}
-	c := s.TLS.Clone()
-	if c.ServerName == "" {
-		c.ServerName, _, _ = net.SplitHostPort(address)
-	}
-	secure := tls.Client(conn, c)
-	if err := secure.HandshakeContext(ctx); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("tls handshake: %w", err)
-	}
-	return secure, nil
+func (s Server) dial(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	return s.redis().Connect(ctx)
 }
 
-// client asks questions. It never repeats one, and every one has its deadline.
-func (s Server) client() *redis.Client {
-	return redis.NewClient(&redis.Options{
-		Network: s.network(), Addr: s.Address, Username: s.Username, Password: s.Password, Dialer: s.dial,
-		Protocol: 2, MaxRetries: -1, DialerRetries: 1, PoolSize: 2, DialTimeout: answerWithin, ReadTimeout: answerWithin, WriteTimeout: answerWithin,
-		ContextTimeoutEnabled: true, DisableIdentity: true,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
-}
+// client asks questions. It never repeats one; each is to have its deadline.
+func (s Server) client() *redisclient.Client { return redisclient.Open(s.redis(), 2) }
 
 // learn asks the server for its allocator's size classes, where o has none, and
 // is how they are known. INFO says "jemalloc-5.3.0" of Debian's library and of
 // the one in Redis' sources alike. That it does not tell, or classes of no known
 // shape, is no error: the audit says that they are assumed.
-func learn(ctx context.Context, c *redis.Client, facts map[string]string, o *Options) string {
+func learn(ctx context.Context, c *redisclient.Client, facts map[string]string, o *Options) string {
 	switch allocator := facts["mem_allocator"]; {
 	case o.Classes != nil:
 		return keyspace.ClassesGiven
@@ -98,14 +77,12 @@ func learn(ctx context.Context, c *redis.Client, facts map[string]string, o *Opt
 }
 
 // info is INFO everything as a map; what occurs twice keeps the first.
-func info(ctx context.Context, c *redis.Client) (map[string]string, error) {
+func info(ctx context.Context, c *redisclient.Client) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	text, err := c.Info(ctx).Result()
 	if err != nil {
-		_, refused := errors.AsType[redis.Error](err)
-		_, network := errors.AsType[net.Error](err)
-		if !refused && !network && !errors.Is(err, io.EOF) && ctx.Err() == nil {
+		if errors.Is(err, redisclient.ErrGarbage) {
 			err = fmt.Errorf("does not answer as a Redis does: %w", err)
 		}
 		return nil, fmt.Errorf("INFO: %w", err)

@@ -12,9 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/redisclient"
 )
 
 // StreamOptions are those of an audit off a replication stream.
@@ -52,7 +51,7 @@ func Stream(ctx context.Context, s Server, o StreamOptions) (keyspace.Audit, err
 	how := learn(ctx, client, facts, &o.Options)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	conn, err := s.dial(ctx, s.network(), s.Address)
+	conn, err := s.dial(ctx)
 	if err != nil {
 		return keyspace.Audit{}, fmt.Errorf("%s: connect: %w", s.Address, err)
 	}
@@ -92,7 +91,7 @@ func Stream(ctx context.Context, s Server, o StreamOptions) (keyspace.Audit, err
 // because is why a stream broke off: the reason it was ended for; what the
 // server has become meanwhile, for a Redis that changes its role closes the
 // connections of its replicas; or else err.
-func because(ctx context.Context, client *redis.Client, first map[string]string, err error) error {
+func because(ctx context.Context, client *redisclient.Client, first map[string]string, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
@@ -136,7 +135,7 @@ func streamable(facts map[string]string, master bool) error {
 }
 
 // guard looks once a second whether the audit may go on.
-func guard(ctx context.Context, client *redis.Client, first map[string]string, o StreamOptions, end context.CancelCauseFunc) {
+func guard(ctx context.Context, client *redisclient.Client, first map[string]string, o StreamOptions, end context.CancelCauseFunc) {
 	most := o.MaxCopied
 	if used, err := strconv.ParseUint(first["used_memory"], 10, 64); err == nil && most == 0 {
 		most = max(used/4, 64<<20)
