@@ -11,18 +11,12 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
-// Fault is something that is wrong until it is gone. Its fields are those of
-// the status page.
-type Fault struct {
-	ID       string
-	Severity string // "error" or "warning"
-	Text     string
-	Remedy   string
-}
+// Fault is something that keeps the Sentinels from being good witnesses.
+type Fault = watchdog.Fault
 
 const (
-	severityError   = "error"
-	severityWarning = "warning"
+	severityError   = watchdog.SeverityError
+	severityWarning = watchdog.SeverityWarning
 )
 
 // Faults is what is wrong now, in a stable order.
@@ -53,9 +47,9 @@ func (w *Watcher) conversationFaults() []Fault {
 		}
 	}
 	var faults []Fault
-	add := func(id, severity, text string, who []string, remedy string) {
+	add := func(id string, severity watchdog.Severity, text string, who []string, remedy string) {
 		if who != nil {
-			faults = append(faults, Fault{id, severity, text + " " + strings.Join(who, "; "), remedy})
+			faults = append(faults, Fault{ID: id, Severity: severity, Text: text + " " + strings.Join(who, "; "), Remedy: remedy})
 		}
 	}
 	const rights = "the user needs PING, INFO, SUBSCRIBE to all channels and the SENTINEL subcommands that docs/install.md names"
@@ -103,21 +97,21 @@ func (s *State) ghosts(group string, now watchdog.Instant) (faults []Fault) {
 	}
 	slices.Sort(entries)
 	if entries != nil {
-		faults = append(faults, Fault{"sentinel_ghost", severityWarning,
-			fmt.Sprintf("left out of what the sentinels of group %q list, as it cannot be a Redis or a sentinel: %s", group, strings.Join(entries, "; ")), remedy})
+		faults = append(faults, Fault{ID: "sentinel_ghost", Severity: severityWarning,
+			Text: fmt.Sprintf("left out of what the sentinels of group %q list, as it cannot be a Redis or a sentinel: %s", group, strings.Join(entries, "; ")), Remedy: remedy})
 	}
 	if unclear != nil {
-		faults = append(faults, Fault{"sentinel_unclear", severityWarning,
-			fmt.Sprintf("these sentinels of group %q name the master, but not all of the rest can be used: %s", group, strings.Join(unclear, "; ")),
-			"look at the clock of that host (it passes by itself within a second or so of a clock that was set back), and at SENTINEL MASTER " + group + " there"})
+		faults = append(faults, Fault{ID: "sentinel_unclear", Severity: severityWarning,
+			Text:   fmt.Sprintf("these sentinels of group %q name the master, but not all of the rest can be used: %s", group, strings.Join(unclear, "; ")),
+			Remedy: "look at the clock of that host (it passes by itself within a second or so of a clock that was set back), and at SENTINEL MASTER " + group + " there"})
 	}
 	return faults
 }
 
 // faults is what the answers themselves show.
 func (s *State) faults(group string, now watchdog.Instant) (faults []Fault) {
-	add := func(id, severity, remedy, text string, args ...any) {
-		faults = append(faults, Fault{id, severity, fmt.Sprintf(text, args...), remedy})
+	add := func(id string, severity watchdog.Severity, remedy, text string, args ...any) {
+		faults = append(faults, Fault{ID: id, Severity: severity, Text: fmt.Sprintf(text, args...), Remedy: remedy})
 	}
 	t := s.Tally("", now)
 	if t.Answering*2 <= t.Known {

@@ -9,12 +9,15 @@ import (
 )
 
 // Fault is something that keeps the gate from doing all of its work.
-type Fault struct {
-	ID     string           // stable, snake_case
-	Error  bool             // a promise is not kept; else the margin is smaller
-	Text   string           // one sentence, with the values
-	Remedy string           // what to do
-	Since  watchdog.Instant // set by the gate
+type Fault = watchdog.Fault
+
+// severe is the severity of a fault that breaks a promise, or only makes the
+// margin smaller.
+func severe(yes bool) watchdog.Severity {
+	if yes {
+		return watchdog.SeverityError
+	}
+	return watchdog.SeverityWarning
 }
 
 // FenceTiming is how long a fence took.
@@ -146,20 +149,16 @@ func replicationOf(m map[string]string, runID string, was Replication) Replicati
 	return r
 }
 
-// setFault notes f; what is noted already keeps its since. A new one is logged.
+// setFault notes f. A new one is logged.
 func (g *Gate) setFault(f Fault) {
-	f.Since = g.conf.Now()
 	g.mu.Lock()
-	old, known := g.faults[f.ID]
-	if known {
-		f.Since = old.Since
-	}
+	_, known := g.faults[f.ID]
 	g.faults[f.ID] = f
 	g.mu.Unlock()
 	if known {
 		return
 	}
-	if f.Error {
+	if f.Severity == watchdog.SeverityError {
 		g.log.Error("fault", "id", f.ID, "text", f.Text, "remedy", f.Remedy)
 	} else {
 		g.log.Warn("fault", "id", f.ID, "text", f.Text, "remedy", f.Remedy)

@@ -209,7 +209,7 @@ func (g *Gate) judge(re []resp.Reply) (proved bool, again time.Duration) {
 	}
 	text := complaint(re[:n-3])
 	g.setFault(Fault{
-		ID: "fence_incomplete", Error: true, Text: "the fence did not make Redis refuse: " + text,
+		ID: "fence_incomplete", Severity: watchdog.SeverityError, Text: "the fence did not make Redis refuse: " + text,
 		Remedy: remedyFor(text),
 	})
 	return false, refenceEvery
@@ -361,7 +361,7 @@ func (g *Gate) stopIfLate(ctx context.Context) (rests time.Duration) {
 		g.fail("gate.stop.begun")
 		if err := g.conf.Stopper.Kill(ctx, pid, runID); err != nil {
 			g.setFault(Fault{
-				ID: "stop", Error: true, Text: "Redis does not refuse and cannot be killed: " + err.Error(),
+				ID: "stop", Severity: watchdog.SeverityError, Text: "Redis does not refuse and cannot be killed: " + err.Error(),
 				Remedy: "kill Redis by hand now: kill -9 " + strconv.Itoa(pid),
 			})
 			g.mu.Lock()

@@ -63,7 +63,7 @@ func (g *Gate) unreached(err error, handless bool) {
 	case answered, errors.Is(err, errClosed), errors.Is(err, resp.ErrGarbage): // said elsewhere, or none
 	case ofTLS(err):
 		g.setFault(Fault{
-			ID: "redis_tls", Error: true,
+			ID: "redis_tls", Severity: watchdog.SeverityError,
 			Text:   "no TLS connection to Redis at " + g.where() + ": " + err.Error(),
 			Remedy: "check nodes[].tls: ca, cert and key, the names in Redis' certificate (server_name), and whether Redis speaks TLS at this port",
 		})
@@ -72,7 +72,7 @@ func (g *Gate) unreached(err error, handless bool) {
 		never := g.seen.RunID == "" // perhaps it is not where we are told to look
 		g.mu.Unlock()
 		g.setFault(Fault{
-			ID: "redis_unreachable", Error: never,
+			ID: "redis_unreachable", Severity: severe(never),
 			Text:   "no connection to Redis at " + g.where() + ": " + err.Error(),
 			Remedy: "start Redis, or check address, socket and tls of nodes[] (a port of TLS closes what is no TLS)",
 		})
@@ -209,10 +209,10 @@ func (g *Gate) greeted(c *conn, hello *call) error {
 		return first.Err()
 	case first.ErrorIs("WRONGPASS", "NOAUTH", "NOPERM") || (first.IsError() && strings.Contains(first.Text, "AUTH")):
 		g.setFault(Fault{
-			ID:     "redis_auth",
-			Error:  true,
-			Text:   "Redis at " + g.where() + " refuses our login: " + first.Text,
-			Remedy: "check username and password_file of nodes[] against ACL LIST (or requirepass) in Redis",
+			ID:       "redis_auth",
+			Severity: watchdog.SeverityError,
+			Text:     "Redis at " + g.where() + " refuses our login: " + first.Text,
+			Remedy:   "check username and password_file of nodes[] against ACL LIST (or requirepass) in Redis",
 		})
 		return first.Err()
 	case first.ErrorIs("BUSY", "LOADING") || crowded(first.Err()):
@@ -273,7 +273,7 @@ func (g *Gate) heardGarbage(err error) {
 		g.log.Error("what answers is not Redis", "address", g.where(), "error", err)
 	}
 	g.setFault(Fault{
-		ID: "redis_protocol", Error: true,
+		ID: "redis_protocol", Severity: watchdog.SeverityError,
 		Text:   "what answers at " + g.where() + " does not speak the Redis protocol: " + err.Error(),
 		Remedy: "check address, socket and tls of this Redis in the configuration",
 	})

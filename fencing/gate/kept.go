@@ -165,7 +165,7 @@ func (g *Gate) store(ctx context.Context, a *armed) {
 
 func (g *Gate) storeFault(err error) {
 	g.setFault(Fault{
-		ID: "armed_not_kept", Text: "the armed fence stands only while the watchdog lives: keep its socket: " + err.Error(),
+		ID: "armed_not_kept", Severity: watchdog.SeverityWarning, Text: "the armed fence stands only while the watchdog lives: keep its socket: " + err.Error(),
 		Remedy: "run the watchdog as the shipped unit (FileDescriptorStoreMax=, NotifyAccess=main)",
 	})
 }

@@ -32,7 +32,7 @@ func (g *Gate) learn() {
 	o, known := learn(w.originals, w.cur, w.rejoin, w.file)
 	if !known {
 		g.setFault(Fault{
-			ID: "originals_unknown",
+			ID: "originals_unknown", Severity: watchdog.SeverityWarning,
 			Text: "this Redis carries values of the watchdog's and no record says what they were before: taking min-replicas-to-write " +
 				o.MinReplicasToWrite + ", replica-priority " + o.ReplicaPriority + ", replica-serve-stale-data " + o.ReplicaServeStale,
 			Remedy: "compare with your configuration and CONFIG SET what differs, once this Redis serves",
@@ -115,7 +115,7 @@ func (g *Gate) persist() {
 			g.clearFault("record")
 		} else {
 			g.setFault(Fault{
-				ID: "record", Text: "the record of the operator's values cannot be kept: " + err.Error(),
+				ID: "record", Severity: watchdog.SeverityWarning, Text: "the record of the operator's values cannot be kept: " + err.Error(),
 				Remedy: "make the state directory writable for the watchdog",
 			})
 		}
@@ -189,7 +189,7 @@ func (g *Gate) rewrite() {
 	g.mu.Unlock()
 	if barred.why != "" {
 		g.setFault(Fault{
-			ID:     faultRewrite,
+			ID: faultRewrite, Severity: watchdog.SeverityWarning,
 			Text:   "CONFIG REWRITE is not sent, so redis.conf does not say what Redis does (a fence does not survive a restart of Redis): " + barred.why,
 			Remedy: barred.remedy,
 		})
@@ -227,7 +227,7 @@ func (g *Gate) rewritten(now watchdog.Instant) {
 			w.rewriteAt = now.Add(rewriteAgain)
 		}
 		g.setFault(Fault{
-			ID:     faultRewrite,
+			ID: faultRewrite, Severity: watchdog.SeverityWarning,
 			Text:   "CONFIG REWRITE is refused, so redis.conf does not say what Redis does (a fence does not survive a restart of Redis): " + err.Error(),
 			Remedy: "start Redis with a configuration file that it may write; until then the start gate is what keeps it shut",
 		})

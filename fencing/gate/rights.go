@@ -297,7 +297,7 @@ func (g *Gate) blame() {
 			continue
 		}
 		g.setFault(Fault{
-			ID: l.id, Error: l.severe, Text: l.text,
+			ID: l.id, Severity: severe(l.severe), Text: l.text,
 			Remedy: "ACL SETUSER <user> " + ACLRule + " ; for a renamed command name it under commands: in the configuration",
 		})
 	}

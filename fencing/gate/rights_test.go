@@ -63,7 +63,7 @@ func TestDeniedRightThatBlindsTheGateIsAnError(t *testing.T) {
 	} {
 		t.Run(tt.denied, func(t *testing.T) {
 			_, l := withoutRight(t, tt.denied)
-			eventually(t, "error "+tt.fault+" is there", func() bool { f := l.fault(tt.fault); return f != nil && f.Error })
+			eventually(t, "error "+tt.fault+" is there", func() bool { f := l.fault(tt.fault); return f != nil && f.Severity == watchdog.SeverityError })
 		})
 	}
 }

@@ -140,7 +140,7 @@ func (g *Gate) note(err error) {
 		g.details.Errors++
 		g.mu.Unlock()
 		g.setFault(Fault{
-			ID: "gate_step", Error: true, Text: "a change of Redis was refused: " + err.Error(),
+			ID: "gate_step", Severity: watchdog.SeverityError, Text: "a change of Redis was refused: " + err.Error(),
 			Remedy: remedyFor(err.Error()),
 		})
 	}

@@ -13,14 +13,9 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
-// A Fault is something that keeps the coordinator from doing its part, until
-// it is gone.
-type Fault struct {
-	ID       string // stable, snake_case, one of the Fault names below
-	Severity string // "error" or "warning"
-	Text     string // one sentence, with the values
-	Remedy   string // what to do
-}
+// Fault is something that keeps the coordinator from doing its part, until it is
+// gone. Its ID is one of the Fault names below.
+type Fault = watchdog.Fault
 
 // The IDs of faults.
 const (
@@ -44,8 +39,8 @@ const (
 )
 
 const (
-	severityError   = "error"
-	severityWarning = "warning"
+	severityError   = watchdog.SeverityError
+	severityWarning = watchdog.SeverityWarning
 )
 
 // faultBoard holds what the last round showed, for Faults.
@@ -122,9 +117,9 @@ func (k *Keeper) Faults() []Fault {
 		faults = append(faults, k.explain(round))
 	}
 	if knew != 0 {
-		faults = append(faults, Fault{FaultWentBack, severityError,
-			fmt.Sprintf("etcd went back from revision %d to %d: it was restored or emptied", knew, revision),
-			"nothing to do: it is trusted again after one lease; find out who restored it"})
+		faults = append(faults, Fault{ID: FaultWentBack, Severity: severityError,
+			Text:   fmt.Sprintf("etcd went back from revision %d to %d: it was restored or emptied", knew, revision),
+			Remedy: "nothing to do: it is trusted again after one lease; find out who restored it"})
 	}
 	for _, err := range append(left, control) {
 		if err != nil {
@@ -135,19 +130,19 @@ func (k *Keeper) Faults() []Fault {
 		faults = append(faults, explainGarbage(data))
 	}
 	if save != nil {
-		faults = append(faults, Fault{FaultIdentity, severityError,
-			fmt.Sprintf("what this node knows of etcd cannot be saved: %v", save),
-			"make the state directory writable"})
+		faults = append(faults, Fault{ID: FaultIdentity, Severity: severityError,
+			Text:   fmt.Sprintf("what this node knows of etcd cannot be saved: %v", save),
+			Remedy: "make the state directory writable"})
 	}
 	if fact.Membership == watchdog.Stranger {
-		faults = append(faults, Fault{FaultStranger, severityError,
-			fmt.Sprintf("group %q in etcd belongs to other Redis: this node writes nothing, follows nobody and fences nobody", k.cfg.Group),
-			fmt.Sprintf("give each of the two groups a prefix of its own; if it is the same group after all: redis-watchdog adopt %s", k.cfg.Group)})
+		faults = append(faults, Fault{ID: FaultStranger, Severity: severityError,
+			Text:   fmt.Sprintf("group %q in etcd belongs to other Redis: this node writes nothing, follows nobody and fences nobody", k.cfg.Group),
+			Remedy: fmt.Sprintf("give each of the two groups a prefix of its own; if it is the same group after all: redis-watchdog adopt %s", k.cfg.Group)})
 	}
 	if fact.Behind && fact.Membership == watchdog.Member {
-		faults = append(faults, Fault{FaultBehind, severityWarning,
-			fmt.Sprintf("the agreement in etcd (%v) is older than one this node has seen", fact.Agreement.Term),
-			"nothing to do: it is rewritten once a majority of the Sentinels names a master"})
+		faults = append(faults, Fault{ID: FaultBehind, Severity: severityWarning,
+			Text:   fmt.Sprintf("the agreement in etcd (%v) is older than one this node has seen", fact.Agreement.Term),
+			Remedy: "nothing to do: it is rewritten once a majority of the Sentinels names a master"})
 	}
 	for _, f := range k.store.Faults() {
 		// What keeps this node's own round from its end is named already.
@@ -160,8 +155,8 @@ func (k *Keeper) Faults() []Fault {
 
 func (k *Keeper) explain(err error) Fault {
 	if cluster := (*ClusterError)(nil); errors.As(err, &cluster) {
-		return Fault{FaultCluster, severityError, err.Error(),
-			fmt.Sprintf("if this cluster shall be followed: redis-watchdog adopt %s --this-etcd; else correct the endpoints", k.cfg.Group)}
+		return Fault{ID: FaultCluster, Severity: severityError, Text: err.Error(),
+			Remedy: fmt.Sprintf("if this cluster shall be followed: redis-watchdog adopt %s --this-etcd; else correct the endpoints", k.cfg.Group)}
 	}
 	if garbage := (*GarbageError)(nil); errors.As(err, &garbage) {
 		return explainGarbage(err)
@@ -171,10 +166,10 @@ func (k *Keeper) explain(err error) Fault {
 
 func explainGarbage(err error) Fault {
 	if part := (*GarbageError)(nil); errors.As(err, &part) && part.Part {
-		return Fault{FaultGarbage, severityWarning, err.Error() + "; the rest of it stands",
-			"an order: give it anew, or take it back (redis-watchdog fence, release, unfence); else repair the key with etcdctl"}
+		return Fault{ID: FaultGarbage, Severity: severityWarning, Text: err.Error() + "; the rest of it stands",
+			Remedy: "an order: give it anew, or take it back (redis-watchdog fence, release, unfence); else repair the key with etcdctl"}
 	}
-	return Fault{FaultGarbage, severityError, err.Error(), "repair or delete the key with etcdctl; the watchdogs write it anew"}
+	return Fault{ID: FaultGarbage, Severity: severityError, Text: err.Error(), Remedy: "repair or delete the key with etcdctl; the watchdogs write it anew"}
 }
 
 func (s *Store) explainRequest(err error) Fault {
@@ -185,16 +180,16 @@ func (s *Store) explainRequest(err error) Fault {
 	case errors.Is(err, rpctypes.ErrCorrupt):
 		return s.corrupt()
 	case errors.Is(err, errLearner):
-		return Fault{FaultLearner, severityError, err.Error(),
-			s.etcdctl() + "etcdctl member list   # the one that is a learner: etcdctl member promote ID, or take it out of etcd.endpoints"}
+		return Fault{ID: FaultLearner, Severity: severityError, Text: err.Error(),
+			Remedy: s.etcdctl() + "etcdctl member list   # the one that is a learner: etcdctl member promote ID, or take it out of etcd.endpoints"}
 	case errors.As(err, &auth):
-		return Fault{FaultAuth, severityError, err.Error(),
-			"check etcd.username, password_file and the role's grant on the prefix: etcdctl role get redis-watchdog"}
+		return Fault{ID: FaultAuth, Severity: severityError, Text: err.Error(),
+			Remedy: "check etcd.username, password_file and the role's grant on the prefix: etcdctl role get redis-watchdog"}
 	case errors.As(err, &handshake), errors.As(err, new(x509.UnknownAuthorityError)), speaksOfTLS(err):
-		return Fault{FaultTLS, severityError, err.Error(),
-			"check etcd.tls: ca, cert and key, the names in etcd's certificate (server_name), and whether the endpoint is http or https"}
+		return Fault{ID: FaultTLS, Severity: severityError, Text: err.Error(),
+			Remedy: "check etcd.tls: ca, cert and key, the names in etcd's certificate (server_name), and whether the endpoint is http or https"}
 	}
-	return Fault{FaultUnreachable, severityError, err.Error(), "check that the endpoints are right, and that etcd has a leader: etcdctl endpoint status"}
+	return Fault{ID: FaultUnreachable, Severity: severityError, Text: err.Error(), Remedy: "check that the endpoints are right, and that etcd has a leader: etcdctl endpoint status"}
 }
 
 // speaksOfTLS finds an alert by which the server refused our certificate: it

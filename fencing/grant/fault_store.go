@@ -67,18 +67,18 @@ func (s *Store) Faults() []Fault {
 // memberFaults are of one member that has told its state.
 func (s *Store) memberFaults(m *member, onlyLearners bool) (faults []Fault) {
 	if staleReads(m.state.version) {
-		faults = append(faults, Fault{FaultStaleReads, severityWarning,
-			fmt.Sprintf("%s runs etcd %s, whose reads can be stale after a pause (etcd issue 20418)", m.endpoint, m.state.version),
-			"upgrade etcd to 3.4.42, 3.5.28, 3.6.9 or later"})
+		faults = append(faults, Fault{ID: FaultStaleReads, Severity: severityWarning,
+			Text:   fmt.Sprintf("%s runs etcd %s, whose reads can be stale after a pause (etcd issue 20418)", m.endpoint, m.state.version),
+			Remedy: "upgrade etcd to 3.4.42, 3.5.28, 3.6.9 or later"})
 	}
 	if m.noAuth {
-		faults = append(faults, Fault{FaultAuthOff, severityWarning,
-			fmt.Sprintf("%s has authentication off, although user %q is configured", m.endpoint, m.user),
-			"etcdctl auth enable, or remove the user from the configuration"})
+		faults = append(faults, Fault{ID: FaultAuthOff, Severity: severityWarning,
+			Text:   fmt.Sprintf("%s has authentication off, although user %q is configured", m.endpoint, m.user),
+			Remedy: "etcdctl auth enable, or remove the user from the configuration"})
 	}
 	if m.state.learner && m.failing == nil {
-		f := Fault{FaultLearner, severityWarning,
-			m.endpoint + " is a learner: it has no vote and answers no request, so one endpoint less can fail than it looks", s.remedyLearner(m.state.id)}
+		f := Fault{ID: FaultLearner, Severity: severityWarning,
+			Text: m.endpoint + " is a learner: it has no vote and answers no request, so one endpoint less can fail than it looks", Remedy: s.remedyLearner(m.state.id)}
 		if onlyLearners {
 			f.Severity = severityError
 		}
@@ -109,9 +109,9 @@ func (s *Store) writeFaults() (faults []Fault) {
 const afterFailover = "A grant that is held is renewed, but none can be claimed: after a failover the new master stays locked"
 
 func (s *Store) noSpace() Fault {
-	return Fault{FaultNoSpace, severityError,
-		"the space quota of etcd is full (alarm NOSPACE" + s.sizes() + "): it takes no writes. " + afterFailover,
-		s.etcdctl() + compaction + "\netcdctl alarm disarm\n# so that it does not come back: --auto-compaction-mode=periodic --auto-compaction-retention=1h at every member (docs/etcd.md)"}
+	return Fault{ID: FaultNoSpace, Severity: severityError,
+		Text:   "the space quota of etcd is full (alarm NOSPACE" + s.sizes() + "): it takes no writes. " + afterFailover,
+		Remedy: s.etcdctl() + compaction + "\netcdctl alarm disarm\n# so that it does not come back: --auto-compaction-mode=periodic --auto-compaction-retention=1h at every member (docs/etcd.md)"}
 }
 
 // compaction frees what old revisions take, and gives it back to the file, whose
@@ -120,15 +120,15 @@ const compaction = "etcdctl compact --physical $(etcdctl endpoint status -w json
 	"etcdctl defrag"
 
 func (s *Store) corrupt() Fault {
-	return Fault{FaultCorrupt, severityError,
-		"etcd says that its members differ in what they hold (alarm CORRUPT): it answers nothing that goes through consensus. No grant is renewed: the master serves for as long as the Sentinels certify it, and no other can be opened",
-		s.etcdctl() + "etcdctl alarm list; etcdctl endpoint hashkv   # the member that differs is replaced: etcdctl member remove, its data directory away, etcdctl member add\netcdctl alarm disarm"}
+	return Fault{ID: FaultCorrupt, Severity: severityError,
+		Text:   "etcd says that its members differ in what they hold (alarm CORRUPT): it answers nothing that goes through consensus. No grant is renewed: the master serves for as long as the Sentinels certify it, and no other can be opened",
+		Remedy: s.etcdctl() + "etcdctl alarm list; etcdctl endpoint hashkv   # the member that differs is replaced: etcdctl member remove, its data directory away, etcdctl member add\netcdctl alarm disarm"}
 }
 
 func (s *Store) readOnly() Fault {
-	return Fault{FaultReadOnly, severityError,
-		fmt.Sprintf("etcd lets user %q read %s, but not write there. ", s.user, s.prefix) + afterFailover,
-		s.etcdctl() + "etcdctl role grant-permission redis-watchdog readwrite --prefix=true " + s.prefix + "   # the role of that user: etcdctl user get " + s.user}
+	return Fault{ID: FaultReadOnly, Severity: severityError,
+		Text:   fmt.Sprintf("etcd lets user %q read %s, but not write there. ", s.user, s.prefix) + afterFailover,
+		Remedy: s.etcdctl() + "etcdctl role grant-permission redis-watchdog readwrite --prefix=true " + s.prefix + "   # the role of that user: etcdctl user get " + s.user}
 }
 
 // quotaFault is whether a member's database is near its quota. Before 3.6 a
@@ -141,10 +141,10 @@ func (s *Store) quotaFault(m *member) (Fault, bool) {
 	if m.failing != nil || float64(m.state.size) < quotaNear*float64(quota) || m.state.quota == 0 && m.state.size > quotaDefault {
 		return Fault{}, false
 	}
-	return Fault{FaultQuota, severityWarning,
-		fmt.Sprintf("the database of %s has %s of %s%s, %s of them in use: at the quota etcd takes no writes, and a failover leaves the new master locked",
+	return Fault{ID: FaultQuota, Severity: severityWarning,
+		Text: fmt.Sprintf("the database of %s has %s of %s%s, %s of them in use: at the quota etcd takes no writes, and a failover leaves the new master locked",
 			m.endpoint, mega(m.state.size), told, mega(quota), mega(m.state.inUse)),
-		s.etcdctl() + compaction + "\n# so that it does not come back: --auto-compaction-mode=periodic --auto-compaction-retention=1h at every member, or a larger --quota-backend-bytes (docs/etcd.md)"}, true
+		Remedy: s.etcdctl() + compaction + "\n# so that it does not come back: --auto-compaction-mode=periodic --auto-compaction-retention=1h at every member, or a larger --quota-backend-bytes (docs/etcd.md)"}, true
 }
 
 // sizes are of the member with the least room; empty: none has told.

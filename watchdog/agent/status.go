@@ -10,22 +10,16 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
-// Severity of a Fault.
-type Severity string
-
-const (
-	SeverityError   Severity = "error"   // a promise is not kept; a person must act
-	SeverityWarning Severity = "warning" // the margin is smaller than it should be
+// A node's faults are watchdog's.
+type (
+	Fault    = watchdog.Fault
+	Severity = watchdog.Severity
 )
 
-// Fault is something that keeps a promise from being kept, until it is gone.
-type Fault struct {
-	ID       string    `json:"id"` // stable, snake_case: "fence_rights", "timing", "conflict", "coordinator", ...
-	Severity Severity  `json:"severity"`
-	Text     string    `json:"text"`   // one sentence, with the values
-	Remedy   string    `json:"remedy"` // what to do, pasteable where it can be
-	Since    time.Time `json:"since"`
-}
+const (
+	SeverityError   = watchdog.SeverityError
+	SeverityWarning = watchdog.SeverityWarning
+)
 
 // FaultKilled is the ID of the fault of a Redis that the watchdog has killed, and
 // keeps down where a unit is configured.

@@ -41,64 +41,54 @@ func (x *node) sentinels() []agent.SentinelStatus {
 // faults gathers what the adapters complain of, and remembers since when.
 func (x *node) faults() []agent.Fault {
 	var all []agent.Fault
-	add := func(id, severity, text, remedy string) {
-		all = append(all, agent.Fault{ID: id, Severity: agent.Severity(severity), Text: text, Remedy: remedy})
+	add := func(id string, severity agent.Severity, text, remedy string) {
+		all = append(all, agent.Fault{ID: id, Severity: severity, Text: text, Remedy: remedy})
 	}
-	for _, f := range x.keeper.Faults() { // the store's among them
-		add(f.ID, f.Severity, f.Text, f.Remedy)
-	}
-	for _, f := range x.watcher.Faults() {
-		add(f.ID, f.Severity, f.Text, f.Remedy)
-	}
+	all = append(all, x.keeper.Faults()...) // the store's among them
+	all = append(all, x.watcher.Faults()...)
 	if why := x.pings.Why(); why != "" {
-		add("sentinel_unheard", string(agent.SeverityWarning), "sentinels that cannot be asked do not count by their PINGs at this Redis either: "+why,
+		add("sentinel_unheard", agent.SeverityWarning, "sentinels that cannot be asked do not count by their PINGs at this Redis either: "+why,
 			"let the watchdog reach them (address, port, firewall, credentials); their PINGs are only heard in Redis' own network namespace, from where they announce to be, or as a user that another sentinel logs in as")
 	}
-	for _, f := range x.gate.Details().Faults {
-		severity := agent.SeverityWarning
-		if f.Error {
-			severity = agent.SeverityError
-		}
-		add(f.ID, string(severity), f.Text, f.Remedy)
-	}
+	all = append(all, x.gate.Details().Faults...)
 	if text, remedy := x.sharedFault(); text != "" {
-		add("two_groups", string(agent.SeverityWarning), text, remedy)
+		add("two_groups", agent.SeverityWarning, text, remedy)
 	}
 	if denied := x.survey.denied(); denied != "" {
-		add("rights_survey", string(agent.SeverityWarning), "preflight and veto cannot read all they compare: "+denied,
+		add("rights_survey", agent.SeverityWarning, "preflight and veto cannot read all they compare: "+denied,
 			"redis-cli ACL SETUSER <user> "+gather.ReadRights+"   # the user of nodes[].username")
 	}
 	for _, f := range x.survey.ofFile() {
-		add(f.Check, string(agent.SeverityWarning), f.Reason, f.Remedy)
+		add(f.Check, agent.SeverityWarning, f.Reason, f.Remedy)
 	}
 	for _, f := range x.survey.ofBuild() { // the promise is not kept there, whatever is done
-		add(f.Check, string(agent.SeverityError), f.Reason, f.Remedy)
+		add(f.Check, agent.SeverityError, f.Reason, f.Remedy)
 	}
 	if text, remedy := x.reloads.refused(); text != "" {
-		add("reload_refused", string(agent.SeverityWarning), text, remedy)
+		add("reload_refused", agent.SeverityWarning, text, remedy)
 	}
 	if err := x.unheard(); err != nil {
-		add("http_listen", string(agent.SeverityWarning), "nobody is answered over HTTP, neither Prometheus nor a load balancer: "+err.Error(),
+		add("http_listen", agent.SeverityWarning, "nobody is answered over HTTP, neither Prometheus nor a load balancer: "+err.Error(),
 			"see what has the address: ss -ltnp; or change http.listen, and restart")
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.stopFault != nil {
-		add("stop", string(agent.SeverityWarning), "a Redis that hangs could not be killed in time: "+x.stopFault.Error(),
+		add("stop", agent.SeverityWarning, "a Redis that hangs could not be killed in time: "+x.stopFault.Error(),
 			"set nodes[].unit to the systemd unit of this Redis; as another user than root it takes the stopper: systemctl status redis-watchdog-stopper.socket")
 	}
 	if x.shut != "" {
-		add(agent.FaultKilled, string(agent.SeverityError),
+		add(agent.FaultKilled, agent.SeverityError,
 			fmt.Sprintf("%s was killed because it was not seen to refuse clients in time, and is kept down: it might serve beside another master", x.unit),
 			fmt.Sprintf("when its host is well again: rm %s && systemctl start %s", x.shut, x.unit))
 	}
 	if x.killed != "" {
-		add(agent.FaultKilled, string(agent.SeverityError),
+		add(agent.FaultKilled, agent.SeverityError,
 			"this Redis was killed because it was not seen to refuse clients in time: it might have served beside another master; no unit is configured (nodes[].unit), so nothing keeps it down",
 			"when its host is well again: start this Redis as you always do, if its supervisor has not; it is fenced as long as another is master")
 	}
 	if text, remedy := x.heldShut(); text != "" {
-		add("held_shut", string(agent.SeverityWarning), text, remedy)
+		add("held_shut", agent.SeverityWarning, text, remedy)
 	}
 	since := make(map[string]time.Time, len(all))
 	for i := range all {
