@@ -20,7 +20,7 @@ import (
 // run is what a program took.
 type run struct {
 	wall, cpu time.Duration
-	resident  int64 // bytes, at most
+	resident  int64 // bytes, at most; and what the benchmark itself had when it forked, if that was more
 }
 
 // timed runs a program in turn with others, and is of each figure the best of

@@ -38,7 +38,7 @@ func pair(t *testing.T, b *builds.Build, o keydata.Options, lines ...string) (l 
 }
 
 func (p streamed) audit(t *testing.T, o source.StreamOptions) (keyspace.Audit, error) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	o.CRC, o.Now = true, time.Now
 	return source.Stream(ctx, source.Server{Address: p.of.Address, Dial: p.from.Dial}, o)
