@@ -130,6 +130,9 @@ func (g *Gate) keptNow(o Originals, err error) {
 		g.details.Recorded = o
 	}
 	g.mu.Unlock()
+	if err != nil {
+		return // the next turn tries again: one at once would be followed by another
+	}
 	poke(g.wake)
 }
 

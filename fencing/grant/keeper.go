@@ -356,9 +356,12 @@ func (k *Keeper) logRound(err error) {
 	}
 }
 
+// saveIdentities keeps what must outlive a restart. What cannot be saved holds
+// nothing up, and is tried again until a newer one takes its place.
 func (k *Keeper) saveIdentities(ctx context.Context) {
+	var failed error
 	for {
-		id, err := k.identities.take(ctx)
+		id, err := k.takeIdentity(ctx, failed != nil)
 		if err != nil {
 			return
 		}
@@ -366,12 +369,29 @@ func (k *Keeper) saveIdentities(ctx context.Context) {
 		k.identities.settle(true)
 		k.faults.setSave(err)
 		if err != nil {
-			k.log.Warn("save identity failed", "error", err)
+			if failed == nil {
+				k.log.Warn("save identity failed", "error", err)
+			}
+			failed = err
 			continue
 		}
+		failed = nil
 		k.cfg.Failpoint(FailIdentitySaved)
 	}
 }
+
+// takeIdentity waits for a newer identity, or after a failure for saveAgain, when
+// the same one is due again.
+func (k *Keeper) takeIdentity(ctx context.Context, failed bool) (Identity, error) {
+	if failed {
+		pause := time.AfterFunc(saveAgain, func() { wake(k.identities.ready) })
+		defer pause.Stop()
+	}
+	return k.identities.take(ctx)
+}
+
+// saveAgain is when an identity that could not be saved is tried again.
+const saveAgain = time.Second
 
 // remember keeps the identity, once something in it has changed that must be
 // known after a restart. The revision alone is kept now and then only.
