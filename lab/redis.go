@@ -68,7 +68,7 @@ func (h *Host) Redis(c RedisConfig) *Redis {
 	p := h.Prepare(Command{Name: c.Name, Path: c.Binary, Args: append([]string{"redis.conf"}, c.Args...)})
 	r := &Redis{Process: p, Port: c.Port, config: c,
 		Address: net.JoinHostPort(h.IP, strconv.Itoa(c.Port)),
-		Socket:  filepath.Join(p.Dir, "sock"), ConfigFile: filepath.Join(p.Dir, "redis.conf")}
+		Socket:  p.Dir + ".sock", ConfigFile: filepath.Join(p.Dir, "redis.conf")}
 	if err := os.WriteFile(r.ConfigFile, []byte(strings.Join(r.lines(), "\n")+"\n"), 0o644); err != nil {
 		h.lab.t.Fatalf("lab: write configuration of %s: %v", p.Name, err)
 	}
