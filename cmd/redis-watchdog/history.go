@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/terminal"
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/why"
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/preflight"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
@@ -52,14 +53,21 @@ func (a *app) historyCommand() *cobra.Command {
 
 func (a *app) printHistory(records []string, asJSON bool) error {
 	if asJSON {
-		all := make([]json.RawMessage, 0, len(records))
-		for _, record := range records {
+		all, causes := make([]json.RawMessage, 0, len(records)), why.Explain(records)
+		for i, record := range records {
 			if !json.Valid([]byte(record)) {
 				quoted, err := json.Marshal(record)
 				if err != nil {
 					return unknown("encode history record: %w", err)
 				}
 				record = string(quoted)
+			} else if cause, ok := causes[i]; ok {
+				text, err := json.Marshal(cause)
+				if err != nil {
+					return unknown("encode likely cause: %w", err)
+				}
+				// Unknown fields are kept as they are: it is put behind them.
+				record = strings.TrimSuffix(strings.TrimSpace(record), "}") + `,"likely_cause":` + string(text) + "}"
 			}
 			all = append(all, json.RawMessage(record))
 		}
@@ -71,7 +79,8 @@ func (a *app) printHistory(records []string, asJSON bool) error {
 		return nil
 	}
 	rows := [][]terminal.Cell{heading("TIME", "NODE", "FROM", "TO", "ROW", "REASON", "GRANT", "MASTER", "TERM", "SENTINELS", "ETCD AGE")}
-	for _, record := range records {
+	causes := why.Explain(records)
+	for i, record := range records {
 		if row, ok := otherRow(record); ok {
 			rows = append(rows, row)
 			continue
@@ -90,13 +99,17 @@ func (a *app) printHistory(records []string, asJSON bool) error {
 			{Text: fmt.Sprint(s.Row)}, {Text: s.Reason}, {Text: s.Grant}, {Text: orDash(s.Master)}, {Text: s.Term},
 			{Text: fmt.Sprintf("%d/%d", s.Votes, s.Known)}, {Text: seconds(s.CoordinatorAge, s.CoordinatorAge >= 0)},
 		})
+		if cause, ok := causes[i]; ok {
+			rows = append(rows, []terminal.Cell{{Text: ""}, {Text: node}, {Text: "-"}, {Text: "-"}, {Text: "-"}, {Text: "likely cause: " + cause.Text}})
+		}
 	}
 	p.Table("", rows)
 	return nil
 }
 
 // otherRow is the line of a record that is no step of a decision: a planned
-// failover, a veto that changed, a stall of Redis, or a node that was forgotten.
+// failover, a veto that changed, a stall of Redis and its cause, or a node that was
+// forgotten.
 func otherRow(record string) ([]terminal.Cell, bool) {
 	var f failoverOutput
 	if json.Unmarshal([]byte(record), &f) != nil {
@@ -107,6 +120,8 @@ func otherRow(record string) ([]terminal.Cell, bool) {
 		return vetoRow(record)
 	case "stall":
 		return stallRow(record)
+	case why.RecordKind:
+		return causeRow(record)
 	case grant.KindForget:
 		return forgetRow(record)
 	}
@@ -140,6 +155,14 @@ func vetoRow(record string) ([]terminal.Cell, bool) {
 		text += " " + f.Check + ": " + f.Reason
 	}
 	return []terminal.Cell{{Text: v.Time.Local().Format(time.DateTime + ".000")}, {Text: v.Self}, {Text: "-"}, {Text: "-"}, {Text: "-"}, {Text: text}}, true
+}
+
+func causeRow(record string) ([]terminal.Cell, bool) {
+	var r why.Record
+	if json.Unmarshal([]byte(record), &r) != nil {
+		return nil, false
+	}
+	return []terminal.Cell{{Text: r.Time.Local().Format(time.DateTime + ".000")}, {Text: r.Self}, {Text: "-"}, {Text: "-"}, {Text: "-"}, {Text: r.Text()}}, true
 }
 
 func stallRow(record string) ([]terminal.Cell, bool) {

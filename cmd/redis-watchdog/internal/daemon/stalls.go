@@ -53,6 +53,7 @@ func (x *node) stalled(s gate.Stall) {
 	if err := x.keeper.History(step); err != nil {
 		x.log.Warn("history record not queued", "error", err)
 	}
+	x.survey.puzzled(s)
 }
 
 // openedAgain counts a fence that fired on a wake and is opened again.

@@ -58,6 +58,7 @@ type surveyor struct {
 	stalls  preflight.Stalls
 
 	stallsNew bool // there are some that are not on disk
+	puzzles   []puzzle
 	rules     surveyRules
 
 	// Of the one goroutine that surveys:
@@ -70,6 +71,7 @@ type surveyor struct {
 	silent   bool // a file of this host does not answer
 	facing   facing
 	refused  preflight.Refused
+	forked   map[string]string // INFO of the last survey
 }
 
 // surveyRules are what the operator asks of a survey.
@@ -188,6 +190,7 @@ func (s *surveyor) run(ctx context.Context) error {
 	for {
 		st, d := s.x.status(), s.x.gate.Details()
 		s.countRefused(d.Replication)
+		s.solve(ctx)
 		m := s.mark(ctx, st, d, seen)
 		now := agent.Boottime()
 		age := now.Sub(at)
@@ -230,6 +233,9 @@ func (s *surveyor) survey(ctx context.Context, st agent.Status, d gate.Details, 
 	ctx, cancel := context.WithTimeout(ctx, surveyTimeout+confirmTimeout)
 	defer cancel()
 	own := s.node(ctx, st, d, m, request)
+	if own.Redis != nil {
+		s.forked = own.Redis.Info
+	}
 	s.publish(own)
 	var findings []preflight.Finding
 	if st.Role == watchdog.Replica.String() && st.Master != "" && st.Master != st.Address {
