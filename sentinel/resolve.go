@@ -239,7 +239,8 @@ func (r *resolver) host(name []byte) string {
 // wait ends with the last lookup in the background. r.ctx has ended before, so
 // that none begins any more.
 func (r *resolver) wait() {
-	r.mu.Lock() // whoever saw r.ctx alive has begun
+	r.mu.Lock()
+	//lint:ignore SA2001 Whoever saw r.ctx alive has begun by now.
 	r.mu.Unlock()
 	r.wg.Wait()
 }
