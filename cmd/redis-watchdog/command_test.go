@@ -47,6 +47,7 @@ func (s *stage) Status() []agent.Status {
 	defer s.mu.Unlock()
 	return append([]agent.Status(nil), s.nodes...)
 }
+func (s *stage) Roles() []agent.Status                { return s.Status() }
 func (s *stage) Records(context.Context) []web.Record { return nil }
 func (s *stage) Alive() bool                          { return true }
 

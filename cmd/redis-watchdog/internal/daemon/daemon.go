@@ -248,6 +248,17 @@ func (d *Daemon) Status() []agent.Status {
 	return all
 }
 
+// Roles is Status without what a load balancer does not ask for: it costs a copy
+// of each node's snapshot, and changes nothing.
+func (d *Daemon) Roles() []agent.Status {
+	nodes := d.nodes()
+	all := make([]agent.Status, 0, len(nodes))
+	for _, n := range nodes {
+		all = append(all, n.agent.Status(agent.Extras{Lag: n.gate.Details().LagSeconds}))
+	}
+	return all
+}
+
 // surveys are what the newest survey of every node showed.
 func (d *Daemon) surveys() []metrics.Survey {
 	nodes := d.nodes()

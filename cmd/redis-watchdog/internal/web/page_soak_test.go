@@ -25,6 +25,7 @@ import (
 type scene struct{ now atomic.Pointer[fake] }
 
 func (s *scene) Status() []agent.Status               { return s.now.Load().nodes }
+func (s *scene) Roles() []agent.Status                { return s.now.Load().nodes }
 func (s *scene) Alive() bool                          { return !s.now.Load().stuck }
 func (s *scene) Records(ctx context.Context) []Record { return s.now.Load().records }
 

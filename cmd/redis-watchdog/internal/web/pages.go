@@ -113,7 +113,7 @@ func (s *Server) roleCheck(role string) http.HandlerFunc {
 		if node == "" {
 			node = r.URL.Query().Get("node")
 		}
-		n, code, problem := choose(s.source.Status(), group, node)
+		n, code, problem := choose(s.source.Roles(), group, node)
 		if code != 0 {
 			reply(w, code, problem)
 			return

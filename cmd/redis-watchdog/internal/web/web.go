@@ -24,10 +24,11 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
-// Source is where the pages get what they show. Status and Alive must
+// Source is where the pages get what they show. Status, Roles and Alive must
 // answer at once, without waiting for the decision loop: a loop that hangs is what they show.
 type Source interface {
 	Status() []agent.Status // of every node of this host, copies
+	Roles() []agent.Status  // likewise, without faults, Sentinels, data and veto: for load balancers, which ask often
 	Alive() bool            // the decision loop of every node turns
 
 	// Records is what etcd holds of every group, as it was read last. It may

@@ -36,6 +36,7 @@ type fake struct {
 func (f fake) Records(context.Context) []Record { return f.records }
 
 func (f fake) Status() []agent.Status { return f.nodes }
+func (f fake) Roles() []agent.Status  { return f.nodes }
 func (f fake) Alive() bool            { return !f.stuck }
 
 func master() agent.Status {
