@@ -18,9 +18,6 @@ type Facts struct {
 	Sentinels   []Sentinel  `json:"sentinels"`
 	Coordinator Coordinator `json:"coordinator"`
 	Gaps        []Gap       `json:"gaps,omitempty"` // of the group as a whole
-	// Migrate is the slot that is to be moved away, as ParseMigrate reads it; empty:
-	// nobody asks.
-	Migrate string `json:"migrate,omitempty"`
 }
 
 // Gap is something that could not be read, and why.
