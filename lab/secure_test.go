@@ -63,8 +63,11 @@ func TestGroupWithUsersAndNames(t *testing.T) {
 		}))
 	}
 	l.WaitStable("named", 1, sentinels...)
-	if got := sentinels[0].Master("named"); got != "a:6379" {
+	if got := sentinels[0].State("named")["ip"]; got != "a" {
 		t.Errorf("the master's name: got %q", got)
+	}
+	if got := sentinels[0].Master("named"); got != master.Address {
+		t.Errorf("the master's address: got %q", got)
 	}
 	writer := c.Writer(lab.LoadConfig{Sentinels: sentinels, Group: "named", User: "app", Password: "app-secret"})
 	writer.WaitOK(0, 10*time.Second)
