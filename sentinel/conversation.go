@@ -49,7 +49,9 @@ type heard struct {
 	err    error // the poll, or the attempt to connect, came to nothing
 	met    bool  // a new connection: runID and at are set, answer is not
 	runID  string
-	at     watchdog.Address
+	// process is run_id of its INFO; empty: not told.
+	process string
+	at      watchdog.Address
 }
 
 // conversation is with one Sentinel, until its context ends.
@@ -236,8 +238,9 @@ func (c *conversation) greet(ctx context.Context, conn net.Conn, r *replies) err
 	if err := authenticate(conn, r, &c.w.cfg); err != nil {
 		return err
 	}
-	// MYID is there from 6.2 on, SETNAME may not be allowed: neither matters.
-	if err := send(conn, connectTimeout, resp.Append(resp.Append(nil, "SENTINEL", "MYID"), "CLIENT", "SETNAME", "redis-watchdog")); err != nil {
+	// MYID is there from 6.2 on, SETNAME and INFO may not be allowed: none matters.
+	out := resp.Append(resp.Append(nil, "SENTINEL", "MYID"), "CLIENT", "SETNAME", "redis-watchdog")
+	if err := send(conn, connectTimeout, resp.Append(out, "INFO", "server")); err != nil {
 		return err
 	}
 	r.reset()
@@ -248,6 +251,10 @@ func (c *conversation) greet(ctx context.Context, conn net.Conn, r *replies) err
 	if _, err := r.next(); err != nil {
 		return fmt.Errorf("read CLIENT SETNAME: %w", err)
 	}
+	info, err := r.next()
+	if err != nil {
+		return fmt.Errorf("read INFO: %w", err)
+	}
 	if err := refusal(r, at); err != nil {
 		return err
 	}
@@ -255,11 +262,25 @@ func (c *conversation) greet(ctx context.Context, conn net.Conn, r *replies) err
 	if v := r.vals[at]; v.kind == '$' && v.n == 40 {
 		id.runID = string(r.text(v))
 	}
+	if v := r.vals[info]; v.kind == '$' {
+		id.process = runIDOf(r.text(v))
+	}
 	if host, port, err := net.SplitHostPort(conn.RemoteAddr().String()); err == nil {
 		id.at = c.w.names.Address([]byte(host), []byte(port))
 	}
 	c.w.tell(ctx, id)
 	return nil
+}
+
+// runIDOf is the run_id in an INFO of the server: of the process, while SENTINEL
+// MYID is of its sentinel.conf. Empty: there is none.
+func runIDOf(info []byte) string {
+	for line := range bytes.Lines(info) {
+		if id, ok := bytes.CutPrefix(bytes.TrimSpace(line), []byte("run_id:")); ok {
+			return string(id)
+		}
+	}
+	return ""
 }
 
 // authenticate sends AUTH if there is a password. A Sentinel that has none of

@@ -192,5 +192,6 @@ func (s *State) faults(group string, now watchdog.Instant) (faults []Fault) {
 		add("sentinel_tilt", severityWarning, "look for a suspended host or a clock that was set",
 			"the sentinels %s are in TILT mode: they start no failover for 30 s", strings.Join(tilt, ", "))
 	}
+	faults = append(faults, s.sameIDs(group, now)...)
 	return append(faults, s.ghosts(group, now)...)
 }

@@ -45,11 +45,16 @@ func (s *State) Add(dial string, at watchdog.Address) {
 // Met tells under which resolved address the Sentinel of key answered, and its
 // run id (empty: it is too old to tell). If that is one known already (found by
 // host name in the configuration and by IP from another Sentinel), the two
-// become one: the configured one, or the earlier.
-func (s *State) Met(key, runID string, at watchdog.Address) {
+// become one: the configured one, or the earlier. The process (run_id of its
+// INFO, empty: not told) tells one that is found at two addresses from two that
+// have one id.
+func (s *State) Met(key, runID, process string, at watchdog.Address) {
 	m := s.member(key)
 	if m == nil {
 		return
+	}
+	if process != "" {
+		m.process = process
 	}
 	if runID != "" {
 		m.RunID = runID
@@ -64,7 +69,7 @@ func (s *State) Met(key, runID string, at watchdog.Address) {
 			mine = true
 			continue
 		}
-		if !sameSentinel(o, m) {
+		if !sameSentinel(o, m) || twins(o, m) || s.mayBeTwins(o, m) {
 			continue
 		}
 		if m.Configured && !o.Configured || m.Configured == o.Configured && mine {
@@ -93,6 +98,9 @@ func (s *State) merge(keep, drop *Member) {
 	keep.hinted = max(keep.hinted, drop.hinted)
 	if keep.RunID == "" {
 		keep.RunID = drop.RunID
+	}
+	if keep.process == "" {
+		keep.process = drop.process
 	}
 	if keep.Address == "" {
 		keep.Address = drop.Address
@@ -129,7 +137,7 @@ func (s *State) meet(peers []Peer, at watchdog.Instant) {
 			continue // nobody could ask it
 		}
 		i := slices.IndexFunc(s.Members, func(m Member) bool { return m.Address == p.Address })
-		if i < 0 && p.RunID != "" {
+		if i < 0 && p.RunID != "" && s.alternates(p.RunID, at) == nil {
 			i = slices.IndexFunc(s.Members, func(m Member) bool { return m.RunID == p.RunID })
 		}
 		switch {
@@ -161,6 +169,7 @@ func (s *State) names(m *Member, now watchdog.Instant) bool {
 // shown the smaller number for shrinkAfter. One that nobody names any more is
 // forgotten after as long; a dead one that is still named never is.
 func (s *State) count(now watchdog.Instant) {
+	s.reunite(now)
 	shown, answering := 0, 0
 	want := 0
 	for i := range s.Members {

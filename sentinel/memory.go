@@ -20,6 +20,7 @@ type Memory struct {
 type Remembered struct {
 	Key       string           `json:"key"`
 	RunID     string           `json:"run_id"`
+	Process   string           `json:"process,omitempty"`
 	Address   watchdog.Address `json:"address"`
 	Quorum    int              `json:"quorum"`
 	DownAfter time.Duration    `json:"down_after"`
@@ -38,7 +39,7 @@ type RememberedPing struct {
 func (s *State) Remember() (all Memory) {
 	for i := range s.Members {
 		m := &s.Members[i]
-		one := Remembered{Key: m.Key, RunID: m.RunID, Address: m.Address, Quorum: m.quorum, DownAfter: m.downAfter}
+		one := Remembered{Key: m.Key, RunID: m.RunID, Process: m.process, Address: m.Address, Quorum: m.quorum, DownAfter: m.downAfter}
 		for _, p := range m.pings {
 			if p.at != 0 {
 				one.Pings = append(one.Pings, RememberedPing{p.of, p.at, p.seenAt})
@@ -53,9 +54,12 @@ func (s *State) Remember() (all Memory) {
 // that is not.
 func (s *State) Recall(all Memory) {
 	for _, one := range all.Sentinels {
-		i := slices.IndexFunc(s.Members, func(m Member) bool {
-			return m.Key == one.Key || one.RunID != "" && m.RunID == one.RunID || one.Address != "" && m.Address == one.Address
-		})
+		i := slices.IndexFunc(s.Members, func(m Member) bool { return m.Key == one.Key }) // first: two may have one id
+		if i < 0 {
+			i = slices.IndexFunc(s.Members, func(m Member) bool {
+				return one.RunID != "" && m.RunID == one.RunID || one.Address != "" && m.Address == one.Address
+			})
+		}
 		if i < 0 {
 			s.recalled = append(s.recalled, one) // it may be met
 			continue
@@ -70,6 +74,9 @@ func (m *Member) recall(one Remembered) {
 	}
 	if m.RunID != one.RunID {
 		return // another one is there now
+	}
+	if m.process == "" && m.Key == one.Key {
+		m.process = one.Process
 	}
 	if m.quorum == 0 && one.Quorum > 0 {
 		m.quorum = one.Quorum

@@ -61,7 +61,7 @@ func (s *State) Pinged(self watchdog.Address, pings []watchdog.Ping) {
 	down := s.smallestDown()
 	for _, p := range pings {
 		i := slices.IndexFunc(s.Members, func(m Member) bool { return m.RunID != "" && m.RunID == p.Sentinel })
-		if i >= 0 {
+		if i >= 0 && s.alone(&s.Members[i], p.SeenAt) { // else it may be the other's
 			s.Members[i].ping(self, p, down)
 		}
 	}

@@ -37,9 +37,11 @@ type Member struct {
 	Key        string // names its conversation: the first address it was found under
 	Configured bool
 	RunID      string           // SENTINEL MYID, or as others name it; empty: not known
+	process    string           // run_id of its INFO, another at every start; empty: not known
 	Address    watchdog.Address // resolved; empty: never connected, nor named by others
 	Dials      []string         // where to find it, best first
 
+	places   []place          // where it lists others, to tell two that have one id
 	Last     Answer           // the newest usable answer; zero SentAt: never answered
 	ListedAt watchdog.Instant // of the answer the lists in Last are from; zero: never
 	Tilt     bool             // likewise
@@ -68,10 +70,11 @@ type State struct {
 
 	Members  []Member
 	known    known
-	runIDs   []runID      // the last of every Redis named
-	told     []runID      // where a run id was in an earlier life
-	aliases  []alias      // of names that cannot be resolved
-	recalled []Remembered // of an earlier life, and not met yet
+	now      watchdog.Instant // of the last Settle or answer
+	runIDs   []runID          // the last of every Redis named
+	told     []runID          // where a run id was in an earlier life
+	aliases  []alias          // of names that cannot be resolved
+	recalled []Remembered     // of an earlier life, and not met yet
 	vouched  []vouched
 
 	// The majority as Settle found it. named is the last one there was, also
@@ -167,7 +170,9 @@ func (s *State) Hear(key string, a Answer) (hint watchdog.Announcement, fault st
 	if a.Master.failing() {
 		m.failoverUntil = a.SentAt.Add(a.Master.FailoverTimeout + electionTime)
 	}
+	s.now = s.now.Max(a.SentAt)
 	if a.Full {
+		m.hearPlaces(a.Sentinels, a.SentAt)
 		s.meet(a.Sentinels, a.SentAt)
 		m = s.member(key) // meet may have moved it
 	}
@@ -256,6 +261,7 @@ func shorten(term, age time.Duration, rate float64) time.Duration {
 // many Sentinels are known, and the majority. To be called after Hear, and now
 // and then without: silence changes things too.
 func (s *State) Settle(now watchdog.Instant) {
+	s.now = now
 	s.count(now)
 	best, votes := s.poll(now)
 	s.votes = votes

@@ -533,7 +533,7 @@ func TestOneSentinelUnderTwoAddressesIsOne(t *testing.T) {
 	if len(s.Members) != 3 || s.Known() != 3 {
 		t.Fatalf("members %d, known %d before they met", len(s.Members), s.Known())
 	}
-	s.Met("sentinel-a:26379", "id1", "192.168.0.1:26379") // behind NAT: only the run id tells
+	s.Met("sentinel-a:26379", "id1", "", "192.168.0.1:26379") // behind NAT: only the run id tells
 	s.Settle(t0)
 	if len(s.Members) != 2 || s.Known() != 2 || s.member("sentinel-a:26379") == nil {
 		t.Errorf("members %+v, known %d", s.Members, s.Known())

@@ -351,7 +351,7 @@ func (w *Watcher) take(ctx context.Context, h heard) {
 	var hint watchdog.Announcement
 	switch {
 	case h.met:
-		w.state.Met(h.c.key, h.runID, h.at)
+		w.state.Met(h.c.key, h.runID, h.process, h.at)
 	case h.err != nil:
 		w.noteError(h.c.key, h.err)
 	default:

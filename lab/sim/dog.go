@@ -95,7 +95,7 @@ func (d *dog) boot() {
 	d.polling, d.seenAt = make([]int, d.w.Sentinels), make([]watchdog.Instant, d.w.Sentinels)
 	for i := range d.w.Sentinels {
 		d.tally.Add(sentinelKey(i), watchdog.Address(sentinelKey(i)))
-		d.tally.Met(sentinelKey(i), sentinelKey(i), watchdog.Address(sentinelKey(i)))
+		d.tally.Met(sentinelKey(i), sentinelKey(i), "", watchdog.Address(sentinelKey(i)))
 	}
 	if d.disk.boot == d.w.hosts[d.host].boot {
 		d.tally.Recall(d.disk.heard)
