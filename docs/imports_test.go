@@ -76,6 +76,15 @@ func TestTheCoreIsPure(t *testing.T) {
 				t.Errorf("%s imports %s, which may do something", file, path)
 			}
 		}
+		text, err := os.ReadFile(filepath.Join("..", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, does := range []string{"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.New", "time.Tick", "\tgo ", "fmt.Print", "fmt.Scan"} {
+			if strings.Contains(string(text), does) {
+				t.Errorf("%s has %q: it is told the time, and does nothing", file, strings.TrimSpace(does))
+			}
+		}
 	}
 }
 

@@ -28,14 +28,19 @@ const (
 // FLEET says how many, one after the other ("1,40"); AGAINST names another build,
 // which is measured before it with each number of groups.
 func BenchmarkGroups(b *testing.B) {
+	eachFleet(b, "1,5,20,40,80", measureFleet)
+}
+
+// eachFleet measures with each number of groups that FLEET has, or of those given,
+// and with each of them the build that AGAINST names before this one.
+func eachFleet(b *testing.B, sizes string, measure func(b *testing.B, groups int, binary string)) {
 	builds := map[string]string{"this": shipped(b)}
 	order := []string{"this"}
 	if against := os.Getenv("AGAINST"); against != "" {
 		builds["against"], order = against, []string{"against", "this"}
 	}
-	sizes := os.Getenv("FLEET")
-	if sizes == "" {
-		sizes = "1,5,20,40,80"
+	if wanted := os.Getenv("FLEET"); wanted != "" {
+		sizes = wanted
 	}
 	for size := range strings.SplitSeq(sizes, ",") {
 		n, err := strconv.Atoi(size)
@@ -43,7 +48,7 @@ func BenchmarkGroups(b *testing.B) {
 			b.Fatalf("FLEET=%s: %q is no number of groups", sizes, size)
 		}
 		for _, build := range order {
-			b.Run(fmt.Sprintf("groups=%d/build=%s", n, build), func(b *testing.B) { measureFleet(b, n, builds[build]) })
+			b.Run(fmt.Sprintf("groups=%d/build=%s", n, build), func(b *testing.B) { measure(b, n, builds[build]) })
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,24 +28,7 @@ const (
 // them, which starts the watchdog; all: empty); AGAINST names another build,
 // which is measured before it with each number of groups.
 func BenchmarkStorms(b *testing.B) {
-	builds := map[string]string{"this": shipped(b)}
-	order := []string{"this"}
-	if against := os.Getenv("AGAINST"); against != "" {
-		builds["against"], order = against, []string{"against", "this"}
-	}
-	sizes := os.Getenv("FLEET")
-	if sizes == "" {
-		sizes = "40,80"
-	}
-	for size := range strings.SplitSeq(sizes, ",") {
-		n, err := strconv.Atoi(size)
-		if err != nil || n < 1 {
-			b.Fatalf("FLEET=%s: %q is no number of groups", sizes, size)
-		}
-		for _, build := range order {
-			b.Run(fmt.Sprintf("groups=%d/build=%s", n, build), func(b *testing.B) { measureStorms(b, n, builds[build]) })
-		}
-	}
+	eachFleet(b, "40,80", measureStorms)
 }
 
 func measureStorms(b *testing.B, groups int, binary string) {
