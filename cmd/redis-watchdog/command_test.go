@@ -170,8 +170,8 @@ func TestStatusVerdicts(t *testing.T) {
 		{"no watchdog", edit(func(*stage) {}), false, 2, []string{"UNKNOWN", "systemctl status redis-watchdog"}},
 		{"a node the watchdog does not know", edit(func(s *stage) { s.nodes = []agent.Status{} }), true, 2, []string{"m1/default is in", "systemctl restart"}},
 		{"another host's fault", edit(func(s *stage) {
-			s.group.Nodes = map[string]string{"10.0.0.2:6379": `{"role":"replica","phase":"follow","guarded":false,"reason":"replica"}`}
-		}), true, 1, []string{"OTHER HOSTS", "10.0.0.2:6379"}},
+			s.group.Nodes = map[string]string{"10.0.0.2:6379": `{"node":"default","role":"replica","phase":"follow","guarded":false,"reason":"replica","faults":[{"id":"timing","severity":"warning","text":"too short"}]}`}
+		}), true, 1, []string{"OTHER HOSTS", "m1 10.0.0.2:6379: warning: timing: too short"}},
 		{"another host is fine", edit(func(s *stage) {
 			s.group.Nodes = map[string]string{"10.0.0.2:6379": `{"role":"replica","phase":"follow","guarded":true}`, "10.0.0.1:6379": `{}`}
 		}), true, 0, []string{"OTHER HOSTS"}},

@@ -22,11 +22,11 @@ func printStatus(p *terminal.Printer, r report.Report) {
 		printGroup(p, g)
 	}
 	for _, n := range r.Nodes {
-		printFaults(p, n)
+		printFaults(p, n.Group+"/"+n.Node, n.Faults)
 	}
 	for _, g := range r.Groups {
-		for _, n := range g.Nodes {
-			printFaults(p, n)
+		for _, n := range g.Nodes { // on other hosts the nodes may be called alike
+			printFaults(p, g.Group+" "+n.Address, n.Faults)
 		}
 	}
 }
@@ -103,12 +103,8 @@ func printGroup(p *terminal.Printer, g report.Group) {
 	}
 }
 
-func printFaults(p *terminal.Printer, n agent.Status) {
-	name := n.Group + "/" + n.Node
-	if n.Node == "" {
-		name = n.Group + " " + n.Address
-	}
-	for i, f := range n.Faults {
+func printFaults(p *terminal.Printer, name string, faults []agent.Fault) {
+	for i, f := range faults {
 		if i == 0 {
 			p.Line(terminal.Plain, "")
 		}
