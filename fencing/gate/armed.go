@@ -197,10 +197,14 @@ func (g *Gate) armFailed(now watchdog.Instant, err error) {
 	g.details.ArmErrors++
 	g.mu.Unlock()
 	if now.Sub(w.armFailing) > 500*time.Millisecond {
+		remedy := "raise maxclients of this Redis, or give the watchdog's user its rights: ACL SETUSER <user> " + ACLRule
+		if text := err.Error(); strings.Contains(text, "WRONGPASS") || strings.Contains(text, "NOAUTH") {
+			remedy = remedyLogin
+		}
 		g.setFault(Fault{
 			ID: "armed_off", Severity: watchdog.SeverityError,
 			Text:   "no fence can be armed inside Redis, so a frozen or killed watchdog does not fence it: " + err.Error(),
-			Remedy: "raise maxclients of this Redis, or give the watchdog's user its rights: ACL SETUSER <user> " + ACLRule,
+			Remedy: remedy,
 		})
 	}
 }

@@ -586,6 +586,22 @@ func TestWrongPasswordIsSaid(t *testing.T) {
 	}
 }
 
+// A password that is changed first lets the connections stand that are there: it is
+// putting off the fence, on a new one, that fails, and says whose fault it is.
+func TestPasswordThatIsTakenAwayIsSaidByTheArmedFence(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	s.do("ACL", "SETUSER", "watchdog", "on", ">before", "~*", "&*", "+@all")
+	l := startGate(t, s, func(c *Config) { c.Username, c.Password = "watchdog", "before" })
+	l.serve(30 * time.Second)
+	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+	s.do("ACL", "SETUSER", "watchdog", ">after", "<before")
+	eventually(t, "the fault is there, with its remedy", func() bool {
+		f := l.fault("armed_off")
+		return f != nil && f.Remedy == remedyLogin
+	})
+}
+
 func TestSentinelsKillIsAHintAndArmsAnew(t *testing.T) {
 	s := startRedis(t)
 	l := startGate(t, s)

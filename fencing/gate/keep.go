@@ -212,7 +212,7 @@ func (g *Gate) greeted(c *conn, hello *call) error {
 			ID:       "redis_auth",
 			Severity: watchdog.SeverityError,
 			Text:     "Redis at " + g.where() + " refuses our login: " + first.Text,
-			Remedy:   "check username and password_file of nodes[] against ACL LIST (or requirepass) in Redis",
+			Remedy:   remedyLogin,
 		})
 		return first.Err()
 	case first.ErrorIs("BUSY", "LOADING") || crowded(first.Err()):
@@ -228,6 +228,9 @@ func (g *Gate) greeted(c *conn, hello *call) error {
 	}
 	return nil
 }
+
+// remedyLogin is for whoever refuses our user or password.
+const remedyLogin = "check username and password_file of nodes[] against ACL LIST (or requirepass) in Redis"
 
 // gone is told by a connection's reader that it has ended. A reset is the
 // earliest sign of a promotion: Sentinel's reconfiguration kills every client.
