@@ -17,5 +17,5 @@ type Fault struct {
 	Severity Severity  `json:"severity"`
 	Text     string    `json:"text"`   // one sentence, with the values
 	Remedy   string    `json:"remedy"` // what to do, pasteable where it can be
-	Since    time.Time `json:"since"`  // by the wall clock, for people; zero: whoever raised it does not count
+	Since    time.Time `json:"since"`  // by the wall clock, for people; filled in where a status is made; zero before
 }

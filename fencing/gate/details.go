@@ -149,28 +149,15 @@ func replicationOf(m map[string]string, runID string, was Replication) Replicati
 	return r
 }
 
-// setFault notes f. A new one is logged.
+// setFault notes f, or its newest text. Who reads Details logs it.
 func (g *Gate) setFault(f Fault) {
 	g.mu.Lock()
-	_, known := g.faults[f.ID]
+	defer g.mu.Unlock()
 	g.faults[f.ID] = f
-	g.mu.Unlock()
-	if known {
-		return
-	}
-	if f.Severity == watchdog.SeverityError {
-		g.log.Error("fault", "id", f.ID, "text", f.Text, "remedy", f.Remedy)
-	} else {
-		g.log.Warn("fault", "id", f.ID, "text", f.Text, "remedy", f.Remedy)
-	}
 }
 
 func (g *Gate) clearFault(id string) {
 	g.mu.Lock()
-	_, known := g.faults[id]
+	defer g.mu.Unlock()
 	delete(g.faults, id)
-	g.mu.Unlock()
-	if known {
-		g.log.Info("fault is gone", "id", id)
-	}
 }

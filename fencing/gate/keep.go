@@ -270,11 +270,9 @@ func (g *Gate) gone(c *conn) {
 	}
 }
 
-// heardGarbage counts what is not Redis, and says so once.
+// heardGarbage counts what is not Redis.
 func (g *Gate) heardGarbage(err error) {
-	if g.garbage.Add(1) == 1 {
-		g.log.Error("what answers is not Redis", "address", g.where(), "error", err)
-	}
+	g.garbage.Add(1)
 	g.setFault(Fault{
 		ID: "redis_protocol", Severity: watchdog.SeverityError,
 		Text:   "what answers at " + g.where() + " does not speak the Redis protocol: " + err.Error(),

@@ -76,7 +76,7 @@ func guarded(s watchdog.State, faults []Fault) bool {
 func (n *Node) faults(policy watchdog.Policy, s watchdog.State, conflict bool) []Fault {
 	var out []Fault
 	add := func(sev Severity, id, text, remedy string) {
-		out = append(out, Fault{ID: id, Severity: sev, Text: text, Remedy: remedy, Since: n.since})
+		out = append(out, Fault{ID: id, Severity: sev, Text: text, Remedy: remedy})
 	}
 	self, group := s.Self(), n.cfg.Group
 	if conflict {
@@ -93,10 +93,6 @@ func (n *Node) faults(policy watchdog.Policy, s watchdog.State, conflict bool) [
 			add(severity, "timing", "fencing in time is not promised: "+why,
 				fmt.Sprintf("on every Sentinel: SENTINEL SET %s down-after-milliseconds 5000", group))
 		}
-	}
-	if s.Coordinator.Membership == watchdog.Stranger {
-		add(SeverityError, "stranger", fmt.Sprintf("etcd holds another group called %q: nothing of it is followed, and this node gets no grant from it", group),
-			"give one of the two groups another etcd prefix (etcd.prefix in the configuration)")
 	}
 	if self == "" && s.Sentinels.Answering > 0 {
 		add(SeverityError, "not_listed", fmt.Sprintf("no answering Sentinel lists this Redis (run id %q) in group %q", s.Redis.RunID, group),

@@ -36,7 +36,6 @@ func (x *node) showData(s *agent.Status) {
 	}
 	s.Faults = append(s.Faults, agent.Fault{
 		ID: id, Severity: agent.SeverityError, Text: dataText(state), Remedy: x.dataRemedy(state),
-		Since: time.Now().Add(-agent.Boottime().Sub(since)),
 	})
 }
 

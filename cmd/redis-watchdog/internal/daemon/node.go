@@ -46,6 +46,7 @@ type node struct {
 	store       *grant.Store
 	reloads     *reloads
 	hooks       *hooks.Runner
+	faultLog    faultLog
 	unheard     func() error     // why nobody is answered over HTTP
 	announced   watchdog.Address // as configured
 	unit        string
@@ -57,25 +58,24 @@ type node struct {
 	coordinator watchdog.Coordinator // as the keeper last reported it, without the local orders
 	order       agent.GrantOrder     // the newest
 	runID       string
-	heard       watchdog.Sentinels   // the newest tally
-	stopFault   error                // why a Redis that hangs could not be killed; nil: it could
-	shut        string               // the file that keeps a killed Redis down; empty: none does
-	killed      string               // the run id of one that was killed and that nothing keeps down; empty: none
-	since       map[string]time.Time // since when each fault stands, by its id
-	left        bool                 // the farewell is said: nothing else is reported
-	verdict     vetoRecord           // the standing veto
-	lastReplica string               // the policy when every replica is vetoed
-	polls       time.Duration        // how often the gate looks when all is calm; zero: not told yet
-	handover    watchdog.Handover    // the order that was last heard
-	ordersNow   watchdog.Orders      // the coordinator's and the local ones
-	heldSince   watchdog.Instant     // of a Redis that came up shut; 0: it is none
-	heldFor     string               // why it is not opened; empty: it has not been shut for long
+	heard       watchdog.Sentinels // the newest tally
+	stopFault   error              // why a Redis that hangs could not be killed; nil: it could
+	shut        string             // the file that keeps a killed Redis down; empty: none does
+	killed      string             // the run id of one that was killed and that nothing keeps down; empty: none
+	left        bool               // the farewell is said: nothing else is reported
+	verdict     vetoRecord         // the standing veto
+	lastReplica string             // the policy when every replica is vetoed
+	polls       time.Duration      // how often the gate looks when all is calm; zero: not told yet
+	handover    watchdog.Handover  // the order that was last heard
+	ordersNow   watchdog.Orders    // the coordinator's and the local ones
+	heldSince   watchdog.Instant   // of a Redis that came up shut; 0: it is none
+	heldFor     string             // why it is not opened; empty: it has not been shut for long
 }
 
 func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pace *pacer, former formerLife, log hclog.Logger) (*node, error) {
 	x := &node{
 		group: g.Name, name: n.Name, log: log, watcher: w, pace: pace, store: d.etcd.store, reloads: &d.reloads, hooks: d.hooks, unheard: d.unheard,
-		metrics: d.counts.Node(g.Name, n.Name), announced: watchdog.Address(n.Announced),
+		faultLog: faultLog{log: log}, metrics: d.counts.Node(g.Name, n.Name), announced: watchdog.Address(n.Announced),
 		records: statedir.Records{Dir: d.cfg.StateDir, Group: g.Name, Node: n.Name},
 		unit:    n.Unit, lastReplica: g.Preflight.LastReplica, reborn: make(chan struct{}, 1),
 		orders: &localOrders{stateDir: d.cfg.StateDir, group: g.Name, node: n.Name, log: log},
@@ -354,10 +354,9 @@ func (x *node) report(s agent.Status) error {
 // when it is not so any more.
 func (x *node) publish(ctx context.Context) error {
 	var said agent.Told
-	told := complaints{log: x.log}
 	for {
 		s := x.status()
-		told.tell(s.Faults, time.Now())
+		x.faultLog.observe(s.Faults, time.Now())
 		x.countTotals()
 		if lasting := s.Lasting(); said.Due(lasting, time.Now()) {
 			if err := x.report(lasting); err != nil {

@@ -8,7 +8,8 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
-// status is the node's snapshot with what only the adapters know.
+// status is the node's snapshot with what only the adapters know. Reading it
+// changes nothing.
 func (x *node) status() agent.Status {
 	d := x.gate.Details()
 	s := x.agent.Status(agent.Extras{
@@ -16,6 +17,7 @@ func (x *node) status() agent.Status {
 	})
 	x.showData(&s)
 	x.showVeto(&s)
+	x.faultLog.begun(s.Faults, time.Now())
 	return s
 }
 
@@ -38,7 +40,7 @@ func (x *node) sentinels() []agent.SentinelStatus {
 	return out
 }
 
-// faults gathers what the adapters complain of, and remembers since when.
+// faults gathers what the adapters complain of.
 func (x *node) faults() []agent.Fault {
 	var all []agent.Fault
 	add := func(id string, severity agent.Severity, text, remedy string) {
@@ -90,15 +92,5 @@ func (x *node) faults() []agent.Fault {
 	if text, remedy := x.heldShut(); text != "" {
 		add("held_shut", agent.SeverityWarning, text, remedy)
 	}
-	since := make(map[string]time.Time, len(all))
-	for i := range all {
-		f := &all[i]
-		f.Since = time.Now()
-		if at, known := x.since[f.ID]; known {
-			f.Since = at
-		}
-		since[f.ID] = f.Since
-	}
-	x.since = since
 	return all
 }

@@ -180,7 +180,7 @@ func (x *node) showVeto(s *agent.Status) {
 		return // showData says why, or two_groups
 	}
 	add := func(id, text, remedy string) {
-		s.Faults = append(s.Faults, agent.Fault{ID: id, Severity: agent.SeverityWarning, Text: text, Remedy: remedy, Since: s.Since})
+		s.Faults = append(s.Faults, agent.Fault{ID: id, Severity: agent.SeverityWarning, Text: text, Remedy: remedy})
 	}
 	f := v.Reasons[0]
 	if v.Spared {
