@@ -20,13 +20,13 @@ TIMEOUT = 40m
 # that the linker could leave no method out: 3 MB of 20.
 build: # one static binary, and the small one that is root
 	CGO_ENABLED=0 go build -trimpath -tags=grpcnotrace -ldflags='-s -w -X main.version=$(VERSION)' -o bin/redis-watchdog ./cmd/redis-watchdog
-	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/redis-watchdog-stopper ./cmd/redis-watchdog-stopper
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/redis-watchdog-helper ./cmd/redis-watchdog-helper
 
 # What the package holds but documentation: see systemd/package/nfpm.yaml. DESTDIR
 # goes before every path.
 install: # what runs on a host, after make build
 	install -D -m 755 -t $(DESTDIR)/usr/bin bin/redis-watchdog
-	install -D -m 755 -t $(DESTDIR)/usr/libexec bin/redis-watchdog-stopper
+	install -D -m 755 -t $(DESTDIR)/usr/libexec bin/redis-watchdog-helper
 	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system systemd/*.service systemd/*.socket
 	install -D -m 644 systemd/package/sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/redis-watchdog.conf
 	install -D -m 644 systemd/package/tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/redis-watchdog.conf
@@ -125,7 +125,7 @@ PACKAGE_ARCH ?= $(shell go env GOARCH)
 package: .tools/nfpm # a .deb and a .rpm in bin/
 	rm -rf bin/package bin/*.deb bin/*.rpm && mkdir -p bin/package/man bin/package/completion
 	CGO_ENABLED=0 GOARCH=$(PACKAGE_ARCH) go build -trimpath -tags=grpcnotrace -ldflags='-s -w -X main.version=$(PACKAGE_VERSION)' -o bin/package/redis-watchdog ./cmd/redis-watchdog
-	CGO_ENABLED=0 GOARCH=$(PACKAGE_ARCH) go build -trimpath -ldflags='-s -w' -o bin/package/redis-watchdog-stopper ./cmd/redis-watchdog-stopper
+	CGO_ENABLED=0 GOARCH=$(PACKAGE_ARCH) go build -trimpath -ldflags='-s -w' -o bin/package/redis-watchdog-helper ./cmd/redis-watchdog-helper
 	go run -tags=man ./cmd/redis-watchdog man bin/package/man && gzip -9n bin/package/man/*
 	for shell in bash zsh fish; do go run ./cmd/redis-watchdog completion $$shell >bin/package/completion/$$shell || exit; done
 	for kind in deb rpm; do PACKAGE_VERSION=$(PACKAGE_VERSION) PACKAGE_ARCH=$(PACKAGE_ARCH) .tools/nfpm package --config systemd/package/nfpm.yaml --packager $$kind --target bin/ || exit; done

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// The watchdog, which has no rights, learns from the stopper what the unit of a
+// The watchdog, which has no rights, learns from the helper what the unit of a
 // Redis starts, whose title hides it, and of no other process.
-func TestStopperSaysWhatTheUnitOfARedisStarts(t *testing.T) {
+func TestHelperSaysWhatTheUnitOfARedisStarts(t *testing.T) {
 	h := boot(t)
 	h.sh(`cat >/etc/systemd/system/super.service <<'END'
 [Service]

@@ -16,9 +16,9 @@ import (
 const managerShare = 50 * time.Millisecond
 
 // Kill kills the unit's processes with SIGKILL and keeps the unit down: the
-// bar goes up first, then the manager is ordered to stop the unit (which
+// start is blocked first, then the manager is ordered to stop the unit (which
 // takes away Restart=) and to kill it. A manager that does not answer at once
-// is overtaken: the prepared main process is killed directly, behind the bar.
+// is overtaken: the prepared main process is killed directly, behind the start block.
 //
 // It returns nil when the main process was seen to be gone, at the latest when
 // ctx ends. It does nothing that waits for a disk. Stop orders to other units
@@ -31,7 +31,7 @@ func (u *Units) Kill(ctx context.Context, name string) error { return u.kill(ctx
 func (u *Units) kill(ctx context.Context, name string, pid int) error {
 	p, process := u.prepared(name)
 	defer func() { _ = process.Close() }()
-	shutErr := u.putUp(p.id)
+	blockErr := u.block(p.id)
 	if process != nil && process.exited() || pid != 0 && pid != process.PID() {
 		if fresh, err := OpenProcess(Claim{PID: pid}); err == nil {
 			_ = process.Close()
@@ -43,9 +43,9 @@ func (u *Units) kill(ctx context.Context, name string, pid int) error {
 	}
 
 	share := managerShare
-	if shutErr != nil || !p.hasBar {
+	if blockErr != nil || !p.hasStartBlock {
 		// Killed without the order, it would be restarted into serving.
-		u.log.Warn("unit will be kept down by its stop order alone", "unit", p.id, "error", shutErr)
+		u.log.Warn("unit will be kept down by its stop order alone", "unit", p.id, "error", blockErr)
 		share = half(ctx)
 	}
 	ordered := make(chan error, 1)
@@ -75,7 +75,7 @@ func (u *Units) kill(ctx context.Context, name string, pid int) error {
 		directErr = process.signal()
 	}
 	if err := u.awaitDead(ctx, p.id, process); err != nil {
-		return fmt.Errorf("kill unit %s: %w", name, errors.Join(err, shutErr, orderErr, directErr))
+		return fmt.Errorf("kill unit %s: %w", name, errors.Join(err, blockErr, orderErr, directErr))
 	}
 	return nil
 }
@@ -129,7 +129,7 @@ func (u *Units) order(ctx context.Context, id string) error {
 // awaitDead waits until the main process is gone: the one that was killed, and
 // then any that the manager names (a restart that Prepare did not see). A
 // manager that does not answer is not waited for when the process was seen to
-// die: nothing starts behind the bar.
+// die: nothing starts behind the start block.
 func (u *Units) awaitDead(ctx context.Context, id string, process *Process) error {
 	if process != nil {
 		if err := process.awaitExit(ctx); err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // ErrShared is a unit that runs more than the Redis that was meant: a supervisor,
-// cron, a container's runtime. Killed and barred, all of it would be down.
+// cron, a container's runtime. Killed and blocked, all of it would be down.
 var ErrShared = errors.New("the unit runs more than this Redis")
 
 // UnitOf is the service of the system's manager whose control group a process is

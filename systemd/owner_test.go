@@ -110,7 +110,7 @@ func TestSharedUnitIsNotKilled(t *testing.T) {
 			t.Fatalf("the process is called %q: %v", name, err)
 		}
 	}
-	s := NewStopper(NewUnits(hclog.NewNullLogger()), filepath.Base(dir)) // there is no such unit, nor a manager: neither is asked
+	s := NewRedis(NewUnits(hclog.NewNullLogger()), filepath.Base(dir)) // there is no such unit, nor a manager: neither is asked
 	defer s.Close()
 	if err := s.prepareProcess(Claim{PID: pid, Executable: "sleep"}); err != nil {
 		t.Fatal(err)

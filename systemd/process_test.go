@@ -58,12 +58,12 @@ func TestAnotherProcessOfThatNumberIsLeftAlone(t *testing.T) {
 			t.Errorf("%+v: got %v, %v, want ErrOtherProcess", c, p, err)
 		}
 	}
-	s := NewStopper(NewUnits(hclog.NewNullLogger()), "")
+	s := NewRedis(NewUnits(hclog.NewNullLogger()), "")
 	if err := s.Kill(t.Context(), pid, ""); !errors.Is(err, ErrOtherProcess) {
-		t.Errorf("stopper: got %v, want ErrOtherProcess", err)
+		t.Errorf("helper: got %v, want ErrOtherProcess", err)
 	}
 	if err := s.Kill(t.Context(), 0, ""); !errors.Is(err, ErrNoProcess) {
-		t.Errorf("stopper without a number: got %v, want ErrNoProcess", err)
+		t.Errorf("helper without a number: got %v, want ErrNoProcess", err)
 	}
 	if cmd.Process.Signal(unix.Signal(0)) != nil {
 		t.Error("it is dead")
@@ -75,7 +75,7 @@ func TestAnotherProcessOfThatNumberIsLeftAlone(t *testing.T) {
 
 func TestPreparedProcessIsNotItsSuccessor(t *testing.T) {
 	cmd := start(t)
-	s := NewStopper(NewUnits(hclog.NewNullLogger()), "")
+	s := NewRedis(NewUnits(hclog.NewNullLogger()), "")
 	defer s.Close()
 	if err := s.Prepare(t.Context(), Claim{PID: cmd.Process.Pid, Executable: "sleep"}); err != nil {
 		t.Fatal(err)

@@ -39,7 +39,7 @@ const (
 	// ("left_to_sentinel"): it asks for the role every 10 s only.
 	sentinelSees = "redis-cli -p 26379 sentinel master mymaster | grep -A1 '^role-reported$' | tail -1"
 
-	shut = "/run/systemd/system/redis-server.service.d/redis-watchdog.shut"
+	startBlock = "/run/systemd/system/redis-server.service.d/redis-watchdog.start-block"
 )
 
 func TestServiceOverKillsStopsAndHangs(t *testing.T) {
@@ -128,12 +128,12 @@ func (s *service) startWaitsForProtection() {
 // raised in a container.
 func (s *service) memoryIsLocked() {
 	s.lab.Mark("memory may be locked")
-	s.sh(`for unit in redis-watchdog redis-watchdog-stopper; do
+	s.sh(`for unit in redis-watchdog redis-watchdog-helper; do
 		d=/run/systemd/system/$unit.service.d; mkdir -p $d
 		printf '[Service]\nPrivateUsers=no\nCapabilityBoundingSet=CAP_IPC_LOCK CAP_KILL\nAmbientCapabilities=CAP_IPC_LOCK\n' >$d/lock.conf
 	done; systemctl daemon-reload`)
 	s.replaced("systemctl restart redis-watchdog")
-	for _, unit := range []string{"redis-watchdog", "redis-watchdog-stopper"} {
+	for _, unit := range []string{"redis-watchdog", "redis-watchdog-helper"} {
 		s.await("grep VmLck: /proc/$(systemctl show --value -p MainPID "+unit+")/status | grep -v ' 0 kB' | cut -d: -f1", "VmLck")
 	}
 	s.sh("rm /run/systemd/system/redis-watchdog*.service.d/lock.conf; systemctl daemon-reload")
@@ -229,7 +229,7 @@ func (s *service) hungRedisIsKilledAndReleased() {
 	s.armedUntil()
 	s.lab.Mark("redis hangs")
 	s.sh("systemctl kill -s STOP redis-server")
-	s.await("test -e "+shut+" && systemctl show --value -p MainPID redis-server", "0")
+	s.await("test -e "+startBlock+" && systemctl show --value -p MainPID redis-server", "0")
 	s.lab.Mark("killed")
 	s.staysDown()
 	if out, err := s.try("systemctl start redis-server"); err == nil {
@@ -247,16 +247,16 @@ func (s *service) hungRedisIsKilledAndReleased() {
 	s.awaitFine()
 
 	s.lab.Mark("kept down again, and started as the fault says")
-	s.sh("touch " + shut + "; systemctl kill -s KILL redis-server")
+	s.sh("touch " + startBlock + "; systemctl kill -s KILL redis-server")
 	s.awaitNode("first", "it is kept down", isKilled)
-	s.sh("rm " + shut + " && systemctl start redis-server")
+	s.sh("rm " + startBlock + " && systemctl start redis-server")
 	s.awaitFine()
 }
 
 // isKilled says that the node is shown as killed, with the way to start it.
 func isKilled(n agent.Status) bool {
 	return slices.ContainsFunc(n.Faults, func(f agent.Fault) bool {
-		return f.ID == agent.FaultKilled && strings.Contains(f.Remedy, "rm "+shut+" && systemctl start redis-server.service")
+		return f.ID == agent.FaultKilled && strings.Contains(f.Remedy, "rm "+startBlock+" && systemctl start redis-server.service")
 	})
 }
 

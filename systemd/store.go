@@ -184,7 +184,7 @@ func checkName(name string) error {
 // Passed takes over the descriptors that the manager gives to a process it
 // starts (sd_listen_fds(3)), each under its name, and takes the variables that
 // say so out of the environment. go-systemd's own brings TLS with it, which the
-// stopper, being root, had better not contain.
+// helper, being root, had better not contain.
 func Passed() []*os.File {
 	defer func() {
 		for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"} {

@@ -26,7 +26,7 @@ systemctl daemon-reload && systemctl start super`)
 		t.Errorf("the supervisor and what else it runs: %s", got)
 	}
 	if got := h.sh("find /run/systemd/system -path '*super.service*'"); got != "" {
-		t.Errorf("the supervisor's unit is barred: %s", got)
+		t.Errorf("the supervisor's unit is blocked: %s", got)
 	}
 	if out, err := h.try("redis-watchdog ask start-other super.service"); err == nil {
 		t.Errorf("the supervisor's unit was started: %s", out)

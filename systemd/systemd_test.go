@@ -45,7 +45,7 @@ func bootIn(t *testing.T, netns string, packages ...string) *host {
 		if t.Failed() {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
-			journal, err := h.Journal(ctx, "redis-watchdog.service", "redis-watchdog-stopper.service", "redis-server.service")
+			journal, err := h.Journal(ctx, "redis-watchdog.service", "redis-watchdog-helper.service", "redis-server.service")
 			t.Logf("journal (%v):\n%s", err, journal)
 			logs, err := h.Sh(ctx, "tail -n 30 /var/log/redis/*.log")
 			t.Logf("logs of redis (%v):\n%s", err, logs)
@@ -54,16 +54,16 @@ func bootIn(t *testing.T, netns string, packages ...string) *host {
 	return h
 }
 
-// install builds a program and puts it under the shipped unit, with the stopper.
+// install builds a program and puts it under the shipped unit, with the helper.
 func (h *host) install(program string) {
 	h.t.Helper()
 	for from, to := range map[string]string{
-		h.build(program):                         "/usr/bin/redis-watchdog",
-		h.build("../cmd/redis-watchdog-stopper"): "/usr/libexec/redis-watchdog-stopper",
-		"redis-watchdog.service":                 "/etc/systemd/system/redis-watchdog.service",
-		"redis-watchdog-stopper.service":         "/etc/systemd/system/redis-watchdog-stopper.service",
-		"redis-watchdog-stopper.socket":          "/etc/systemd/system/redis-watchdog-stopper.socket",
-		"package/sysusers.conf":                  "/usr/lib/sysusers.d/redis-watchdog.conf",
+		h.build(program):                        "/usr/bin/redis-watchdog",
+		h.build("../cmd/redis-watchdog-helper"): "/usr/libexec/redis-watchdog-helper",
+		"redis-watchdog.service":                "/etc/systemd/system/redis-watchdog.service",
+		"redis-watchdog-helper.service":         "/etc/systemd/system/redis-watchdog-helper.service",
+		"redis-watchdog-helper.socket":          "/etc/systemd/system/redis-watchdog-helper.socket",
+		"package/sysusers.conf":                 "/usr/lib/sysusers.d/redis-watchdog.conf",
 	} {
 		if err := h.CopyIn(h.t.Context(), from, to); err != nil {
 			h.t.Fatal(err)
@@ -221,8 +221,8 @@ func TestKilledUnitStaysDownUntilItIsRestored(t *testing.T) {
 	const redis = "systemctl show --value -p ActiveState redis-server"
 	h := boot(t)
 	h.ask("prepare")
-	if got := h.sh("redis-watchdog state"); !strings.Contains(got, "HasBar:true Barred:false") {
-		t.Errorf("prepared: got %s, want the bar there and not up", got)
+	if got := h.sh("redis-watchdog state"); !strings.Contains(got, "BlockLoaded:true Blocked:false") {
+		t.Errorf("prepared: got %s, want the block loaded and its file not there", got)
 	}
 	if got := h.sh(role); got != "master" {
 		t.Errorf("prepared: got %s, want master", got)
@@ -249,7 +249,7 @@ func TestKilledUnitStaysDownUntilItIsRestored(t *testing.T) {
 
 	t.Log("killed directly, as if the manager had not taken the order")
 	h.ask("prepare")
-	h.sh("touch /run/systemd/system/redis-server.service.d/redis-watchdog.shut; systemctl kill -s KILL redis-server")
+	h.sh("touch /run/systemd/system/redis-server.service.d/redis-watchdog.start-block; systemctl kill -s KILL redis-server")
 	h.await(redis, "inactive")
 	h.staysDown()
 	h.ask("restore")
@@ -271,7 +271,7 @@ func TestKillDoesNotNeedTheManager(t *testing.T) {
 	h := boot(t)
 	h.ask("prepare")
 	// Debian's unit restarts Redis 100 ms after its end; a manager that wakes
-	// later must find the bar up.
+	// later must find the unit blocked.
 	if err := h.SignalInit(unix.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -299,22 +299,22 @@ func TestShippedUnitIsVerifiedAndHardened(t *testing.T) {
 		t.Errorf("systemd-analyze verify: %v: %s", err, out)
 	}
 	// Debian's redis-server has 1.2; AF_NETLINK, for what the kernel counts on the Sentinels' connections, is the 0.1 more. Without the hardening it is 9.6.
-	for unit, threshold := range map[string]string{"redis-watchdog": "13", "redis-watchdog-stopper": "10"} {
+	for unit, threshold := range map[string]string{"redis-watchdog": "13", "redis-watchdog-helper": "10"} {
 		if out, err := h.try("systemd-analyze security --offline=true --threshold=" + threshold + " --no-pager /etc/systemd/system/" + unit + ".service"); err != nil {
 			t.Errorf("systemd-analyze security: %v\n%s", err, out)
 		}
 	}
 }
 
-// The watchdog has no right of its own, and its stopper kills and starts nothing
+// The watchdog has no right of its own, and its helper kills and starts nothing
 // but Redis, whoever the watchdog may have become.
 func TestWatchdogHasNoRights(t *testing.T) {
 	h := boot(t)
 	if got := h.sh("grep -E '^(Uid|CapPrm|CapBnd):' /proc/$(" + mainPID + ")/status | tr -s '\\t\\n' ' '; id -u redis-watchdog"); !regexp.MustCompile(`^Uid: (\d+) \d+ \d+ \d+ CapPrm: 0+ CapBnd: 0+ \d+$`).MatchString(got) || strings.HasPrefix(got, "Uid: 0 ") {
 		t.Errorf("the watchdog runs as %s, want its own user without a capability", got)
 	}
-	if got := h.sh("stat -c '%U %a' /run/redis-watchdog-stopper.socket"); got != "redis-watchdog 600" {
-		t.Errorf("the stopper's socket belongs to %s", got)
+	if got := h.sh("stat -c '%U %a' /run/redis-watchdog-helper.socket"); got != "redis-watchdog 600" {
+		t.Errorf("the helper's socket belongs to %s", got)
 	}
 	h.sh("systemctl start redis-sentinel")
 	h.await("redis-cli -p 26379 ping", "PONG")
@@ -337,16 +337,16 @@ func TestWatchdogHasNoRights(t *testing.T) {
 		}
 	}
 	if got := h.sh("find /run/systemd/system /etc/systemd/system -name '*redis-watchdog*' -not -name 'redis-watchdog*.s*'"); got != "" {
-		t.Errorf("the stopper has left %s", got)
+		t.Errorf("the helper has left %s", got)
 	}
 	h.ask("prepare")
-	h.sh("systemctl kill -s KILL redis-watchdog-stopper")
+	h.sh("systemctl kill -s KILL redis-watchdog-helper")
 	// What the one before had prepared, the next one has too.
-	h.await("p=$(systemctl show --value -p MainPID redis-watchdog-stopper); test $p != 0 && journalctl -q -o cat _PID=$p | grep -c 'is prepared again'", "1")
+	h.await("p=$(systemctl show --value -p MainPID redis-watchdog-helper); test $p != 0 && journalctl -q -o cat _PID=$p | grep -c 'is prepared again'", "1")
 	if err := h.SignalInit(unix.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("kill by a new stopper took %s", h.ask("kill"))
+	t.Logf("kill by a new helper took %s", h.ask("kill"))
 	if out, _ := h.try("redis-cli ping 2>&1 || true"); strings.Contains(out, "PONG") {
 		t.Errorf("Redis answers after its kill: %s", out)
 	}

@@ -21,14 +21,14 @@ const callTimeout = 10 * time.Second
 var (
 	// ErrNotLoaded is a unit that systemd does not know, or that is masked.
 	ErrNotLoaded = errors.New("unit is not loaded")
-	// ErrUnbarred is a unit whose starts our bar does not stop.
-	ErrUnbarred = errors.New("the bar that keeps a killed Redis down is not part of the unit")
+	// ErrNoStartBlock is a unit whose starts our start block does not stop.
+	ErrNoStartBlock = errors.New("the start block that keeps a killed Redis down is not part of the unit")
 )
 
 // Units controls the units that run Redis. What Kill needs is brought about by
-// Prepare: the connection to the manager, the bar, the process.
+// Prepare: the connection to the manager, the start block, the process.
 //
-// The bar is a drop-in that wants a file not to be there
+// The start block is a drop-in that wants a file not to be there
 // (redis-watchdog.conf, see dropIn). Kill makes that file, in a tmpfs, and from then on the
 // unit starts for nobody: not for Restart=, not for `systemctl start`, not for
 // another unit; until Restore or Allow removes it, or the host is rebooted.
@@ -36,8 +36,8 @@ var (
 // It is safe for concurrent use.
 type Units struct {
 	log hclog.Logger
-	// dir is where drop-ins that last until the reboot go, and our mark beside
-	// them.
+	// dir is where drop-ins that last until the reboot go, and the files that
+	// block a start beside them.
 	dir string
 
 	manager atomic.Pointer[manager] // nil: not dialled
@@ -52,20 +52,20 @@ type Units struct {
 // unit is what Prepare found out. It is replaced, never changed, and its
 // process is closed by whoever replaces it.
 type unit struct {
-	id      string // the name that the manager itself gives it: no alias
-	hasBar  bool   // the assertion was seen to be part of the loaded unit
-	pid     int    // main process; 0: it has none
-	process *Process
+	id            string // the name that the manager itself gives it: no alias
+	hasStartBlock bool   // the assertion was seen to be part of the loaded unit
+	pid           int    // main process; 0: it has none
+	process       *Process
 }
 
 // UnitState is what the manager says of a unit.
 type UnitState struct {
-	Active  string // active, activating, inactive, failed, ...
-	Sub     string // running, auto-restart, dead, ...
-	MainPID int    // 0: none
-	HasBar  bool   // the bar is part of the loaded unit
-	Barred  bool   // the bar is up: the unit starts for nobody
-	Mark    string // the file that shuts it
+	Active      string // active, activating, inactive, failed, ...
+	Sub         string // running, auto-restart, dead, ...
+	MainPID     int    // 0: none
+	BlockLoaded bool   // the start block is part of the loaded unit
+	Blocked     bool   // its file is there: the unit starts for nobody
+	BlockFile   string // the file that shuts it
 }
 
 // NewUnits controls units through the manager of this host. Nothing is dialled
@@ -94,9 +94,9 @@ func (u *Units) Close() error {
 // Prepare readies everything that Kill needs for a unit, such as
 // "redis-server.service". It is idempotent and cheap when nothing has changed;
 // call it at the start and whenever Redis shows a new run id. It may block for
-// some seconds the first time, when the bar has to be loaded.
+// some seconds the first time, when the start block has to be loaded.
 //
-// ErrUnbarred, after everything else was prepared, says that Kill would have
+// ErrNoStartBlock, after everything else was prepared, says that Kill would have
 // only the stop order to keep the unit down.
 func (u *Units) Prepare(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -109,8 +109,8 @@ func (u *Units) Prepare(ctx context.Context, name string) error {
 	if p.id, err = loadedID(ctx, conn, name); err != nil {
 		return fmt.Errorf("prepare unit %s: %w", name, err)
 	}
-	barErr := u.installBar(ctx, conn, p.id)
-	p.hasBar = barErr == nil
+	blockErr := u.installStartBlock(ctx, conn, p.id)
+	p.hasStartBlock = blockErr == nil
 	if p.pid, err = mainPID(ctx, conn, p.id); err != nil {
 		return fmt.Errorf("prepare unit %s: %w", name, err)
 	}
@@ -131,8 +131,8 @@ func (u *Units) Prepare(ctx context.Context, name string) error {
 	if old != nil {
 		_ = old.process.Close()
 	}
-	if barErr != nil {
-		return fmt.Errorf("prepare unit %s: %w", name, barErr)
+	if blockErr != nil {
+		return fmt.Errorf("prepare unit %s: %w", name, blockErr)
 	}
 	return nil
 }
@@ -149,8 +149,8 @@ func (u *Units) State(ctx context.Context, name string) (UnitState, error) {
 	if err != nil {
 		return UnitState{}, fmt.Errorf("read state of %s: %w", name, err)
 	}
-	s := UnitState{Mark: u.mark(id)}
-	if s.HasBar, err = hasBar(ctx, conn, id, s.Mark); err != nil {
+	s := UnitState{BlockFile: u.blockFile(id)}
+	if s.BlockLoaded, err = hasStartBlock(ctx, conn, id, s.BlockFile); err != nil {
 		return UnitState{}, fmt.Errorf("read state of %s: %w", name, err)
 	}
 	if s.Active, err = property[string](ctx, conn, id, "ActiveState"); err != nil {
@@ -162,12 +162,12 @@ func (u *Units) State(ctx context.Context, name string) (UnitState, error) {
 	if s.MainPID, err = mainPID(ctx, conn, id); err != nil {
 		return UnitState{}, fmt.Errorf("read state of %s: %w", name, err)
 	}
-	_, err = os.Stat(s.Mark)
-	s.Barred = s.HasBar && err == nil
+	_, err = os.Stat(s.BlockFile)
+	s.Blocked = s.BlockLoaded && err == nil
 	return s, nil
 }
 
-// Restore takes the bar away and starts the unit, and returns when it is
+// Restore takes the start block away and starts the unit, and returns when it is
 // active. When ctx ends first the start goes on: a Redis 6.0 that is a replica
 // is not active before its first sync.
 func (u *Units) Restore(ctx context.Context, name string) error {
@@ -195,18 +195,18 @@ func (u *Units) Restore(ctx context.Context, name string) error {
 	return u.Prepare(ctx, name)
 }
 
-// Allow takes the bar away and starts nothing.
+// Allow takes the start block away and starts nothing.
 func (u *Units) Allow(ctx context.Context, name string) error {
 	conn, err := u.connection(ctx)
 	if err != nil {
-		return fmt.Errorf("take bar away: %w", err)
+		return fmt.Errorf("unblock start: %w", err)
 	}
 	id, err := loadedID(ctx, conn, name)
 	if err != nil {
-		return fmt.Errorf("take bar away: %w", err)
+		return fmt.Errorf("unblock start: %w", err)
 	}
-	if err := os.Remove(u.mark(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("take bar away: %w", err)
+	if err := os.Remove(u.blockFile(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("unblock start: %w", err)
 	}
 	return nil
 }
@@ -264,10 +264,10 @@ func (u *Units) connection(ctx context.Context) (*dbus.Conn, error) {
 	return conn, nil
 }
 
-// mark is the file whose presence puts the bar up. It ends in no .conf:
+// blockFile is the file whose presence blocks its start. It ends in no .conf:
 // systemd reads over it.
-func (u *Units) mark(id string) string {
-	return filepath.Join(u.dir, id+".d", "redis-watchdog.shut")
+func (u *Units) blockFile(id string) string {
+	return filepath.Join(u.dir, id+".d", "redis-watchdog.start-block")
 }
 
 // loadedID is the name the manager itself gives the unit; an alias has its

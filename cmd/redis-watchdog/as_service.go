@@ -13,7 +13,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/setup"
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/discover"
 	"github.com/redis-watchdog/redis-watchdog/systemd"
 )
 
@@ -63,7 +63,7 @@ func (a *app) checkAsService(ctx context.Context) (done bool, err error) {
 func serviceCredential(ctx context.Context) (*syscall.Credential, error) {
 	units := systemd.NewUnits(hclog.NewNullLogger())
 	defer func() { _ = units.Close() }() // nothing was left under way
-	service, err := units.Service(ctx, setup.ServiceUnit)
+	service, err := units.Service(ctx, discover.ServiceUnit)
 	if err != nil || service.User == "" || service.User == "root" {
 		return nil, nil //nolint:nilerr // nobody else is known
 	}

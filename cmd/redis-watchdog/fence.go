@@ -134,7 +134,8 @@ func release() nodeOrder {
 		send: func(ctx context.Context, store coordinator, t target, order grant.Order) error {
 			return store.Release(ctx, t.group, t.address, order)
 		},
-		// Nothing of ours may be left: no lock, no fence, no bar that keeps it down.
+		// Nothing of ours may be left: no lock, no fence, no start block that
+		// keeps it down.
 		done: func(s agent.Status) bool {
 			killed := slices.ContainsFunc(s.Faults, func(f agent.Fault) bool { return f.ID == agent.FaultKilled })
 			return s.Reason == "released" && s.Phase != "refuse" && s.Phase != "lock" && s.Phase != "hold" && !s.Armed && s.Deadline < 0 && !killed

@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
-	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/setup"
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/discover"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/terminal"
 	"github.com/redis-watchdog/redis-watchdog/fencing/gate"
 	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
@@ -68,7 +68,7 @@ func (a *app) init(ctx context.Context, o initOptions) error {
 			p.Line(terminal.Plain, "note: %s", note)
 		}
 	}
-	host, err := setup.Find(ctx)
+	host, err := discover.Find(ctx)
 	if host != nil {
 		say(host.Notes)
 	}
@@ -77,7 +77,7 @@ func (a *app) init(ctx context.Context, o initOptions) error {
 	}
 	if len(o.etcd) == 0 {
 		var notes []string
-		o.etcd, notes, err = setup.Etcd(ctx)
+		o.etcd, notes, err = discover.Etcd(ctx)
 		say(notes)
 		if err != nil {
 			return unknown("%w", err)
@@ -127,13 +127,13 @@ func (a *app) init(ctx context.Context, o initOptions) error {
 // passwords makes those that are needed and not there yet; a digest of each is
 // what ACL SETUSER is given, so that no password comes into a terminal or an
 // argument list.
-func (a *app) passwords(h *setup.Host) (digests map[string]string, err error) {
+func (a *app) passwords(h *discover.Host) (digests map[string]string, err error) {
 	digests = map[string]string{}
 	need := map[string]bool{}
 	for _, g := range h.Groups {
-		need[setup.SentinelPassword] = need[setup.SentinelPassword] || g.Password
+		need[discover.SentinelPassword] = need[discover.SentinelPassword] || g.Password
 		for _, r := range g.Nodes {
-			need[setup.RedisPassword] = need[setup.RedisPassword] || r.Password
+			need[discover.RedisPassword] = need[discover.RedisPassword] || r.Password
 		}
 	}
 	if err := os.MkdirAll(filepath.Dir(a.configPath), 0o755); err != nil {
@@ -160,29 +160,29 @@ func (a *app) passwords(h *setup.Host) (digests map[string]string, err error) {
 
 // secretMode is that of a file that the service may read, and few others.
 func secretMode() (mode fs.FileMode, gid int) {
-	if group, ok := setup.ServiceGroup(); ok {
+	if group, ok := discover.ServiceGroup(); ok {
 		return 0o640, group
 	}
 	return 0o600, -1
 }
 
 // next says what a person has to do.
-func (a *app) next(h *setup.Host, digests map[string]string) {
+func (a *app) next(h *discover.Host, digests map[string]string) {
 	p := a.printer()
-	if digest := digests[setup.RedisPassword]; digest != "" {
+	if digest := digests[discover.RedisPassword]; digest != "" {
 		p.Line(terminal.Plain, "\nin each Redis of the group, by its own administrator (Redis 6.0: without +failover):")
-		p.Line(terminal.Plain, "  ACL SETUSER %s on #%s %s %s", setup.User, digest, gate.ACLRule, gather.ReadRights)
+		p.Line(terminal.Plain, "  ACL SETUSER %s on #%s %s %s", discover.User, digest, gate.ACLRule, gather.ReadRights)
 		p.Line(terminal.Plain, "  CONFIG REWRITE   # or ACL SAVE, where users are in an aclfile")
-		p.Line(terminal.Plain, "and the file %s on every host: the digest is that of its password", filepath.Join(filepath.Dir(a.configPath), setup.RedisPassword))
+		p.Line(terminal.Plain, "and the file %s on every host: the digest is that of its password", filepath.Join(filepath.Dir(a.configPath), discover.RedisPassword))
 	}
-	if digest := digests[setup.SentinelPassword]; digest != "" {
+	if digest := digests[discover.SentinelPassword]; digest != "" {
 		p.Line(terminal.Plain, "\nin each Sentinel:")
-		p.Line(terminal.Plain, "  ACL SETUSER %s on #%s %s", setup.User, digest, sentinelRights)
+		p.Line(terminal.Plain, "  ACL SETUSER %s on #%s %s", discover.User, digest, sentinelRights)
 		p.Line(terminal.Plain, "  SENTINEL FLUSHCONFIG")
 	}
 	p.Line(terminal.Plain, "\nin etcd, if it has users (then username and password_file in the configuration too):")
 	for _, line := range []string{"role add %s", "role grant-permission %s readwrite --prefix=true /redis-watchdog/v1/", "user add %s", "user grant-role %[1]s %[1]s"} {
-		p.Line(terminal.Plain, "  etcdctl "+line, setup.User)
+		p.Line(terminal.Plain, "  etcdctl "+line, discover.User)
 	}
 	groups, unreadable := h.ReadingGroups()
 	if len(groups) > 0 {

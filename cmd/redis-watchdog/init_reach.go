@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
-	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/setup"
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/discover"
 	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
 )
 
@@ -51,7 +51,7 @@ func (r *reached) etcd(ctx context.Context, c *config.Config) {
 	}
 	answer := 0
 	for _, endpoint := range c.Etcd.Endpoints {
-		if err := setup.EtcdAnswers(ctx, endpoint, secure); err != nil {
+		if err := discover.EtcdAnswers(ctx, endpoint, secure); err != nil {
 			r.note("etcd at %s is not reached with what is written: %v", endpoint, err)
 			last = err
 			continue

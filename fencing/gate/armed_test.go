@@ -293,14 +293,14 @@ func TestFenceQueuedToAFrozenRedisComesBeforeWhatFollows(t *testing.T) {
 	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing })
 }
 
-// stopper notes whom it was asked to kill, and kills it.
-type stopper struct {
+// killer notes whom it was asked to kill, and kills it.
+type killer struct {
 	s     *server
 	calls atomic.Int32
 	runID atomic.Value
 }
 
-func (k *stopper) Kill(_ context.Context, pid int, runID string) error {
+func (k *killer) Kill(_ context.Context, pid int, runID string) error {
 	k.calls.Add(1)
 	k.runID.Store(runID)
 	if pid != k.s.cmd.Process.Pid {
@@ -312,8 +312,8 @@ func (k *stopper) Kill(_ context.Context, pid int, runID string) error {
 
 func TestHungRedisIsKilledOnce(t *testing.T) {
 	s := startRedis(t)
-	k := &stopper{s: s}
-	l := startGate(t, s, func(c *Config) { c.Stopper = k })
+	k := &killer{s: s}
+	l := startGate(t, s, func(c *Config) { c.Killer = k })
 	l.Want(watchdog.Gate{Access: watchdog.Serve})
 	up := l.sees("a master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master })
 	s.signal(syscall.SIGSTOP)
@@ -330,8 +330,8 @@ func TestHungRedisIsKilledOnce(t *testing.T) {
 
 func TestFencedRedisThatHangsIsNotKilled(t *testing.T) {
 	s := startRedis(t)
-	k := &stopper{s: s}
-	l := startGate(t, s, func(c *Config) { c.Stopper = k })
+	k := &killer{s: s}
+	l := startGate(t, s, func(c *Config) { c.Killer = k })
 	l.sees("a master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master })
 	by := bootTime().Add(time.Second)
 	l.Want(watchdog.Gate{Access: watchdog.Refuse, StopBy: by})
@@ -349,8 +349,8 @@ func TestFencedRedisThatHangsIsNotKilled(t *testing.T) {
 
 func TestObedientRedisIsNotKilled(t *testing.T) {
 	s := startRedis(t)
-	k := &stopper{s: s}
-	l := startGate(t, s, func(c *Config) { c.Stopper = k })
+	k := &killer{s: s}
+	l := startGate(t, s, func(c *Config) { c.Killer = k })
 	l.sees("a master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master })
 	by := bootTime().Add(300 * time.Millisecond)
 	l.Want(watchdog.Gate{Access: watchdog.Refuse, StopBy: by})
@@ -364,8 +364,8 @@ func TestObedientRedisIsNotKilled(t *testing.T) {
 // supervisor starts it again: it is fenced, not killed as soon as it is seen.
 func TestRedisThatComesBackLateIsFencedNotKilled(t *testing.T) {
 	s := startRedis(t)
-	k := &stopper{s: s}
-	l := startGate(t, s, func(c *Config) { c.Stopper = k })
+	k := &killer{s: s}
+	l := startGate(t, s, func(c *Config) { c.Killer = k })
 	l.sees("a master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master })
 	for range 3 {
 		s.kill()
@@ -384,8 +384,8 @@ func TestRedisThatComesBackLateIsFencedNotKilled(t *testing.T) {
 // came before its fence was sent.
 func TestStopWaitsForTheFenceOfARedisJustHeard(t *testing.T) {
 	s := startRedis(t)
-	k := &stopper{s: s}
-	g, err := New(Config{Address: s.address(), Stopper: k, Now: bootTime, Log: hclog.NewNullLogger()})
+	k := &killer{s: s}
+	g, err := New(Config{Address: s.address(), Killer: k, Now: bootTime, Log: hclog.NewNullLogger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -426,9 +426,9 @@ func TestStopCountsTheTimeInWhichTheWatchdogWasRun(t *testing.T) {
 		{"nor for seconds", slices.Repeat([]time.Duration{rest}, 3+int(stopPatience/rest)), true, true},
 	} {
 		s := startRedis(t)
-		k := &stopper{s: s}
+		k := &killer{s: s}
 		now := at
-		g, err := New(Config{Address: s.address(), Stopper: k, Now: func() watchdog.Instant { return now }, Log: hclog.NewNullLogger()})
+		g, err := New(Config{Address: s.address(), Killer: k, Now: func() watchdog.Instant { return now }, Log: hclog.NewNullLogger()})
 		if err != nil {
 			t.Fatal(err)
 		}

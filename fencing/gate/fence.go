@@ -313,7 +313,7 @@ func (g *Gate) stopIfLate(ctx context.Context) (rests time.Duration) {
 	g.trying.turn(now, watchdog.Instant(g.lostAt.Load()), g.handless)
 	defer func() { g.trying.rests = rests }()
 	want, seen := g.want, g.seen
-	if g.conf.Stopper == nil || want.Access != watchdog.Refuse || want.StopBy == watchdog.Never {
+	if g.conf.Killer == nil || want.Access != watchdog.Refuse || want.StopBy == watchdog.Never {
 		return time.Second
 	}
 	// StopBy may be long past when a Redis that was gone comes back: its fence
@@ -359,7 +359,7 @@ func (g *Gate) stopIfLate(ctx context.Context) (rests time.Duration) {
 		ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 		defer cancel()
 		g.fail("gate.stop.begun")
-		if err := g.conf.Stopper.Kill(ctx, pid, runID); err != nil {
+		if err := g.conf.Killer.Kill(ctx, pid, runID); err != nil {
 			g.setFault(Fault{
 				ID: "stop", Severity: watchdog.SeverityError, Text: "Redis does not refuse and cannot be killed: " + err.Error(),
 				Remedy: "kill Redis by hand now: kill -9 " + strconv.Itoa(pid),

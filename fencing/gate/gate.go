@@ -19,9 +19,9 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
-// Stopper kills a Redis through the service manager, in a way that does not
+// Killer kills a Redis through the service manager, in a way that does not
 // start it again into serving.
-type Stopper interface {
+type Killer interface {
 	// Kill is asked to end the process pid of Redis' own reckoning (0: not
 	// known), which is the Redis of that run id.
 	Kill(ctx context.Context, pid int, runID string) error
@@ -45,10 +45,10 @@ type Config struct {
 	// Commands are renamed commands: the real name to the one Redis knows.
 	Commands map[string]string
 
-	Now     func() watchdog.Instant
-	Log     hclog.Logger // nil: none
-	Stopper Stopper      // nil: Redis is never killed
-	Store   Store        // nil: an armed fence dies with us
+	Now    func() watchdog.Instant
+	Log    hclog.Logger // nil: none
+	Killer Killer       // nil: Redis is never killed
+	Store  Store        // nil: an armed fence dies with us
 
 	// Adopted are the sockets that Store kept over our restart, each named
 	// (os.File.Name) as it was stored. New takes them over.

@@ -113,8 +113,8 @@ func TestRedisThatCannotBeFencedIsKilled(t *testing.T) {
 		{"-config", "rights_config"},
 	} {
 		t.Run(tt.denied, func(t *testing.T) {
-			k := &stopper{}
-			s, l := withoutRight(t, tt.denied, func(c *Config) { c.Stopper = k })
+			k := &killer{}
+			s, l := withoutRight(t, tt.denied, func(c *Config) { c.Killer = k })
 			k.s = s
 			eventually(t, "fault "+tt.fault+" is there", func() bool { return l.fault(tt.fault) != nil })
 			l.Want(watchdog.Gate{Access: watchdog.Refuse, StopBy: bootTime().Add(400 * time.Millisecond)})
@@ -198,10 +198,10 @@ func TestLoadingRedisRefusesAndIsNotKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.kill()
-	k := &stopper{}
+	k := &killer{}
 	s.start()
 	k.s = s
-	l := startGate(t, s, func(c *Config) { c.Stopper = k })
+	l := startGate(t, s, func(c *Config) { c.Killer = k })
 	l.Want(watchdog.Gate{Access: watchdog.Refuse, StopBy: bootTime()})
 	l.sees("a loading Redis", func(r watchdog.Redis) bool { return r.Answer == watchdog.Loading && r.Refusing })
 	l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Answer == watchdog.Up && r.Refusing })

@@ -52,8 +52,8 @@ func TestRedisThatStandsStillForLessThanArmedIsNotFenced(t *testing.T) {
 func TestHungRedisInWhichAFenceIsArmedGetsTimeToComeBack(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
-	k := &stopper{s: s}
-	l := startGate(t, s, func(c *Config) { c.Stopper = k })
+	k := &killer{s: s}
+	l := startGate(t, s, func(c *Config) { c.Killer = k })
 	stop := l.serve(time.Second)
 	up := l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
 	s.signal(syscall.SIGSTOP)

@@ -23,7 +23,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/redis-watchdog/redis-watchdog/systemd"
-	"github.com/redis-watchdog/redis-watchdog/systemd/stopper"
+	"github.com/redis-watchdog/redis-watchdog/systemd/helper"
 )
 
 const (
@@ -68,7 +68,7 @@ func ask(request string) error {
 type fencer struct {
 	notifier *systemd.Notifier
 	store    *systemd.Store
-	redis    *stopper.Redis
+	redis    *helper.Redis
 	adopted  map[string][]*os.File
 	armed    []net.Conn
 }
@@ -78,7 +78,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	f := &fencer{notifier: n, store: systemd.OpenStore(n), redis: stopper.New(stopper.Path).Redis("first", unit)}
+	f := &fencer{notifier: n, store: systemd.OpenStore(n), redis: helper.New(helper.Path).Redis("first", unit)}
 	f.adopted = f.store.Adopted()
 	os.Remove(control)
 	l, err := net.Listen("unix", control)
@@ -141,7 +141,7 @@ func (f *fencer) do(request []string) (string, error) {
 		err = f.redis.Kill(ctx, pid, "")
 		return time.Since(begun).String(), err
 	case "kill-other", "start-other":
-		other := stopper.New(stopper.Path).Redis("other", request[1])
+		other := helper.New(helper.Path).Redis("other", request[1])
 		if request[0] == "start-other" {
 			return "started", other.Restore(ctx)
 		}
@@ -155,7 +155,7 @@ func (f *fencer) do(request []string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		words, err := stopper.New(stopper.Path).CommandLine(ctx, pid)
+		words, err := helper.New(helper.Path).CommandLine(ctx, pid)
 		return strings.Join(words, " "), err
 	case "restore":
 		return "restored", f.redis.Restore(ctx)

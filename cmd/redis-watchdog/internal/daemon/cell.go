@@ -126,7 +126,7 @@ func (d *Daemon) stop(cells []*cell) {
 func (c *cell) close() error {
 	var errs []error
 	for _, n := range c.nodes {
-		errs = append(errs, n.stopper.Close())
+		errs = append(errs, n.control.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -23,10 +23,10 @@ func (x *node) watchKilled(ctx context.Context) error {
 			return err
 		}
 		s := x.agent.Status(agent.Extras{})
-		mark := ""
+		file := ""
 		if s.Redis.Answer == watchdog.Absent {
 			var err error
-			if mark, err = x.stopper.Shut(ctx); err != nil && ctx.Err() == nil {
+			if file, err = x.control.StartBlock(ctx); err != nil && ctx.Err() == nil {
 				if !failing {
 					x.log.Warn("service manager not asked whether redis is kept down", "unit", x.unit, "error", err)
 				}
@@ -35,12 +35,12 @@ func (x *node) watchKilled(ctx context.Context) error {
 			}
 			failing = false
 		}
-		if mark != "" && s.Want.Gate.Release {
+		if file != "" && s.Want.Gate.Release {
 			x.restore(ctx)
 			continue // look again whether it is still kept down
 		}
 		x.mu.Lock()
-		x.shut = mark
+		x.blockedBy = file
 		if s.Redis.Answer == watchdog.Up && s.Redis.RunID != x.killed || s.Want.Gate.Release {
 			x.killed = "" // whoever supervises it, or somebody, has started it again
 		}
@@ -52,10 +52,10 @@ func (x *node) watchKilled(ctx context.Context) error {
 // remembers which one: nothing but that is left of it to be told.
 type killer struct{ x *node }
 
-// Kill implements gate.Stopper.
+// Kill implements gate.Killer.
 func (k killer) Kill(ctx context.Context, pid int, runID string) error {
 	x := k.x
-	err := x.stopper.Kill(ctx, pid, runID)
+	err := x.control.Kill(ctx, pid, runID)
 	if err == nil && x.unit == "" {
 		x.mu.Lock()
 		x.killed = runID
@@ -68,7 +68,7 @@ func (x *node) restore(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, restoreTimeout)
 	defer cancel()
 	x.log.Info("released: starting the redis that was killed", "unit", x.unit)
-	if err := x.stopper.Restore(ctx); err != nil {
+	if err := x.control.Restore(ctx); err != nil {
 		x.log.Error("killed redis not started", "unit", x.unit, "error", err)
 	}
 }

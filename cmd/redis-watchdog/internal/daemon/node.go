@@ -32,7 +32,7 @@ type node struct {
 	agent       *agent.Node
 	gate        *gate.Gate
 	stored      *nodeStore
-	stopper     redisControl
+	control     redisControl
 	keeper      *grant.Keeper
 	watcher     *sentinel.Watcher
 	local       *sentinel.Local
@@ -60,7 +60,7 @@ type node struct {
 	runID       string
 	heard       watchdog.Sentinels // the newest tally
 	stopFault   error              // why a Redis that hangs could not be killed; nil: it could
-	shut        string             // the file that keeps a killed Redis down; empty: none does
+	blockedBy   string             // the file that keeps a killed Redis down; empty: none does
 	killed      string             // the run id of one that was killed and that nothing keeps down; empty: none
 	left        bool               // the farewell is said: nothing else is reported
 	verdict     vetoRecord         // the standing veto
@@ -287,7 +287,7 @@ func (x *node) prepareStop(ctx context.Context) error {
 			continue
 		}
 		prepare, cancel := context.WithTimeout(ctx, prepareTimeout)
-		err := x.stopper.Prepare(prepare, systemd.Claim{PID: d.PID, Uptime: agent.Boottime().Sub(d.StartedAt), Executable: d.Executable})
+		err := x.control.Prepare(prepare, systemd.Claim{PID: d.PID, Uptime: agent.Boottime().Sub(d.StartedAt), Executable: d.Executable})
 		cancel()
 		x.mu.Lock()
 		x.stopFault = err

@@ -77,12 +77,12 @@ func (x *node) faults() []agent.Fault {
 	defer x.mu.Unlock()
 	if x.stopFault != nil {
 		add("stop", agent.SeverityWarning, "a Redis that hangs could not be killed in time: "+x.stopFault.Error(),
-			"set nodes[].unit to the systemd unit of this Redis; as another user than root it takes the stopper: systemctl status redis-watchdog-stopper.socket")
+			"set nodes[].unit to the systemd unit of this Redis; as another user than root it takes the helper: systemctl status redis-watchdog-helper.socket")
 	}
-	if x.shut != "" {
+	if x.blockedBy != "" {
 		add(agent.FaultKilled, agent.SeverityError,
 			fmt.Sprintf("%s was killed because it was not seen to refuse clients in time, and is kept down: it might serve beside another master", x.unit),
-			fmt.Sprintf("when its host is well again: rm %s && systemctl start %s", x.shut, x.unit))
+			fmt.Sprintf("when its host is well again: rm %s && systemctl start %s", x.blockedBy, x.unit))
 	}
 	if x.killed != "" {
 		add(agent.FaultKilled, agent.SeverityError,

@@ -7,37 +7,37 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/redis-watchdog/redis-watchdog/systemd"
-	"github.com/redis-watchdog/redis-watchdog/systemd/stopper"
+	"github.com/redis-watchdog/redis-watchdog/systemd/helper"
 )
 
 // redisControl kills one Redis, keeps it down and starts it again: see
-// systemd.Stopper.
+// systemd.Redis.
 type redisControl interface {
 	Prepare(ctx context.Context, c systemd.Claim) error
 	Kill(ctx context.Context, pid int, runID string) error
-	Shut(ctx context.Context) (mark string, err error)
+	StartBlock(ctx context.Context) (file string, err error)
 	Restore(ctx context.Context) error
 	Close() error
 }
 
-// unitControl is what is done about units: by ourselves as root, by the stopper
+// unitControl is what is done about units: by ourselves as root, by the helper
 // for everybody else, as the shipped unit has it.
 type unitControl struct {
-	own   *systemd.Units // nil: there is a stopper
-	other *stopper.Client
+	own   *systemd.Units // nil: there is a helper
+	other *helper.Client
 }
 
 func openUnits(log hclog.Logger) unitControl {
 	if os.Geteuid() == 0 {
 		return unitControl{own: systemd.NewUnits(log)}
 	}
-	return unitControl{other: stopper.New(stopper.Path)}
+	return unitControl{other: helper.New(helper.Path)}
 }
 
 // redis is the control of a node; name is no other's.
 func (u unitControl) redis(name, unit string) redisControl {
 	if u.own != nil {
-		return systemd.NewStopper(u.own, unit)
+		return systemd.NewRedis(u.own, unit)
 	}
 	return u.other.Redis(name, unit)
 }

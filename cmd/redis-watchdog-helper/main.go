@@ -1,6 +1,6 @@
-// Command redis-watchdog-stopper kills a Redis that cannot be seen to refuse its
+// Command redis-watchdog-helper kills a Redis that cannot be seen to refuse its
 // clients, for the watchdog beside it, which has no right to: see package
-// stopper. Systemd starts it by its socket. Its arguments are what else than
+// helper. Systemd starts it by its socket. Its arguments are what else than
 // redis-server and valkey-server the program of a Redis may be called.
 package main
 
@@ -17,7 +17,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/internal/memory"
 	"github.com/redis-watchdog/redis-watchdog/systemd"
-	"github.com/redis-watchdog/redis-watchdog/systemd/stopper"
+	"github.com/redis-watchdog/redis-watchdog/systemd/helper"
 )
 
 func main() {
@@ -33,7 +33,7 @@ func main() {
 func run(ctx context.Context, names []string, log hclog.Logger) (err error) {
 	passed := systemd.Passed()
 	if len(passed) != 1 {
-		return fmt.Errorf("started with %d sockets, not one: redis-watchdog-stopper.socket starts it", len(passed))
+		return fmt.Errorf("started with %d sockets, not one: redis-watchdog-helper.socket starts it", len(passed))
 	}
 	l, err := net.FileListener(passed[0])
 	if err := errors.Join(err, passed[0].Close()); err != nil {
@@ -49,7 +49,7 @@ func run(ctx context.Context, names []string, log hclog.Logger) (err error) {
 		failing = err != nil
 	}
 	memory.Small(1)
-	s := stopper.NewServer(systemd.NewUnits(log.Named("systemd")), append([]string{"redis-server", "valkey-server"}, names...), idle, log)
+	s := helper.NewServer(systemd.NewUnits(log.Named("systemd")), append([]string{"redis-server", "valkey-server"}, names...), idle, log)
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if err := s.Serve(ctx, l); !errors.Is(err, context.Canceled) || ctx.Err() == nil {
 		return err

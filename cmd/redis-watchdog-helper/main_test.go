@@ -19,7 +19,7 @@ func TestRootPartIsSmall(t *testing.T) {
 			t.Errorf("the root part contains %s", none)
 		}
 	}
-	if !slices.Contains(deps, "github.com/redis-watchdog/redis-watchdog/systemd/stopper") {
+	if !slices.Contains(deps, "github.com/redis-watchdog/redis-watchdog/systemd/helper") {
 		t.Errorf("these are the packages of something else: %s", deps)
 	}
 }

@@ -1,4 +1,4 @@
-package stopper
+package helper
 
 import (
 	"bufio"
@@ -13,11 +13,11 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/systemd"
 )
 
-// Client asks the stopper that listens at a path. It holds nothing open and is
+// Client asks the helper that listens at a path. It holds nothing open and is
 // safe for concurrent use.
 type Client struct{ path string }
 
-// New asks the stopper at path; nothing is dialled before it is needed.
+// New asks the helper at path; nothing is dialled before it is needed.
 func New(path string) *Client { return &Client{path: path} }
 
 // Policy is what the service manager does when the unit's process ends: "no",
@@ -34,7 +34,7 @@ func (c *Client) CommandLine(ctx context.Context, pid int) (words []string, err 
 		return nil, err
 	}
 	if err := json.Unmarshal([]byte(text), &words); err != nil {
-		return nil, fmt.Errorf("ask the stopper: %w", err)
+		return nil, fmt.Errorf("ask the helper: %w", err)
 	}
 	return words, nil
 }
@@ -43,7 +43,7 @@ func (c *Client) CommandLine(ctx context.Context, pid int) (words []string, err 
 // which runs it, empty where none does.
 func (c *Client) Redis(name, unit string) *Redis { return &Redis{client: c, name: name, unit: unit} }
 
-// Redis is killed, and kept down, by the stopper. See systemd.Stopper, which it
+// Redis is killed, and kept down, by the helper. See systemd.Redis, which it
 // stands for.
 type Redis struct {
 	client     *Client
@@ -51,7 +51,7 @@ type Redis struct {
 }
 
 // Prepare readies Kill for the Redis that says c of itself. Call it at the
-// start, for every new run id, and now and then: a stopper that was started anew
+// start, for every new run id, and now and then: a helper that was started anew
 // knows of no Redis without a unit.
 func (r *Redis) Prepare(ctx context.Context, c systemd.Claim) error {
 	_, err := r.client.ask(ctx, request{Op: opPrepare, Redis: r.name, Unit: r.unit, PID: c.PID, Uptime: c.Uptime, Executable: c.Executable})
@@ -65,13 +65,13 @@ func (r *Redis) Kill(ctx context.Context, pid int, _ string) error {
 	return err
 }
 
-// Shut is the file that keeps a killed Redis from being started; "" when nothing
+// StartBlock is the file that keeps a killed Redis from being started; "" when nothing
 // does, as always without a unit.
-func (r *Redis) Shut(ctx context.Context) (mark string, err error) {
+func (r *Redis) StartBlock(ctx context.Context) (file string, err error) {
 	if r.unit == "" {
 		return "", nil
 	}
-	return r.client.ask(ctx, request{Op: opIsBarred, Redis: r.name, Unit: r.unit})
+	return r.client.ask(ctx, request{Op: opStartBlock, Redis: r.name, Unit: r.unit})
 }
 
 // Restore lets the Redis serve again after Kill; without a unit it does nothing.
@@ -83,7 +83,7 @@ func (r *Redis) Restore(ctx context.Context) error {
 	return err
 }
 
-// Close has nothing to give back: what was prepared is the stopper's.
+// Close has nothing to give back: what was prepared is the helper's.
 func (r *Redis) Close() error { return nil }
 
 // ask is bounded by ctx, which ends, else by maxWithin.
@@ -95,7 +95,7 @@ func (c *Client) ask(ctx context.Context, r request) (text string, err error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", c.path)
 	if err != nil {
-		return "", fmt.Errorf("ask the stopper (systemctl status redis-watchdog-stopper.socket): %w", err)
+		return "", fmt.Errorf("ask the helper (systemctl status redis-watchdog-helper.socket): %w", err)
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
@@ -113,7 +113,7 @@ func (c *Client) ask(ctx context.Context, r request) (text string, err error) {
 	}
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("ask the stopper: %w", errors.Join(err, context.Cause(ctx)))
+		return "", fmt.Errorf("ask the helper: %w", errors.Join(err, context.Cause(ctx)))
 	case a.Error != "":
 		return "", errors.New(a.Error)
 	}

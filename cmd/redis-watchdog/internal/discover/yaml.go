@@ -1,4 +1,4 @@
-package setup
+package discover
 
 import (
 	"fmt"

@@ -1,6 +1,6 @@
-// Package setup finds out what runs on this host and writes the configuration
+// Package discover finds out what runs on this host and writes the configuration
 // for it: redis-watchdog init.
-package setup
+package discover
 
 import (
 	"bufio"

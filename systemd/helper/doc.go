@@ -1,33 +1,33 @@
-// Package stopper is the part of redis-watchdog that needs root: a small process
+// Package helper is the part of redis-watchdog that needs root: a small process
 // of its own that kills a Redis through its unit, keeps it down and starts it
 // again. The watchdog itself, which talks to the network, then needs no right at
 // all, and whoever takes it over can do to this host what is said here and no
 // more:
 //
 //   - kill a process that is called like a Redis (redis-server, valkey-server, or
-//     as the stopper was told), and keep its unit down;
-//   - start a unit that carries the bar, which only one that ran a Redis was given;
+//     as the helper was told), and keep its unit down;
+//   - start a unit that carries the start block, which only one that ran a Redis was given;
 //   - read what Restart= of a unit says, and ExecStart= of one that runs a Redis.
 //
 // A Server is asked over a unix socket that only the watchdog's user may open:
 // one connection a request, a line of JSON each way. A Server that is started
-// anew prepares every unit that carries the bar by itself; a Redis of no unit is
-// prepared again when the watchdog asks next, within half a minute.
-package stopper
+// anew prepares every unit that carries the start block by itself; a Redis of no
+// unit is prepared again when the watchdog asks next, within half a minute.
+package helper
 
 import "time"
 
-// Path is where a stopper listens: ListenStream= of its unit.
-const Path = "/run/redis-watchdog-stopper.socket"
+// Path is where a helper listens: ListenStream= of its unit.
+const Path = "/run/redis-watchdog-helper.socket"
 
 // What may be asked.
 const (
-	opPrepare  = "prepare"
-	opKill     = "kill"
-	opIsBarred = "barred"
-	opRestore  = "restore"
-	opPolicy   = "policy"
-	opCommand  = "command"
+	opPrepare    = "prepare"
+	opKill       = "kill"
+	opStartBlock = "start-block"
+	opRestore    = "restore"
+	opPolicy     = "policy"
+	opCommand    = "command"
 )
 
 // maxLine bounds a request and an answer, in bytes.
@@ -49,6 +49,6 @@ type request struct {
 }
 
 type answer struct {
-	Text  string `json:"text,omitempty"`  // the mark of the bar, the word of Restart=, the words of ExecStart= in JSON
+	Text  string `json:"text,omitempty"`  // the file of the start block, the word of Restart=, the words of ExecStart= in JSON
 	Error string `json:"error,omitempty"` // empty: it was done
 }

@@ -1,4 +1,4 @@
-package stopper
+package helper
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 // and is asked by the Client.
 func serving(t *testing.T, names ...string) *Client {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "stopper")
+	path := filepath.Join(t.TempDir(), "helper")
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
@@ -120,14 +120,14 @@ func TestRubbishIsNotAnsweredAndHarmsNobody(t *testing.T) {
 	}
 }
 
-func TestNoStopperIsSaid(t *testing.T) {
+func TestMissingHelperIsSaid(t *testing.T) {
 	err := New(filepath.Join(t.TempDir(), "none")).Redis("a", "").Kill(soon(t), 1, "")
-	if err == nil || !strings.Contains(err.Error(), "systemctl status redis-watchdog-stopper.socket") {
+	if err == nil || !strings.Contains(err.Error(), "systemctl status redis-watchdog-helper.socket") {
 		t.Errorf("got %v, want where to look", err)
 	}
 }
 
-// A stopper that hangs is given up by the caller's deadline.
+// A helper that hangs is given up by the caller's deadline.
 func TestCallersDeadlineHolds(t *testing.T) {
 	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "deaf"))
 	if err != nil {

@@ -1,4 +1,4 @@
-package stopper
+package helper
 
 import (
 	"bufio"
@@ -34,7 +34,7 @@ const (
 	resumeTimeout = 20 * time.Second
 )
 
-// ErrRefused is a request that a stopper does not do for anybody.
+// ErrRefused is a request that a helper does not do for anybody.
 var ErrRefused = errors.New("refused")
 
 // unitName is what may become part of a path. Systemd's own rule, without "/".
@@ -48,8 +48,8 @@ type Server struct {
 	idle  func() // called when nothing is left to do, by one at a time; nil: nothing is
 
 	mu     sync.Mutex
-	redis  map[string]*systemd.Stopper // by what the caller calls them, and their unit
-	known  map[string]bool             // units that were seen to run a Redis, or to carry the bar
+	redis  map[string]*systemd.Redis // by what the caller calls them, and their unit
+	known  map[string]bool           // units that were seen to run a Redis, or to carry the start block
 	asking int
 
 	resting sync.Mutex // idle is running
@@ -59,7 +59,7 @@ type Server struct {
 // names only. idle, if not nil, is called after a request when no other is under
 // way.
 func NewServer(units *systemd.Units, names []string, idle func(), log hclog.Logger) *Server {
-	return &Server{units: units, names: names, idle: idle, log: log, redis: make(map[string]*systemd.Stopper), known: make(map[string]bool)}
+	return &Server{units: units, names: names, idle: idle, log: log, redis: make(map[string]*systemd.Redis), known: make(map[string]bool)}
 }
 
 // Serve answers until ctx ends, and then waits for what is under way. It closes
@@ -92,7 +92,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// resume prepares what a stopper before this one had prepared: a kill may be due
+// resume prepares what a helper before this one had prepared: a kill may be due
 // before the watchdog asks again.
 func (s *Server) resume(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, resumeTimeout)
@@ -105,7 +105,7 @@ func (s *Server) resume(ctx context.Context) {
 		s.setKnown(unit)
 	}
 	if err != nil && ctx.Err() == nil {
-		s.log.Warn("a unit that carries the bar is not prepared", "error", err)
+		s.log.Warn("a unit that carries the start block is not prepared", "error", err)
 	}
 	if err == nil && len(units) != 0 {
 		s.log.Info("what was prepared before is prepared again", "units", strings.Join(units, " "))
@@ -182,7 +182,7 @@ func (s *Server) do(ctx context.Context, r request) (string, error) {
 		if err := s.mayKill(ctx, r); err != nil {
 			return "", err
 		}
-	case opIsBarred:
+	case opStartBlock:
 	case opRestore:
 		if err := s.mayStart(ctx, r.Unit); err != nil {
 			return "", err
@@ -199,14 +199,14 @@ func (s *Server) do(ctx context.Context, r request) (string, error) {
 		return "", redis.Prepare(ctx, systemd.Claim{PID: r.PID, Uptime: r.Uptime, Executable: r.Executable})
 	case opKill:
 		return "", redis.Kill(ctx, r.PID, "")
-	case opIsBarred:
-		return redis.Shut(ctx)
+	case opStartBlock:
+		return redis.StartBlock(ctx)
 	}
 	return "", redis.Restore(ctx)
 }
 
 // of is the Redis that is meant, with what was prepared for it.
-func (s *Server) of(r request) (*systemd.Stopper, error) {
+func (s *Server) of(r request) (*systemd.Redis, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := r.Redis + "\x00" + r.Unit
@@ -214,7 +214,7 @@ func (s *Server) of(r request) (*systemd.Stopper, error) {
 		if len(s.redis) >= maxRedis {
 			return nil, fmt.Errorf("%w: %d Redis are known already", ErrRefused, maxRedis)
 		}
-		s.redis[key] = systemd.NewStopper(s.units, r.Unit)
+		s.redis[key] = systemd.NewRedis(s.units, r.Unit)
 	}
 	return s.redis[key], nil
 }
@@ -246,7 +246,7 @@ func (s *Server) mayKill(ctx context.Context, r request) error {
 		}
 	}
 	// A unit that runs more than this Redis is not killed, but the process is
-	// (systemd.Stopper); nor may it be started on somebody's word.
+	// (systemd.Redis); nor may it be started on somebody's word.
 	if _, err := systemd.Alone(r.PID); err == nil {
 		s.setKnown(r.Unit)
 	}
@@ -254,7 +254,7 @@ func (s *Server) mayKill(ctx context.Context, r request) error {
 }
 
 func (s *Server) notOurs(name string) error {
-	return fmt.Errorf("%w: the stopper kills what is called %s, and not %q (arguments in redis-watchdog-stopper.service)", ErrRefused, strings.Join(s.names, " or "), name)
+	return fmt.Errorf("%w: the helper kills what is called %s, and not %q (arguments in redis-watchdog-helper.service)", ErrRefused, strings.Join(s.names, " or "), name)
 }
 
 // runsRedis is the unit of a process that is called like a Redis.
@@ -297,8 +297,8 @@ func (s *Server) mayStart(ctx context.Context, unit string) error {
 	if err != nil {
 		return err
 	}
-	if !state.HasBar {
-		return fmt.Errorf("%w: unit %s does not carry the bar", ErrRefused, unit)
+	if !state.BlockLoaded {
+		return fmt.Errorf("%w: unit %s does not carry the start block", ErrRefused, unit)
 	}
 	s.setKnown(unit)
 	return nil
