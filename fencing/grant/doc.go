@@ -17,6 +17,9 @@
 // the round began, and whoever is elected later extends every lease by its
 // full length (etcd lease/lessor.go, Promote).
 //
+// The Keepers of one process read together, in one transaction that holds one of
+// each (together.go). Each has its own part of it, and counts from before it asked.
+//
 // A restored or emptied etcd is known by its revision: lower than one this node
 // has seen. One that was written on past that revision before the node's next
 // round (at most a second, and etcd was down in between) is not noticed.

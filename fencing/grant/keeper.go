@@ -161,6 +161,7 @@ type Keeper struct {
 	lostUntil watchdog.Instant // until then the coordinator counts as lost; zero: it does not
 	asked     int64            // seconds our lease was asked for; zero: by an earlier run
 	again     bool             // another round is due at once
+	hurried   bool             // this round is run because the want changed
 	orders    orderCache
 	group     decoded[GroupRecord]
 	master    decoded[MasterRecord]
@@ -284,6 +285,7 @@ func (k *Keeper) Run(ctx context.Context, report func(watchdog.Coordinator)) err
 	beside.Go(func() { k.watch(ctx) })
 	beside.Go(func() { k.answerHandovers(ctx) })
 
+	defer k.store.together.joins()()
 	preferred := k.store.preferred.Load()
 	for wait := time.Duration(0); ; {
 		if err := k.pause(ctx, wait); err != nil {
@@ -326,12 +328,14 @@ func (k *Keeper) pause(ctx context.Context, wait time.Duration) error {
 	began := time.Now()
 	due := time.NewTimer(max(wait, 0))
 	defer due.Stop()
+	k.hurried = false
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-due.C:
 		return nil
 	case <-k.urgent:
+		k.hurried = true
 		return nil
 	case <-k.poked:
 	}
@@ -341,6 +345,7 @@ func (k *Keeper) pause(ctx context.Context, wait time.Duration) error {
 		return context.Cause(ctx)
 	case <-due.C:
 	case <-k.urgent:
+		k.hurried = true
 	}
 	return nil
 }

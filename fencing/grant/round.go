@@ -115,18 +115,19 @@ func (k *Keeper) act(ctx context.Context, w Want, start watchdog.Instant, renewe
 	return nil
 }
 
-// read asks for a snapshot. When the grant hangs on it, the transaction also
-// deletes a key that never exists: see the package's comment.
+// read asks for a snapshot, with other groups where they ask now. When the grant
+// hangs on it, the transaction also deletes a key that never exists: see the
+// package's comment.
 func (k *Keeper) read(ctx context.Context, w Want, limit time.Duration) (snapshot, error) {
-	ops := k.reads(k.self(w))
+	q := &question{reads: k.reads(k.self(w)), urgent: k.hurried, limit: limit}
 	if w.holding() {
-		ops = append([]clientv3.Op{clientv3.OpDelete(k.keys.confirm)}, ops...)
+		q.confirm = k.keys.confirm
 	}
-	resp, err := k.store.transact(ctx, "read group", limit, nil, ops, nil)
-	if err != nil {
-		return snapshot{}, err
+	a := k.store.read(ctx, q)
+	if a.err != nil {
+		return snapshot{}, a.err
 	}
-	return newSnapshot(resp)
+	return newSnapshot(&clientv3.TxnResponse{Header: a.header, Responses: a.responses})
 }
 
 func (k *Keeper) keepAlive(ctx context.Context, lease clientv3.LeaseID, limit time.Duration) renewal {

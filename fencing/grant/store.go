@@ -44,6 +44,7 @@ type Store struct {
 
 	writable  writable
 	lanes     lanes
+	together  together
 	preferred atomic.Int32 // index of the member that answered last
 	requests  sync.WaitGroup
 }
