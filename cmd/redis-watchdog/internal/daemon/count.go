@@ -18,7 +18,7 @@ func (x *node) onTurn(t agent.Turn) {
 	if t.From != t.To {
 		x.metrics.Transition(t.From, t.To, t.Reason)
 		x.openedAgain(t)
-		x.tellHooks(t)
+		x.notifyHooks(t)
 	}
 }
 

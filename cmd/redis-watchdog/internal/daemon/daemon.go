@@ -42,8 +42,8 @@ type Daemon struct {
 	reloads  reloads
 	failed   chan error // holds one: a part of a group has failed
 
-	mu    sync.Mutex
-	cells []*cell // one a group, in the order of the configuration
+	mu     sync.Mutex
+	groups []*group // one a group, in the order of the configuration
 }
 
 // New checks, opens and listens; it changes nothing at any server.
@@ -68,11 +68,11 @@ func New(cfg *config.Config, log hclog.Logger, version string) (_ *Daemon, err e
 	d.hooks = hooks.New(hooksOf(cfg), d.counts.Hook, log.Named("hooks"))
 	adopted := d.fds.Adopted()
 	for _, g := range cfg.Groups {
-		c, err := d.openCell(g, formerLife{stored: adopted})
+		c, err := d.openGroup(g, inherited{stored: adopted})
 		if err != nil {
 			return nil, fmt.Errorf("group %q: %w", g.Name, err)
 		}
-		d.cells = append(d.cells, c)
+		d.groups = append(d.groups, c)
 	}
 	d.dropStrays(adopted)
 	d.records = newReader(d.etcd.store, groupNames(cfg), log.Named("web"))
@@ -130,7 +130,8 @@ func processorsFor(nodes int) int { return 1 + (nodes-1)/nodesAProcessor }
 // be read again. Ending it is an orderly stop: nobody is fenced by it.
 func (d *Daemon) Run(ctx context.Context, r Reload) error {
 	var parts run.Group
-	// The parts outlive ctx by the farewell: only the first one listens to it.
+	// The parts outlive ctx by the announcement of the stop: only the first one
+	// listens to it.
 	add := func(name string, f func(context.Context) error) { addPart(&parts, ctx, name, f) }
 	add("stop", func(failed context.Context) error {
 		select {
@@ -143,20 +144,20 @@ func (d *Daemon) Run(ctx context.Context, r Reload) error {
 	})
 	memory.Small(processorsFor(len(d.nodes())))
 	d.etcd.start(ctx)
-	for _, c := range d.cells {
+	for _, c := range d.groups {
 		d.start(ctx, c)
 	}
 	// One part, so that no group is being taken over anew while all are stopped.
 	add("groups", func(ctx context.Context) error {
 		err := d.follow(ctx, r)
-		d.stop(d.cells)
+		d.stop(d.groups)
 		d.etcd.stop()
 		return err
 	})
 	add("hooks", d.hooks.Run)
 	add("web", d.web.Run)
 	add("what the page shows of etcd", d.records.run)
-	add("service manager", d.tell)
+	add("service manager", d.notify)
 	add("beat", d.beat)
 	d.log.Info("started", "version", d.version, "nodes", len(d.nodes()), "config", d.cfg.File)
 	err := parts.Run()
@@ -177,25 +178,25 @@ func addPart(parts *run.Group, ctx context.Context, name string, f func(context.
 	}, func(err error) { cancel(err) })
 }
 
-// farewellFor bounds how long a stop may take for the sake of who watches.
-const farewellFor = time.Second
+// announceStopFor bounds how long a stop may take for the sake of who watches.
+const announceStopFor = time.Second
 
 // leave says that the service is going down.
 func (d *Daemon) leave() {
 	if err := d.notifier.Stopping("stopping: the Redis here are left unguarded"); err != nil {
 		d.log.Warn("service manager not told", "error", err)
 	}
-	farewell(d.nodes())
+	announceStop(d.nodes())
 }
 
-// farewell says that nobody guards the nodes any more. A restart takes them up
+// announceStop says that nobody guards the nodes any more. A restart takes them up
 // again at once; nothing waits for it.
-func farewell(nodes []*node) {
-	ctx, cancel := context.WithTimeout(context.Background(), farewellFor)
+func announceStop(nodes []*node) {
+	ctx, cancel := context.WithTimeout(context.Background(), announceStopFor)
 	defer cancel()
 	var told sync.WaitGroup
 	for _, n := range nodes {
-		told.Go(func() { n.farewell(ctx) })
+		told.Go(func() { n.announceStop(ctx) })
 	}
 	told.Wait()
 }
@@ -214,7 +215,7 @@ func (d *Daemon) Close() error {
 	if d.web != nil {
 		d.web.Close()
 	}
-	for _, c := range d.cells {
+	for _, c := range d.groups {
 		errs = append(errs, c.close())
 	}
 	errs = append(errs, d.units.close())
@@ -232,7 +233,7 @@ func (d *Daemon) nodes() []*node {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var all []*node
-	for _, c := range d.cells {
+	for _, c := range d.groups {
 		all = append(all, c.nodes...)
 	}
 	return all

@@ -20,7 +20,7 @@ import (
 
 // openGate makes the node's gate, with the armed fences that an earlier life
 // has left.
-func (x *node) openGate(d *Daemon, n config.Node, former formerLife) error {
+func (x *node) openGate(d *Daemon, n config.Node, from inherited) error {
 	tls, err := n.TLS.Client()
 	if err != nil {
 		return fmt.Errorf("tls: %w", err)
@@ -30,11 +30,11 @@ func (x *node) openGate(d *Daemon, n config.Node, former formerLife) error {
 		x.log.Error("record of the operator's values not read: starting without", "error", err)
 	}
 	x.stored = &nodeStore{fds: d.fds, prefix: storePrefix(x.group, x.name)}
-	armed, err := x.stored.take(former.stored)
+	armed, err := x.stored.take(from.stored)
 	if err != nil {
 		x.log.Error("armed fence of an earlier run not taken over", "error", err)
 	}
-	armed = append(armed, former.armed[n.Name]...)
+	armed = append(armed, from.armed[n.Name]...)
 	x.control = d.units.redis(x.group+"/"+x.name, n.Unit)
 	x.gate, err = gate.New(gate.Config{
 		Address: n.Address, Socket: n.Socket, Username: n.Username, Password: string(n.Password), TLS: tls,

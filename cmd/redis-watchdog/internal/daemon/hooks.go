@@ -16,9 +16,9 @@ func hooksOf(cfg *config.Config) []hooks.Hook {
 	return all
 }
 
-// tellHooks hands a change of the phase over, with what the loop knew when it
+// notifyHooks hands a change of the phase over, with what the loop knew when it
 // saw it. It is called by the loop.
-func (x *node) tellHooks(t agent.Turn) {
+func (x *node) notifyHooks(t agent.Turn) {
 	s := x.agent.Status(agent.Extras{})
 	x.hooks.Happened(hooks.Event{
 		Time: time.Now().UTC(), Group: x.group, Node: x.name, Address: s.Address, From: t.From, To: t.To,

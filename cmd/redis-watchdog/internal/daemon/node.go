@@ -51,7 +51,7 @@ type node struct {
 	announced   watchdog.Address // as configured
 	unit        string
 	fencedAt    watchdog.Instant // of the last fence counted; publish's own
-	reborn      chan struct{}    // holds one: Redis has another run id
+	newRunID    chan struct{}    // holds one: Redis has another run id
 	woke        atomic.Bool      // the armed fence fired while Redis stood still, and it is not opened yet
 
 	mu          sync.Mutex
@@ -62,7 +62,7 @@ type node struct {
 	stopFault   error              // why a Redis that hangs could not be killed; nil: it could
 	blockedBy   string             // the file that keeps a killed Redis down; empty: none does
 	killed      string             // the run id of one that was killed and that nothing keeps down; empty: none
-	left        bool               // the farewell is said: nothing else is reported
+	left        bool               // its stop is announced: nothing else is reported
 	verdict     vetoRecord         // the standing veto
 	lastReplica string             // the policy when every replica is vetoed
 	polls       time.Duration      // how often the gate looks when all is calm; zero: not told yet
@@ -72,12 +72,12 @@ type node struct {
 	heldFor     string             // why it is not opened; empty: it has not been shut for long
 }
 
-func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pace *pacer, former formerLife, log hclog.Logger) (*node, error) {
+func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pace *pacer, from inherited, log hclog.Logger) (*node, error) {
 	x := &node{
 		group: g.Name, name: n.Name, log: log, watcher: w, pace: pace, store: d.etcd.store, reloads: &d.reloads, hooks: d.hooks, unheard: d.unheard,
 		faultLog: faultLog{log: log}, metrics: d.counts.Node(g.Name, n.Name), announced: watchdog.Address(n.Announced),
 		records: statedir.Records{Dir: d.cfg.StateDir, Group: g.Name, Node: n.Name},
-		unit:    n.Unit, lastReplica: g.Preflight.LastReplica, reborn: make(chan struct{}, 1),
+		unit:    n.Unit, lastReplica: g.Preflight.LastReplica, newRunID: make(chan struct{}, 1),
 		orders: &localOrders{stateDir: d.cfg.StateDir, group: g.Name, node: n.Name, log: log},
 	}
 	var err error
@@ -90,10 +90,10 @@ func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pac
 		// without it the node is as if it were new here.
 		log.Error("record of an earlier run not read: starting without", "error", err)
 	}
-	if m, known := former.memories[n.Name]; known {
+	if m, known := from.memories[n.Name]; known {
 		memory = m
 	}
-	if err := x.openGate(d, n, former); err != nil {
+	if err := x.openGate(d, n, from); err != nil {
 		return nil, err
 	}
 	if x.survey, err = newSurveyor(d, x, g, n); err != nil {
@@ -184,7 +184,7 @@ func (x *node) seeCoordinator(c watchdog.Coordinator) {
 	x.countAgreement(before, c.Agreement, majority)
 	x.mergeOrders()
 	x.followHandover(c.Orders.Handover)
-	x.tellKeeper()
+	x.notifyKeeper()
 }
 
 // mergeOrders posts the coordinator's fact with the local orders on top: they
@@ -205,12 +205,12 @@ func (x *node) Want(o agent.GrantOrder) {
 	x.mu.Lock()
 	x.order = o
 	x.mu.Unlock()
-	x.tellKeeper()
+	x.notifyKeeper()
 }
 
 const calmRound = time.Second // while nothing here depends on the coordinator's speed
 
-func (x *node) tellKeeper() {
+func (x *node) notifyKeeper() {
 	x.mu.Lock()
 	o, runID := x.order, x.runID
 	x.mu.Unlock()
@@ -259,7 +259,7 @@ func (x *node) Identify(runID string) {
 	}
 	x.local.Identify(runID, announced)
 	select {
-	case x.reborn <- struct{}{}:
+	case x.newRunID <- struct{}{}:
 	default:
 	}
 }
@@ -278,7 +278,7 @@ func (x *node) prepareStop(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-x.reborn:
+		case <-x.newRunID:
 		case <-again.C:
 		}
 		again.Reset(prepareAgain)
@@ -318,8 +318,8 @@ func (x *node) onStep(s agent.Step) {
 // publishLook is how often it is looked whether there is something to publish.
 const publishLook = time.Second
 
-// farewell says in etcd that nobody guards this node any more.
-func (x *node) farewell(ctx context.Context) {
+// announceStop says in etcd that nobody guards this node any more.
+func (x *node) announceStop(ctx context.Context) {
 	s := x.status()
 	s.Guarded = false
 	s.Reason = "stopped"

@@ -102,7 +102,7 @@ func (d *Daemon) awaitGuarded(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, guardedWithin)
 	defer cancel()
 	for {
-		if _, guarded := summary(d); guarded || len(d.failed) > 0 || untilBeat(ctx, tellAtFirst) != nil {
+		if _, guarded := summary(d); guarded || len(d.failed) > 0 || untilBeat(ctx, notifyAtFirst) != nil {
 			return
 		}
 	}
@@ -112,8 +112,8 @@ func (d *Daemon) awaitGuarded(ctx context.Context) {
 type plan struct {
 	next  *config.Config
 	etcd  *coordinator // another one; nil: it stays
-	gone  []*cell
-	anew  []*cell        // to be taken over anew
+	gone  []*group
+	anew  []*group       // to be taken over anew
 	rules []config.Group // have nothing but other rules
 }
 
@@ -155,7 +155,7 @@ func (p plan) close() error {
 
 // compare sorts the groups.
 func (d *Daemon) compare(p *plan) {
-	for _, c := range d.cells {
+	for _, c := range d.groups {
 		g, stays := p.next.Group(c.name)
 		switch {
 		case !stays:
@@ -180,27 +180,27 @@ func (d *Daemon) apply(ctx context.Context, p plan) error {
 		d.etcd = p.etcd
 		d.etcd.start(ctx)
 	}
-	var cells, opened []*cell
+	var groups, opened []*group
 	for _, g := range p.next.Groups {
-		c := d.cell(g.Name)
+		c := d.group(g.Name)
 		if c == nil || slices.Contains(ending, c) {
 			var err error
-			if c, err = d.openCell(g, lives[g.Name]); err != nil {
+			if c, err = d.openGroup(g, lives[g.Name]); err != nil {
 				return fmt.Errorf("group %q: %w", g.Name, err)
 			}
 			opened = append(opened, c)
 		}
 		c.cfg = g
-		cells = append(cells, c)
+		groups = append(groups, c)
 	}
 	d.mu.Lock()
-	d.cells = cells
+	d.groups = groups
 	d.mu.Unlock()
 	for _, c := range opened {
 		d.start(ctx, c)
 	}
 	for _, g := range p.rules {
-		d.cell(g.Name).follow(g)
+		d.group(g.Name).follow(g)
 	}
 	d.hooks.Set(hooksOf(p.next))
 	d.log.SetLevel(hclog.LevelFromString(p.next.Log.Level))
@@ -213,7 +213,7 @@ func (d *Daemon) apply(ctx context.Context, p plan) error {
 
 // end stops what does not stay as it is. A Redis that is configured no more is
 // left as by a stop of the service: disarmed, and said to be unguarded.
-func (d *Daemon) end(p plan, ending []*cell) map[string]formerLife {
+func (d *Daemon) end(p plan, ending []*group) map[string]inherited {
 	var leaving []*node
 	for _, c := range ending {
 		for _, n := range c.nodes {
@@ -223,11 +223,11 @@ func (d *Daemon) end(p plan, ending []*cell) map[string]formerLife {
 			n.gate.HandOver()
 		}
 	}
-	farewell(leaving)
+	announceStop(leaving)
 	d.stop(ending)
-	lives := map[string]formerLife{}
+	lives := map[string]inherited{}
 	for _, c := range ending {
-		life := formerLife{armed: map[string][]*os.File{}, memories: map[string]watchdog.Memory{}}
+		life := inherited{armed: map[string][]*os.File{}, memories: map[string]watchdog.Memory{}}
 		for _, n := range c.nodes {
 			if left := n.gate.Left(); stays(p, c, n) {
 				life.armed[n.name], life.memories[n.name] = left, n.agent.State().Memory
@@ -246,7 +246,7 @@ func (d *Daemon) end(p plan, ending []*cell) map[string]formerLife {
 }
 
 // stays says whether the node is the same Redis in the next configuration.
-func stays(p plan, c *cell, n *node) bool {
+func stays(p plan, c *group, n *node) bool {
 	next, there := p.next.Group(c.name)
 	if !there {
 		return false
@@ -266,7 +266,7 @@ func nodeOf(g config.Group, name string) *config.Node {
 }
 
 // follow has a group that runs follow other rules.
-func (c *cell) follow(g config.Group) {
+func (c *group) follow(g config.Group) {
 	for _, n := range c.nodes {
 		n.mu.Lock()
 		n.lastReplica = g.Preflight.LastReplica
@@ -276,19 +276,19 @@ func (c *cell) follow(g config.Group) {
 	}
 }
 
-// cell is the group's; nil: there is none.
-func (d *Daemon) cell(group string) *cell {
-	for _, c := range d.cells {
-		if c.name == group {
+// group is the group's; nil: there is none.
+func (d *Daemon) group(name string) *group {
+	for _, c := range d.groups {
+		if c.name == name {
 			return c
 		}
 	}
 	return nil
 }
 
-func names(cells []*cell) string {
+func names(groups []*group) string {
 	var all []string
-	for _, c := range cells {
+	for _, c := range groups {
 		all = append(all, c.name)
 	}
 	return strings.Join(all, ",")

@@ -64,7 +64,7 @@ func (d *Daemon) try(ctx context.Context, p plan) config.Faults {
 		all.Go(func() { report("etcd", d.tryEtcd(ctx, p)) })
 	}
 	for i, g := range p.next.Groups {
-		c := d.cell(g.Name)
+		c := d.group(g.Name)
 		if c == nil {
 			continue
 		}
@@ -89,7 +89,7 @@ func (d *Daemon) tryEtcd(ctx context.Context, p plan) error {
 	var was, is grant.Group
 	reading := func(from *coordinator, into *grant.Group) func(context.Context) error {
 		return func(ctx context.Context) (err error) {
-			*into, err = from.store.Read(ctx, d.cells[0].name) // that it answers is what matters
+			*into, err = from.store.Read(ctx, d.groups[0].name) // that it answers is what matters
 			return err
 		}
 	}
@@ -104,7 +104,7 @@ func (d *Daemon) tryEtcd(ctx context.Context, p plan) error {
 }
 
 // trySentinels asks whether a majority answers.
-func trySentinels(ctx context.Context, c *cell, g config.Group) error {
+func trySentinels(ctx context.Context, c *group, g config.Group) error {
 	return tried(ctx, func(context.Context) error {
 		now, answering := c.watcher.View(), 0
 		for _, s := range now.Sentinels {

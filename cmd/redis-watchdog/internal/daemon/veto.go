@@ -70,7 +70,7 @@ func (x *node) judged(own, _ preflight.Node, findings []preflight.Finding) {
 	if err := x.records.Save("veto", now); err != nil {
 		x.log.Error("record of the veto not written: a restart of the watchdog would lift it for a moment", "error", err)
 	}
-	x.tellVeto(own.Address, now)
+	x.logVeto(own.Address, now)
 }
 
 // vetoedFor are the checks that the standing verdict rests on.
@@ -80,7 +80,7 @@ func (x *node) vetoedFor() []string {
 	return x.verdict.Checks()
 }
 
-func (x *node) tellVeto(self string, v vetoRecord) {
+func (x *node) logVeto(self string, v vetoRecord) {
 	args := []any{"checks", strings.Join(v.Checks(), ",")}
 	for _, f := range v.Reasons {
 		args = append(args, f.Check, f.Reason)

@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	tellEvery   = time.Second
-	tellAtFirst = 250 * time.Millisecond // until protection is in force: somebody waits for it
+	notifyEvery   = time.Second
+	notifyAtFirst = 250 * time.Millisecond // until protection is in force: somebody waits for it
 )
 
-func (d *Daemon) tell(ctx context.Context) error {
+func (d *Daemon) notify(ctx context.Context) error {
 	probe, cancel := context.WithTimeout(ctx, 2*time.Second)
 	kept, err := d.fds.Probe(probe)
 	cancel()
@@ -27,12 +27,12 @@ func (d *Daemon) tell(ctx context.Context) error {
 	if !kept {
 		d.log.Info("no descriptor store: an armed fence stands only while the watchdog lives")
 	}
-	t := teller{d: d}
+	t := serviceState{d: d}
 	for {
 		t.turn()
-		every := tellEvery
+		every := notifyEvery
 		if !t.ready {
-			every = tellAtFirst
+			every = notifyAtFirst
 		}
 		if err := untilBeat(ctx, every); err != nil {
 			return err
@@ -40,7 +40,7 @@ func (d *Daemon) tell(ctx context.Context) error {
 	}
 }
 
-type teller struct {
+type serviceState struct {
 	d       *Daemon
 	trimmed time.Time
 	thrift  memory.Thrift
@@ -49,7 +49,7 @@ type teller struct {
 	failing bool
 }
 
-func (t *teller) turn() {
+func (t *serviceState) turn() {
 	d := t.d
 	line, guarded := summary(d)
 	var errs []error

@@ -20,8 +20,8 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
-// cell is one group.
-type cell struct {
+// group is one group as it runs.
+type group struct {
 	name    string
 	cfg     config.Group // of the reload alone
 	watcher *sentinel.Watcher
@@ -32,16 +32,16 @@ type cell struct {
 	ended chan struct{}
 }
 
-// formerLife is what the one before leaves to a node: an earlier process, or
+// inherited is what the one before leaves to a node: an earlier process, or
 // the same group before it was taken over anew.
-type formerLife struct {
+type inherited struct {
 	stored   map[string][]*os.File      // armed fences, by their names in the service manager's store
 	armed    map[string][]*os.File      // by the node's name
 	memories map[string]watchdog.Memory // likewise; of a node that is not in it: what is on disk
 }
 
-// openCell makes a group's cell; it changes nothing at any server.
-func (d *Daemon) openCell(g config.Group, former formerLife) (*cell, error) {
+// openGroup makes a group; it changes nothing at any server.
+func (d *Daemon) openGroup(g config.Group, from inherited) (*group, error) {
 	log := d.log.With("group", g.Name)
 	heard, err := newHeard(d.cfg.RuntimeDir, d.cfg.StateDir, g.Name, log)
 	if err != nil {
@@ -51,10 +51,10 @@ func (d *Daemon) openCell(g config.Group, former formerLife) (*cell, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cell{name: g.Name, cfg: g, watcher: w, heard: heard, ended: make(chan struct{})}
+	c := &group{name: g.Name, cfg: g, watcher: w, heard: heard, ended: make(chan struct{})}
 	pace := &pacer{watcher: w}
 	for _, n := range g.Nodes {
-		added, err := d.newNode(g, n, w, pace, former, log.With("node", n.Name))
+		added, err := d.newNode(g, n, w, pace, from, log.With("node", n.Name))
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("node %q: %w", n.Name, err), c.close())
 		}
@@ -76,8 +76,8 @@ func watch(g config.Group, before sentinel.Memory, names map[string]string, log 
 	})
 }
 
-// start runs the cell until stop. ctx is for its values only.
-func (d *Daemon) start(ctx context.Context, c *cell) {
+// start runs the group until stop. ctx is for its values only.
+func (d *Daemon) start(ctx context.Context, c *group) {
 	ctx, c.end = context.WithCancelCause(context.WithoutCancel(ctx))
 	go func() {
 		defer close(c.ended)
@@ -104,14 +104,14 @@ func (d *Daemon) start(ctx context.Context, c *cell) {
 	}()
 }
 
-// errStopped ends a cell in order.
+// errStopped ends a group in order.
 var errStopped = errors.New("stopped")
 
-// stop ends cells that run, all at once, and waits for them. Nobody is fenced
+// stop ends groups that run, all at once, and waits for them. Nobody is fenced
 // by it, and nothing is given up.
-func (d *Daemon) stop(cells []*cell) {
+func (d *Daemon) stop(groups []*group) {
 	var all sync.WaitGroup
-	for _, c := range cells {
+	for _, c := range groups {
 		if c.end != nil {
 			all.Go(func() {
 				c.end(errStopped)
@@ -122,8 +122,8 @@ func (d *Daemon) stop(cells []*cell) {
 	all.Wait()
 }
 
-// close gives back what openCell opened.
-func (c *cell) close() error {
+// close gives back what openGroup opened.
+func (c *group) close() error {
 	var errs []error
 	for _, n := range c.nodes {
 		errs = append(errs, n.control.Close())
