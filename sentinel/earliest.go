@@ -19,8 +19,10 @@ const (
 	metGrace   = 2500 * time.Millisecond // longer than it takes to be asked, or to be heard pinging
 )
 
-// end is one Sentinel's e_i and the send time of the answer it rests on.
-type end struct{ at, from watchdog.Instant }
+// end is one Sentinel's e_i and the send time of the answer it rests on. Before own
+// it does not hold the master down itself; at may be earlier, for the others
+// remember for a while that it did.
+type end struct{ at, own, from watchdog.Instant }
 
 // tallyEnd sets E and EFrom, and both as they are without the PINGs of those
 // that we cannot ask. Sentinels that are known but never answered (or were never
@@ -29,10 +31,13 @@ func (s *State) tallyEnd(t *watchdog.Sentinels, self watchdog.Address, now watch
 	if self == "" || t.Quorum == 0 {
 		return // the zero E is long past
 	}
-	t.E, t.EFrom = s.endOf(t, self, now, t.Quorum > 1)
+	t.E, t.EFrom, t.EOnce = s.endOf(t, self, now, t.Quorum > 1)
 	if slices.ContainsFunc(s.Members, func(m Member) bool { return len(m.pings) > 0 }) {
-		t.EAsked, t.EAskedFrom = s.endOf(t, self, now, false)
-		t.Pinged = t.EAsked != t.E || t.EAskedFrom != t.EFrom
+		once := t.EOnce
+		t.EAsked, t.EAskedFrom, t.EOnce = s.endOf(t, self, now, false)
+		if t.Pinged = t.EAsked != t.E || t.EAskedFrom != t.EFrom; !t.Pinged {
+			t.EOnce = once
+		}
 	}
 	if !t.Pinged {
 		t.EAsked, t.EAskedFrom = 0, 0
@@ -43,7 +48,8 @@ func (s *State) tallyEnd(t *watchdog.Sentinels, self watchdog.Address, now watch
 	}
 }
 
-func (s *State) endOf(t *watchdog.Sentinels, self watchdog.Address, now watchdog.Instant, pings bool) (at, from watchdog.Instant) {
+// endOf is E and EFrom, and EOnce.
+func (s *State) endOf(t *watchdog.Sentinels, self watchdog.Address, now watchdog.Instant, pings bool) (at, from, once watchdog.Instant) {
 	var room, roomToo [8]end
 	ends, heard := room[:0], roomToo[:0]
 	danger, selected, silent := false, false, t.Known-len(s.Members)
@@ -54,12 +60,13 @@ func (s *State) endOf(t *watchdog.Sentinels, self watchdog.Address, now watchdog
 			silent++
 			if pings {
 				p := s.pinged(m, self, t.DownAfter, now)
-				e = end{e.at.Max(p.at), e.from.Max(p.from)}
+				e = end{e.at.Max(p.at), e.own.Max(p.own), e.from.Max(p.from)}
 			}
 		} else if m.Last.Named == "" && m.term(self) == nil {
 			// It knows no master of that name. Told of one now, it would begin to
 			// count.
-			e = end{m.Last.SentAt.Add(shorten(t.DownAfter, 0, s.ClockRateError)), m.Last.SentAt}
+			at := m.Last.SentAt.Add(shorten(t.DownAfter, 0, s.ClockRateError))
+			e = end{at, at, m.Last.SentAt}
 		}
 		ends = append(ends, e)
 		if s.heardNow(m, t.DownAfter, now) && !(pings && m.arriving(self, now)) {
@@ -82,19 +89,23 @@ func (s *State) endOf(t *watchdog.Sentinels, self watchdog.Address, now watchdog
 			at, from = e, also.Min(since)
 		}
 	}
-	if s.nobody(t, self, now) && !selected {
-		return watchdog.Never, from
-	}
 	if danger {
 		at = at.Min(now)
 	}
-	return at, from
+	if s.nobody(t, self, now) && !selected {
+		return watchdog.Never, from, at
+	}
+	return at, from, 0
 }
 
 // earliest is the q-th smallest of the ends, and the q-th oldest of the
 // answers: since then all but q-1 Sentinels have answered. That a Sentinel went
 // silent takes nothing from its end, which it proved when it answered; so an
 // old answer among the q-th end and those after it tells no lost contact.
+//
+// What others remember counts towards the quorum of one that holds the master
+// down itself, and of nobody else (sentinelCheckObjectivelyDown): nothing begins
+// before the first of them does.
 func earliest(ends []end, q int) (at, from watchdog.Instant) {
 	if len(ends) == 0 {
 		return 0, 0
@@ -103,7 +114,8 @@ func earliest(ends []end, q int) (at, from watchdog.Instant) {
 	slices.SortFunc(ends, func(a, b end) int { return cmp.Compare(a.from, b.from) })
 	from = ends[q-1].from
 	slices.SortFunc(ends, func(a, b end) int { return cmp.Compare(a.at, b.at) })
-	return ends[q-1].at, from
+	first := slices.MinFunc(ends, func(a, b end) int { return cmp.Compare(a.own, b.own) }).own
+	return ends[q-1].at.Max(first), from
 }
 
 // heardNow says that a Sentinel may have its part in a promotion now. A
@@ -201,7 +213,7 @@ func (m *Member) end(self watchdog.Address, now watchdog.Instant) end {
 	if t == nil || t.SentAt == 0 {
 		return end{}
 	}
-	e := end{t.End, t.SentAt}
+	e := end{t.End, t.End, t.SentAt}
 	if t.DownAt != 0 && now.Sub(t.DownAt) <= downMemory {
 		e.at = e.at.Min(now)
 	}

@@ -108,3 +108,48 @@ func TestDownVotesAreOfSentinelsWhoseEndIsPast(t *testing.T) {
 		}
 	}
 }
+
+// A master that stood still for longer than down-after-milliseconds: all held it
+// down, and hear it again. For some seconds they remember that of each other, so
+// that one of them would be enough, but it would have to miss the master anew.
+func TestWhatOthersRememberBeginsNoFailover(t *testing.T) {
+	const woken = t0 + sec
+	for _, c := range []struct {
+		name    string
+		quorum  int
+		hear    []int         // who is heard after it woke
+		unheard time.Duration // of the last of them, then
+		want    watchdog.Instant
+	}{
+		{"all hear it", 2, []int{0, 1, 2}, 0, woken.Add(down)},
+		{"one has counted some of it again", 2, []int{0, 1, 2}, 2 * time.Second, woken.Add(down - 2*time.Second)},
+		{"one has not been heard since: it may hold it down still", 2, []int{0, 1}, 0, woken},
+		{"the same, and it takes three", 3, []int{0, 1}, 0, woken},
+		{"alone it needs nobody's memory", 1, []int{0, 1, 2}, 0, woken.Add(down)},
+	} {
+		g := newGroup(3)
+		for i := range 3 {
+			a := g.says(i, t0, us, 1)
+			a.Master.Flags, a.Master.PingAge, a.Master.PongAge, a.Master.Quorum = FlagSDown, down+time.Second, down+2*time.Second, c.quorum
+			g.hear(t, i, a)
+		}
+		if e := g.Tally(us, t0).E; e > t0 {
+			t.Errorf("%s: while they hold it down E is %v ahead", c.name, e.Sub(t0))
+		}
+		for n, i := range c.hear {
+			a := g.says(i, woken, us, 1)
+			a.Master.Quorum = c.quorum
+			if n == len(c.hear)-1 {
+				a.Master.PingAge, a.Master.PongAge = c.unheard, c.unheard
+			}
+			g.hear(t, i, a)
+		}
+		if got := g.Tally(us, woken).E; got != c.want && (c.want > woken || got > woken) {
+			t.Errorf("%s: E is %v ahead, want %v", c.name, got.Sub(woken), c.want.Sub(woken))
+		}
+		// Their memory ends, and so does what it counts for.
+		if got := g.Tally(us, woken+6*sec).E; len(c.hear) == 3 && got > woken.Add(down) {
+			t.Errorf("%s: E grows to %v with time alone", c.name, got.Sub(woken))
+		}
+	}
+}

@@ -135,7 +135,7 @@ func (s *State) pinged(m *Member, self watchdog.Address, down time.Duration, now
 	if m.downAfter > 0 {
 		down = m.downAfter
 	}
-	e := end{p.at.Add(shorten(down, 0, s.ClockRateError)), p.at}
+	e := end{at: p.at.Add(shorten(down, 0, s.ClockRateError)), from: p.at}
 	if now.Sub(p.at) <= pingEvery {
 		e.from = p.seenAt
 	}
@@ -156,6 +156,7 @@ func (s *State) pinged(m *Member, self watchdog.Address, down time.Duration, now
 	if m.Last.Named != "" && m.Last.Named != self && m.Last.Master.Epoch > epoch && !older {
 		return end{}
 	}
+	e.own = e.at // whether it held self down meanwhile its PINGs do not tell
 	return e
 }
 

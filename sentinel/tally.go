@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	downMemory   = 5 * time.Second  // an s_down shown this recently still counts
+	downMemory   = 5 * time.Second  // an s_down shown this recently still counts with the others
 	roleGrace    = 20 * time.Second // twice Sentinel's INFO period: sentinelCheckSubjectivelyDown
 	electionTime = 10 * time.Second // SENTINEL_ELECTION_TIMEOUT, the most an election takes
 	noneFor      = 11 * time.Second // longer than Sentinel's INFO period: a Sentinel that was just reset knows no replica for as long
@@ -403,11 +403,13 @@ func (s *State) tallyConfig(t *watchdog.Sentinels, m *Member) {
 }
 
 // accuses says that this Sentinel holds self, its master, down for another
-// reason than that it reports to be a replica (our fence).
+// reason than that it has reported to be a replica (our fence) for so long: for
+// the PINGs that it did not answer, which is over with Sentinel's next tick if it
+// answers now.
 func (a *Answer) accuses(self watchdog.Address) bool {
 	in := &a.Master
 	return in.Address == self && in.Flags&(FlagSDown|FlagODown) != 0 &&
-		(in.PongAge > in.DownAfter || in.Reported == watchdog.Master)
+		(in.PongAge > in.DownAfter || in.Reported == watchdog.Master || in.RoleFor <= in.DownAfter+roleGrace)
 }
 
 // tallyReplicas counts those that could be promoted, and finds another master

@@ -136,6 +136,9 @@ func TestTallyChangesWithOneSentinel(t *testing.T) {
 		{"s_down for being a replica does not accuse", func(a *Answer) {
 			a.Master.Flags, a.Master.Reported, a.Master.RoleFor = FlagSDown, watchdog.Replica, 26*time.Second
 		}, func(s watchdog.Sentinels) bool { return !s.Accused && s.RoleTerm == watchdog.Never }},
+		{"s_down for PINGs does, also while it is a replica for a moment", func(a *Answer) {
+			a.Master.Flags, a.Master.Reported, a.Master.RoleFor = FlagSDown, watchdog.Replica, time.Second
+		}, func(s watchdog.Sentinels) bool { return s.Accused }},
 		{"a failover before the promotion is now", func(a *Answer) { a.Master.Flags, a.Master.Failover = FlagFailover, FailoverWaitPromo },
 			func(s watchdog.Sentinels) bool { return s.E == now && s.Failover && !s.Unanimous }},
 		{"a failover in a state we do not know is one before the promotion", func(a *Answer) {
@@ -390,7 +393,9 @@ func TestTallyWithoutAnswers(t *testing.T) {
 			g.hear(t, i, a)
 		}
 		for _, at := range []watchdog.Instant{t0 + 5*sec, t0 + 5*sec + 1} {
-			g.all(t, at, us, 1)
+			// The first is not heard: it may hold it down still, and the second remembers.
+			g.hear(t, 1, g.says(1, at, us, 1))
+			g.hear(t, 2, g.says(2, at, us, 1))
 			if s := g.Tally(us, at); (s.E <= at) != (at == t0+5*sec) || s.Accused {
 				t.Errorf("after %v: E in %v, %+v", at.Sub(t0), s.E.Sub(at), s)
 			}
@@ -411,8 +416,12 @@ func TestNobodyToPromote(t *testing.T) {
 			for i := range g.n {
 				g.hear(t, i, none(g, i, at))
 			}
-			if s := g.Tally(us, at); (s.E == watchdog.Never) != (at == t0+11*sec) {
+			s := g.Tally(us, at)
+			if (s.E == watchdog.Never) != (at == t0+11*sec) {
 				t.Fatalf("after %v: E in %v", at.Sub(t0), s.E.Sub(at))
+			}
+			if want := at.Add(down); s.E == watchdog.Never && s.EOnce != want || s.E != watchdog.Never && s.EOnce != 0 {
+				t.Fatalf("after %v: E in %v, EOnce in %v", at.Sub(t0), s.E.Sub(at), s.EOnce.Sub(at))
 			}
 		}
 	}
@@ -450,8 +459,13 @@ func TestNobodyToPromote(t *testing.T) {
 			if tt.name == "silence" {
 				now = t0 + 14*sec
 			}
-			if s := g.Tally(us, now); (s.E == watchdog.Never) != tt.never {
+			s := g.Tally(us, now)
+			if (s.E == watchdog.Never) != tt.never {
 				t.Errorf("E is %v: %+v", s.E, s)
+			}
+			// What it is as soon as one turns up: one o_down is enough to promote it.
+			if (s.EOnce != 0) != tt.never || tt.never && s.EOnce > now {
+				t.Errorf("EOnce is %v at %v: %+v", s.EOnce, now, s)
 			}
 		})
 	}

@@ -86,6 +86,9 @@ type Sentinels struct {
 	// Sentinels have answered ("the Sentinels are fresh while it is young").
 	E     Instant
 	EFrom Instant
+	// EOnce is what E will be once there is a replica that can be promoted, where
+	// there is none and E is Never; zero elsewhere. It counts no PINGs.
+	EOnce Instant
 	// Pinged: E and EFrom count Sentinels that we cannot ask by the PINGs that our
 	// Redis answers them. Those do not tell what role a Sentinel remembers of us;
 	// EAsked and EAskedFrom are without them.
@@ -104,7 +107,7 @@ type Sentinels struct {
 	Promoting   bool    // an answering Sentinel shows us as promoted, in a failover it has not ended
 	Unanimous   bool    // every known Sentinel answers, names Master and shows no failover
 	MaxEpoch    uint64  // the highest config epoch any answering Sentinel shows
-	Accused     bool    // an answering Sentinel holds us s_down or o_down with a stale PONG or a reported role of master (a fence alone does not accuse: a fenced master is s_down for being a replica)
+	Accused     bool    // an answering Sentinel holds us s_down or o_down with a stale PONG, a reported role of master, or one of replica for less than it takes (a fence alone does not accuse: a fenced master is s_down for having been a replica for so long)
 	OtherMaster Address // a known replica other than us says it is a master (SENTINEL REPLICAS role-reported); empty: none
 
 	// BackAt is the send time of the newest answer that ended a silence longer

@@ -445,3 +445,40 @@ func TestPingsTellNothingOfAFence(t *testing.T) {
 		}
 	}
 }
+
+// A master that woke past its fence is opened while nobody could be promoted. Whether
+// it serves at once hangs on whether a Sentinel could promote the first that turns up.
+func TestOpenedWhileNobodyCanBePromoted(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		once time.Duration // EOnce, from now; 0: it is not told
+		role time.Duration // RoleTerm, from now; 0: Never
+		want string
+	}{
+		{"all hear it", 4500 * time.Millisecond, 0, "granted"},
+		{"and were told that it is a replica", 4500 * time.Millisecond, 24 * time.Second, "granted"},
+		{"the next one that can be would be promoted", -1, 24 * time.Second, "opened_not_yet_certified"},
+		{"it is not known", 0, 24 * time.Second, "opened_not_yet_certified"},
+	} {
+		s, f := serving(), serving().Sentinels
+		f.E, f.EOnce, f.RoleTerm, f.Replicas = Never, 0, Never, 0
+		if c.once != 0 {
+			f.EOnce = ruleNow.Add(c.once)
+		}
+		if c.role != 0 {
+			f.RoleTerm = ruleNow.Add(c.role)
+		}
+		s.Verdict = Verdict{Row: RowElse, Want: Want{Gate: Gate{Access: Refuse}}} // as it was while Redis stood still
+		shut := s.Redis
+		shut.Role = Nowhere
+		s = Next(ruled(), s, ruleNow, shut, f)
+		if s.Verdict.Reason != "unfencing" {
+			t.Errorf("%s: %s while it is shut", c.name, s.Verdict.Reason)
+		}
+		open := shut
+		open.Role, open.Locked = Master, true
+		if s = Next(ruled(), s, ruleNow, open); s.Verdict.Reason != c.want {
+			t.Errorf("%s: got %s, want %s", c.name, s.Verdict.Reason, c.want)
+		}
+	}
+}

@@ -150,7 +150,12 @@ func (s State) sawRedis(now Instant, r Redis) State {
 	}
 	if r.Role == Master && m.Role == Nowhere && r.RunID == m.RunID && s.Verdict.Want.Gate.Open {
 		m.OpenedLate, m.OpenedAt = "", now
-		if f := s.witnessed(now); s.FiredAt == 0 && (f.RoleTerm.Sub(now) <= roleTermToOpen || f.E == Never || f.E <= now) {
+		f := s.witnessed(now)
+		e := f.E
+		if e == Never { // for now: whoever holds it down still would promote the first that can be
+			e = f.EOnce
+		}
+		if s.FiredAt == 0 && (f.RoleTerm.Sub(now) <= roleTermToOpen || e <= now) {
 			m.OpenedLate = r.RunID
 		}
 	}

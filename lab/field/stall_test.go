@@ -104,7 +104,7 @@ func TestMasterStandsStillForHalfOfDownAfter(t *testing.T) {
 
 // The master stands still for longer than down-after-milliseconds, and no replica
 // may take its place: it wakes past its fence, which fires, and held down by the
-// Sentinels. Its watchdog opens it when they hear it again. It is told so.
+// Sentinels. Its watchdog opens it as soon as they hear it again. It is told so.
 func TestMasterWakesPastItsFence(t *testing.T) {
 	t.Parallel()
 	const d = 5 * time.Second
@@ -112,10 +112,19 @@ func TestMasterWakesPastItsFence(t *testing.T) {
 	group.Redis.Lines = []string{"replica-priority 0"}
 	w := watched.Start(t, watched.Options{Group: group})
 	master := w.WaitServing()
-	before := master.Status()
+	never := regexp.MustCompile(`(?m)^redis_watchdog_earliest_promotion_seconds\{.*\} \+Inf$`)
+	w.Eventually("it is known that nobody can be promoted", time.Minute, func() error {
+		if !never.MatchString(master.Metrics()) {
+			return errors.New("E is not never")
+		}
+		return nil
+	})
+	before, decided := master.Status(), len(master.Decided())
 	w.Mark("the master stands still")
 	master.Redis.Signal(syscall.SIGSTOP)
-	w.Pause(d * 3 / 2)
+	// Longer than every Sentinel goes without an INFO: those that wait in a new
+	// connection are answered by a Redis that is shut.
+	w.Pause(d * 5 / 2)
 	master.Redis.Signal(syscall.SIGCONT)
 	woken := w.Mark("it goes on")
 	w.Eventually("its fence fired, and is opened", time.Minute, func() error {
@@ -136,6 +145,16 @@ func TestMasterWakesPastItsFence(t *testing.T) {
 	writer := master.Host.Writer(lab.LoadConfig{To: master.Redis})
 	writer.WaitOK(woken, time.Minute)
 	writer.Stop()
+	if n := watched.Sum(master.Metrics(), "redis_watchdog_fences_total"); n != 1 {
+		t.Errorf("%v fences are counted, want the one", n)
+	}
+	// Nobody was promoted, nor could be: what a Sentinel was told in the moment in
+	// which it was shut is no reason to make clients wait for its next INFO.
+	for _, one := range master.Decided()[decided:] {
+		if strings.Contains(one.Line, "reason=opened_not_yet_certified") || strings.Contains(one.Line, "reason=sentinels_do_not_certify") {
+			t.Errorf("clients waited: %s", one.Line)
+		}
+	}
 	if after := master.Status(); after.RunID != before.RunID || after.Epoch != before.Epoch {
 		t.Errorf("run %s at epoch %d became run %s at epoch %d: want the same Redis, and no failover", before.RunID, before.Epoch, after.RunID, after.Epoch)
 	}

@@ -350,7 +350,7 @@ func news(old, t watchdog.Sentinels) bool {
 		return true
 	}
 	old.SentAt, old.E, old.EFrom, old.RoleTerm = t.SentAt, t.E, t.EFrom, t.RoleTerm
-	old.EAsked, old.EAskedFrom, old.Vouched = t.EAsked, t.EAskedFrom, t.Vouched
+	old.EAsked, old.EAskedFrom, old.EOnce, old.Vouched = t.EAsked, t.EAskedFrom, t.EOnce, t.Vouched
 	return old != t
 }
 

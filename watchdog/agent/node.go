@@ -65,6 +65,7 @@ type Turn struct {
 	Waited   time.Duration // from the oldest event it took in to the wants told; zero: none came, time passed
 	From, To string        // the phase seen before and after
 	Reason   string        // of the verdict
+	RunID    string        // of the Redis seen last
 }
 
 // Node owns the State of one local Redis.
@@ -213,7 +214,7 @@ func (n *Node) turnOnce(now watchdog.Instant) (watchdog.State, watchdog.Policy, 
 	before := n.state
 	n.state = watchdog.Next(n.policy, n.state, now, events...)
 	n.turn = now
-	turn := turned{Turn{From: n.phase, Reason: n.state.Verdict.Reason}, in.oldest}
+	turn := turned{Turn{From: n.phase, Reason: n.state.Verdict.Reason, RunID: n.state.Redis.RunID}, in.oldest}
 	if p := phaseOf(n.state.Redis); p != n.phase {
 		n.phase, n.since = p, time.Now()
 	}

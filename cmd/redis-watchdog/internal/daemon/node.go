@@ -52,7 +52,9 @@ type node struct {
 	unit        string
 	fencedAt    watchdog.Instant // of the last fence counted; publish's own
 	newRunID    chan struct{}    // holds one: Redis has another run id
-	woke        atomic.Bool      // the armed fence fired while Redis stood still, and it is not opened yet
+	// woke is the run id of a Redis whose armed fence fired while it stood still,
+	// and that is not opened yet; nil: there is none.
+	woke atomic.Pointer[string]
 
 	mu          sync.Mutex
 	coordinator watchdog.Coordinator // as the keeper last reported it, without the local orders

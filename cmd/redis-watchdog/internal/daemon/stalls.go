@@ -30,7 +30,7 @@ type stallStep struct {
 func (x *node) stalled(s gate.Stall) {
 	x.metrics.Stalled(s.For, s.Fired)
 	if s.Fired {
-		x.woke.Store(true)
+		x.woke.Store(&s.RunID)
 	}
 	if s.For < stallTold && !s.Fired {
 		return
@@ -60,11 +60,11 @@ func (x *node) stalled(s gate.Stall) {
 func (x *node) openedAgain(t agent.Turn) {
 	switch t.To {
 	case "serve":
-		if x.woke.Swap(false) {
+		if run := x.woke.Swap(nil); run != nil && *run == t.RunID {
 			x.metrics.StallOpened()
 		}
-	case "follow", "down":
-		x.woke.Store(false)
+	case "follow":
+		x.woke.Store(nil)
 	}
 }
 

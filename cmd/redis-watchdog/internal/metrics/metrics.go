@@ -86,12 +86,13 @@ func (m *Metrics) Reloaded(at time.Time, good bool) {
 	}
 }
 
-// Node is the metrics of one node. Its methods but Totals may be called from
-// anywhere.
+// Node is the metrics of one node. Its methods but Totals and Transition, which
+// are for one goroutine each, may be called from anywhere.
 type Node struct {
 	all         *Metrics
 	group, node string
 	seen        Totals
+	phase       string // the last in which Redis answered; empty: none was seen
 }
 
 // Totals is what the adapters count since they began.
@@ -163,9 +164,14 @@ func (n *Node) Step(waited time.Duration) {
 }
 
 // Transition counts a change of the phase seen. One to refuse is a fence, one
-// to hold is a hold, for the reason of the decision.
+// to hold is a hold, for the reason of the decision; a Redis that did not answer in
+// between is in the one in which it was before.
 func (n *Node) Transition(from, to, reason string) {
 	n.all.transitions.WithLabelValues(n.group, n.node, from, to).Inc()
+	if to == "down" || to == n.phase {
+		return
+	}
+	n.phase = to
 	switch to {
 	case "refuse":
 		if !slices.Contains(watchdog.FenceReasons(), reason) {

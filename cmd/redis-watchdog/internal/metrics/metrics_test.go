@@ -167,8 +167,14 @@ func TestMetricsCountFromZero(t *testing.T) {
 	node := New(registry, NewCollector(sample, surveys, load), "1.2.3").Node("m1", "a")
 	node.Step(time.Millisecond)
 	node.Transition("serve", "hold", "isolated")
+	node.Transition("hold", "down", "isolated") // it does not answer, and is what it was
+	node.Transition("down", "hold", "isolated")
 	node.Transition("hold", "refuse", "isolated")
-	node.Transition("serve", "refuse", "granted") // by somebody else's hand
+	node.Transition("refuse", "down", "isolated")
+	node.Transition("down", "refuse", "nobody_vouches")
+	node.Transition("refuse", "serve", "granted")
+	node.Transition("serve", "down", "granted")
+	node.Transition("down", "refuse", "granted") // by somebody else's hand
 	node.Refused(3 * time.Millisecond)
 	node.Agreed(3 * time.Millisecond)
 	node.Switched()
