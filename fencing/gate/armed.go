@@ -266,7 +266,7 @@ func (g *Gate) armOnce(ctx context.Context, want watchdog.Gate) error {
 				g.firedAt.Store(now)
 			}
 			g.lostAt.Store(now)
-			g.Poke()
+			g.ObserveNow()
 		})
 	if err := g.awaitBlocked(ctx, a); err != nil {
 		c.close() // nothing but XREAD is on it: closing is harmless

@@ -90,7 +90,7 @@ func (g *Gate) fenceOnce(ctx context.Context) time.Duration {
 		g.fenced(at, begun, behind)
 		return idle
 	}
-	poke(g.wake)
+	g.wake.Raise()
 	return min(again, g.stopIfLate(ctx))
 }
 
@@ -108,7 +108,7 @@ func (g *Gate) peek(ctx context.Context, h *conn) time.Duration {
 		g.mu.Lock()
 		g.shutUntil = g.conf.Now().Add(lookTimeout) // the worker's look tells the rest
 		g.mu.Unlock()
-		poke(g.wake)
+		g.wake.Raise()
 	}
 	return 0
 }
@@ -148,7 +148,7 @@ func (g *Gate) awaitFence(ctx context.Context, k *call, behind uint64) []resp.Re
 	woken := false
 	defer func() {
 		if woken { // for something that comes after this fence
-			poke(g.fenceWake)
+			g.fenceWake.Raise()
 		}
 	}()
 	answers := func() []resp.Reply {
@@ -204,7 +204,7 @@ func (g *Gate) judge(re []resp.Reply) (proved bool, again time.Duration) {
 		return true, 0
 	}
 	if nowhere && (get.ErrorIs("NOPERM") || del.ErrorIs("NOPERM")) {
-		g.Poke() // we may not try: the worker reads the parameters instead
+		g.ObserveNow() // we may not try: the worker reads the parameters instead
 		return false, refenceEvery
 	}
 	text := complaint(re[:n-3])
@@ -240,7 +240,7 @@ func (g *Gate) fenced(wantedAt, begun watchdog.Instant, behind uint64) {
 	g.mu.Unlock()
 	g.clearFault("fence_incomplete")
 	g.log.Info("fenced: Redis refuses", "after", now.Sub(wantedAt).String(), "command", now.Sub(begun).String())
-	poke(g.wake)
+	g.wake.Raise()
 }
 
 // trying is for how long a fence has been tried, counted in the time in which we
@@ -373,7 +373,7 @@ func (g *Gate) stopIfLate(ctx context.Context) (rests time.Duration) {
 			g.mu.Unlock()
 			g.clearFault("stop")
 		}
-		poke(g.fenceWake)
+		g.fenceWake.Raise()
 	})
 	return refenceEvery
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/signal"
 )
 
 // Killer kills a Redis through the service manager, in a way that does not
@@ -104,9 +105,9 @@ type Gate struct {
 	words words
 	key   string // XREAD waits for it in vain
 
-	wake      chan struct{} // the worker: turn now
-	fenceWake chan struct{} // the fencer: look at the want
-	redial    chan struct{} // the keeper: a connection is gone or taken
+	wake      signal.Signal // the worker: turn now
+	fenceWake signal.Signal // the fencer: look at the want
+	redial    signal.Signal // the keeper: a connection is gone or taken
 	conns     sync.WaitGroup
 	stops     sync.WaitGroup // kills under way
 	scribe    *scribe        // disk
@@ -202,9 +203,9 @@ func New(conf Config) (*Gate, error) {
 		log:       conf.Log,
 		words:     words{renamed},
 		key:       "redis-watchdog:never:" + hex.EncodeToString(random[:]),
-		wake:      make(chan struct{}, 1),
-		fenceWake: make(chan struct{}, 1),
-		redial:    make(chan struct{}, 1),
+		wake:      signal.New(),
+		fenceWake: signal.New(),
+		redial:    signal.New(),
 		faults:    map[string]Fault{},
 		noRewrite: bar{why: conf.NoRewrite},
 		scribe:    newScribe(),
@@ -267,10 +268,10 @@ func (g *Gate) Want(w watchdog.Gate) {
 	}
 	g.mu.Unlock()
 	if urgent {
-		poke(g.fenceWake)
+		g.fenceWake.Raise()
 	}
 	if news {
-		poke(g.wake)
+		g.wake.Raise()
 	}
 }
 
@@ -278,17 +279,10 @@ func (g *Gate) Want(w watchdog.Gate) {
 // blocks.
 func (g *Gate) SetPollEvery(d time.Duration) { g.every.Store(int64(d)) }
 
-// Poke makes the gate look at Redis now.
-func (g *Gate) Poke() {
+// ObserveNow makes the gate look at Redis now.
+func (g *Gate) ObserveNow() {
 	g.worker.hinted.Store(true)
-	poke(g.wake)
-}
-
-func poke(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
+	g.wake.Raise()
 }
 
 func (g *Gate) fail(name string) {

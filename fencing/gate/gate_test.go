@@ -258,7 +258,7 @@ func TestVetoIsKeptAndTheOperatorsZeroStays(t *testing.T) {
 	again.Want(watchdog.Gate{Access: watchdog.Follow})
 	eventually(t, "the veto is lifted", func() bool { return s.config(keyPrio) == "100" })
 	s.do("CONFIG", "SET", keyPrio, "0")
-	again.Poke()
+	again.ObserveNow()
 	eventually(t, "the operator's 0 is recorded", func() bool { return again.originals().ReplicaPriority == "0" })
 	again.Want(watchdog.Gate{Access: watchdog.Follow, Veto: true})
 	again.sees("anything", func(r watchdog.Redis) bool { return r.Locked })

@@ -40,7 +40,7 @@ func (g *Gate) keep(ctx context.Context) {
 			g.unreached(err, handless)
 		}
 		if handless {
-			poke(g.wake)
+			g.wake.Raise()
 		}
 		backoff = min(2*backoff, most)
 		switch {
@@ -144,7 +144,7 @@ func (g *Gate) introduce(ctx context.Context, c *conn) error {
 	for _, id := range []string{"redis_auth", "redis_tls", "redis_unreachable"} {
 		g.clearFault(id)
 	}
-	poke(g.wake)
+	g.wake.Raise()
 	return nil
 }
 
@@ -157,8 +157,8 @@ func (g *Gate) adoptHand(c *conn) {
 	}
 	g.mu.Unlock()
 	if first {
-		poke(g.fenceWake)
-		poke(g.wake)
+		g.fenceWake.Raise()
+		g.wake.Raise()
 	}
 }
 
@@ -263,10 +263,10 @@ func (g *Gate) gone(c *conn) {
 	if errors.Is(err, resp.ErrGarbage) {
 		g.heardGarbage(err)
 	}
-	poke(g.redial)
+	g.redial.Raise()
 	if lost {
-		poke(g.fenceWake)
-		g.Poke()
+		g.fenceWake.Raise()
+		g.ObserveNow()
 	}
 }
 
@@ -295,11 +295,11 @@ func (g *Gate) spare() *conn {
 		c := g.spares[0]
 		g.spares = g.spares[1:]
 		if c.alive() {
-			poke(g.redial)
+			g.redial.Raise()
 			return c
 		}
 	}
-	poke(g.redial)
+	g.redial.Raise()
 	return nil
 }
 

@@ -52,7 +52,7 @@ func (g *Gate) watchAdopted() {
 			}
 			g.lostAt.Store(now)
 			a.gone.Store(true)
-			g.Poke()
+			g.ObserveNow()
 		})
 	}
 }
@@ -189,7 +189,7 @@ func (g *Gate) checkAdopted(ctx context.Context) {
 			a.gone.Store(true)
 		} else {
 			g.log.Info("armed fence taken over", "left", a.deadline.Sub(g.conf.Now()).String())
-			g.Poke() // it is reported with the next look
+			g.ObserveNow() // it is reported with the next look
 		}
 	}
 }

@@ -204,7 +204,7 @@ func (g *Gate) lookAt(ctx context.Context, report func(watchdog.Redis)) {
 	seen.ArmedFor = g.armedFor()
 	w.seen = seen
 	if g.tell(seen, h != nil, behind) {
-		poke(g.fenceWake)
+		g.fenceWake.Raise()
 	}
 	report(seen)
 }

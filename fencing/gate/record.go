@@ -81,7 +81,7 @@ func (g *Gate) readFile() bool {
 	}
 	if w.fileRead == nil {
 		path := w.configFile
-		w.fileRead = g.scribe.do(func() { w.file = fileSettings(path); poke(g.wake) })
+		w.fileRead = g.scribe.do(func() { w.file = fileSettings(path); g.wake.Raise() })
 	}
 	select {
 	case <-w.fileRead:
@@ -133,7 +133,7 @@ func (g *Gate) keptNow(o Originals, err error) {
 	if err != nil {
 		return // the next turn tries again: one at once would be followed by another
 	}
-	poke(g.wake)
+	g.wake.Raise()
 }
 
 // recorded says whether the record on disk is good enough to put a value of
@@ -161,7 +161,7 @@ func (g *Gate) AllowRewrite(why, remedy string) {
 	g.mu.Unlock()
 	if was.why != "" && why == "" {
 		g.clearFault(faultRewrite)
-		poke(g.wake)
+		g.wake.Raise()
 	}
 }
 
@@ -213,7 +213,7 @@ func (g *Gate) rewrite() {
 	w.rewroteOurs = w.originals
 	w.rewroteOurs.Dirty = w.originals.Dirty && !w.clean()
 	w.rewroteOurs.Shut = w.originals.Shut && !w.unfenced()
-	w.rewriting = h.send(g.words.one("CONFIG", "REWRITE"), 1, now, func(*call) { poke(g.wake) })
+	w.rewriting = h.send(g.words.one("CONFIG", "REWRITE"), 1, now, func(*call) { g.wake.Raise() })
 	g.fail("gate.rewrite.sent")
 }
 

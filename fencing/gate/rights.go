@@ -194,7 +194,7 @@ func (g *Gate) trySmall(on *conn, trials []trial, queued bool) {
 		s = s.with(g.words, t.words[0], t.words[1:]...)
 	}
 	g.worker.small = smallCheck{on: on, trials: trials, queued: queued,
-		call: on.send(s.bytes, s.n, g.conf.Now(), func(*call) { poke(g.wake) })}
+		call: on.send(s.bytes, s.n, g.conf.Now(), func(*call) { g.wake.Raise() })}
 }
 
 // smallAnswered takes in what came of the trials; it is true when that was all,

@@ -3,6 +3,8 @@ package gate
 import (
 	"context"
 	"sync"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog/signal"
 )
 
 // scribe does what may wait for a disk or for systemd, one job after the
@@ -10,10 +12,10 @@ import (
 type scribe struct {
 	mu   sync.Mutex
 	jobs []func()
-	more chan struct{}
+	more signal.Signal
 }
 
-func newScribe() *scribe { return &scribe{more: make(chan struct{}, 1)} }
+func newScribe() *scribe { return &scribe{more: signal.New()} }
 
 // do queues job; the channel is closed when it has run. It never blocks.
 func (s *scribe) do(job func()) <-chan struct{} {
@@ -21,7 +23,7 @@ func (s *scribe) do(job func()) <-chan struct{} {
 	s.mu.Lock()
 	s.jobs = append(s.jobs, func() { job(); close(done) })
 	s.mu.Unlock()
-	poke(s.more)
+	s.more.Raise()
 	return done
 }
 

@@ -15,7 +15,7 @@ import (
 
 // worker is the state of the one goroutine that looks and changes.
 type worker struct {
-	hinted atomic.Bool // Poke was called; the only field others touch
+	hinted atomic.Bool // ObserveNow was called; the only field others touch
 
 	look *look
 	owed debt

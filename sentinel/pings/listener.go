@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/signal"
 )
 
 const (
@@ -41,7 +42,7 @@ type Config struct {
 // asked. While there are none it does nothing.
 type Listener struct {
 	cfg  Config
-	wake chan struct{} // capacity 1
+	wake signal.Signal
 
 	mu    sync.Mutex
 	known []Sentinel
@@ -53,7 +54,7 @@ func New(cfg Config) *Listener {
 	if cfg.Log == nil {
 		cfg.Log = hclog.NewNullLogger()
 	}
-	return &Listener{cfg: cfg, wake: make(chan struct{}, 1)}
+	return &Listener{cfg: cfg, wake: signal.New()}
 }
 
 // Want tells which Sentinels there are. It never blocks; the newest wins.
@@ -63,10 +64,7 @@ func (l *Listener) Want(known []Sentinel) {
 	l.known = known
 	l.mu.Unlock()
 	if changed {
-		select {
-		case l.wake <- struct{}{}:
-		default:
-		}
+		l.wake.Raise()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/signal"
 )
 
 // Gate brings about what the local Redis shall do. None of its methods block.
@@ -71,7 +72,7 @@ type Turn struct {
 // Node owns the State of one local Redis.
 type Node struct {
 	cfg  Config
-	wake chan struct{}
+	wake signal.Signal
 
 	mu     sync.Mutex // guards what follows; never held over a call to an adapter
 	policy watchdog.Policy
@@ -98,7 +99,7 @@ const maxAnnouncements = 16
 
 // New makes a Node. It does nothing until Run.
 func New(cfg Config) *Node {
-	n := &Node{cfg: cfg, policy: cfg.Policy, wake: make(chan struct{}, 1), since: time.Now(), phase: "unknown"}
+	n := &Node{cfg: cfg, policy: cfg.Policy, wake: signal.New(), since: time.Now(), phase: "unknown"}
 	n.state = watchdog.New(cfg.Now(), cfg.Memory)
 	n.turn = n.state.StartedAt
 	return n
@@ -125,14 +126,7 @@ func (n *Node) Post(e watchdog.Event) {
 		n.inbox.veto = &e.Veto
 	}
 	n.mu.Unlock()
-	n.poke()
-}
-
-func (n *Node) poke() {
-	select {
-	case n.wake <- struct{}{}:
-	default:
-	}
+	n.wake.Raise()
 }
 
 // SetPolicy is what the operator has chosen anew; the loop decides by it at
@@ -141,7 +135,7 @@ func (n *Node) SetPolicy(p watchdog.Policy) {
 	n.mu.Lock()
 	n.policy = p
 	n.mu.Unlock()
-	n.poke()
+	n.wake.Raise()
 }
 
 // Bears is how long our Redis may stand still and is not fenced; 0 before any

@@ -36,7 +36,7 @@ func (x *node) followHandover(h watchdog.Handover) {
 		x.gate.SetPollEvery(every)
 	}
 	if news {
-		x.gate.Poke()
+		x.gate.ObserveNow()
 	}
 }
 

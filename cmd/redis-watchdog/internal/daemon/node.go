@@ -23,6 +23,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/systemd"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/signal"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/statedir"
 )
 
@@ -51,7 +52,7 @@ type node struct {
 	announced   watchdog.Address // as configured
 	unit        string
 	fencedAt    watchdog.Instant // of the last fence counted; publish's own
-	newRunID    chan struct{}    // holds one: Redis has another run id
+	newRunID    signal.Signal    // Redis has another run id
 	// woke is the run id of a Redis whose armed fence fired while it stood still,
 	// and that is not opened yet; nil: there is none.
 	woke atomic.Pointer[string]
@@ -79,7 +80,7 @@ func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pac
 		group: g.Name, name: n.Name, log: log, watcher: w, pace: pace, store: d.etcd.store, reloads: &d.reloads, hooks: d.hooks, unheard: d.unheard,
 		faultLog: faultLog{log: log}, metrics: d.counts.Node(g.Name, n.Name), announced: watchdog.Address(n.Announced),
 		records: statedir.Records{Dir: d.cfg.StateDir, Group: g.Name, Node: n.Name},
-		unit:    n.Unit, lastReplica: g.Preflight.LastReplica, newRunID: make(chan struct{}, 1),
+		unit:    n.Unit, lastReplica: g.Preflight.LastReplica, newRunID: signal.New(),
 		orders: &localOrders{stateDir: d.cfg.StateDir, group: g.Name, node: n.Name, log: log},
 	}
 	var err error
@@ -260,10 +261,7 @@ func (x *node) Identify(runID string) {
 		announced = announcedBy(x.gate.Details())
 	}
 	x.local.Identify(runID, announced)
-	select {
-	case x.newRunID <- struct{}{}:
-	default:
-	}
+	x.newRunID.Raise()
 }
 
 const (

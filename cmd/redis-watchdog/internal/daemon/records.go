@@ -12,6 +12,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/web"
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/signal"
 )
 
 const (
@@ -25,7 +26,7 @@ const (
 // more often than one.
 type reader struct {
 	log   hclog.Logger
-	asked chan struct{} // holds one
+	asked signal.Signal
 
 	mu     sync.Mutex
 	store  *grant.Store
@@ -36,7 +37,7 @@ type reader struct {
 }
 
 func newReader(store *grant.Store, groups []string, log hclog.Logger) *reader {
-	r := &reader{log: log, asked: make(chan struct{}, 1), done: make(chan struct{})}
+	r := &reader{log: log, asked: signal.New(), done: make(chan struct{})}
 	r.follow(store, groups)
 	return r
 }
@@ -65,10 +66,7 @@ func (r *reader) Records(ctx context.Context) []web.Record {
 	if time.Since(at) < readEvery {
 		return newest
 	}
-	select {
-	case r.asked <- struct{}{}:
-	default: // somebody has asked already
-	}
+	r.asked.Raise()
 	select {
 	case <-ctx.Done():
 	case <-done:

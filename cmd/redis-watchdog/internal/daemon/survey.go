@@ -21,6 +21,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/systemd"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/signal"
 )
 
 const (
@@ -40,8 +41,8 @@ type surveyor struct {
 	version string
 	server  gather.Server
 	units   unitControl
-	started []string      // what Redis is started with, as the operator says; nil: that is found out
-	asked   chan struct{} // holds one
+	started []string // what Redis is started with, as the operator says; nil: that is found out
+	asked   signal.Signal
 
 	// onSurvey is handed every survey of a replica with the newest one of its
 	// master, and what the node's own checks make of them. A master's report
@@ -106,7 +107,7 @@ func newSurveyor(d *Daemon, x *node, g config.Group, n config.Node) (*surveyor, 
 		return nil, fmt.Errorf("tls: %w", err)
 	}
 	return &surveyor{
-		x: x, version: d.version, rules: surveyRulesOf(g.Preflight), units: d.units, started: n.CommandLine, asked: make(chan struct{}, 1), files: newReading(), peer: peer{key: rand.Text()},
+		x: x, version: d.version, rules: surveyRulesOf(g.Preflight), units: d.units, started: n.CommandLine, asked: signal.New(), files: newReading(), peer: peer{key: rand.Text()},
 		server: gather.Server{Address: n.Address, Socket: n.Socket, Username: n.Username, Password: string(n.Password), TLS: tls, Commands: n.Commands},
 	}, nil
 }
@@ -123,10 +124,7 @@ func (s *surveyor) ask(id string) {
 		s.request = id
 	}
 	s.mu.Unlock()
-	select {
-	case s.asked <- struct{}{}:
-	default:
-	}
+	s.asked.Raise()
 }
 
 // mark is what a survey is made anew for.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/signal"
 )
 
 // Six changes in a row are each judged by a young report; in the long run there
@@ -34,7 +35,7 @@ func TestYoungReportsAreAskedForSixAtOnceAndOneAMinute(t *testing.T) {
 // A report answers one request, and every replica makes one: an answer to a
 // request made after ours is as young as one to ours, any other is not.
 func TestAnAnswerToALaterRequestIsAsYoung(t *testing.T) {
-	s := &surveyor{since: requests{own: "ours"}, asked: make(chan struct{}, 1)}
+	s := &surveyor{since: requests{own: "ours"}, asked: signal.New()}
 	s.ask("before")
 	for _, id := range []string{"", "before", "after"} {
 		if s.asYoung(id) {
