@@ -139,7 +139,7 @@ func lockScriptsCheck() Check {
 		Story: Story{
 			Why: "A promoted replica is born write-locked (min-replicas-to-write), and only the grant opens it. Scripts obey that since Redis 6.0.17, 6.2.7 and 7.0; before, EVAL and EVALSHA write through it. " +
 				"It is asked of the very binary, in the shadow run of the drift check, else known by the version. Users that may run no script (ACL), and EVAL and EVALSHA renamed away, pass.",
-			Otherwise: "Scripts write to a promoted Redis before it is granted, beside an old master that nobody reached, and before Redis 6.2, whose hold is the same lock, they go on at the old master during a planned failover: what they write then is lost. The fence stops scripts on every build.",
+			Otherwise: "Scripts write to a promoted Redis before it is granted, beside an old master that nobody reached, and before Redis 6.2, whose hold is the same lock, they go on at the old master during a planned failover: what they write then is lost. The fence stops scripts on every build. The node counts as not guarded.",
 			Fix:       "Upgrade Redis (Debian 11 and Ubuntu 22.04 ship 6.0.16), or, where nothing uses scripts, take EVAL and EVALSHA from every user of it.",
 			Silence:   "redis-watchdog failover GROUP --force lock_scripts --reason TEXT, once whatever writes by scripts is stopped.",
 		}}

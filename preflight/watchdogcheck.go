@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -217,7 +218,7 @@ func watchdogFence(s *subject) answer {
 		s.show("missing rights", strings.Join(d.Missing, " "), "its report in etcd, "+s.node.Address)
 		return failed(fmt.Sprintf("the watchdog of %s may not run %s: the fence cannot act", s.node.Address, strings.Join(d.Missing, " ")),
 			cli(s.node)+" ACL SETUSER redis-watchdog "+strings.Join(d.Missing, " ")+"   # the user of its configuration")
-	case !d.Guarded:
+	case !d.Guarded && !slices.Equal(d.Faults, []string{lockScriptsCheck().ID}): // that has a check of its own, and the fence stands
 		return failed(s.node.Address+" is not guarded: "+orThe(strings.Join(d.Faults, ", "), orThe(d.Reason, "its watchdog says no reason")),
 			onHost(s.node, "redis-watchdog status "+s.facts.Group))
 	}

@@ -304,7 +304,7 @@ func (s *service) armedUntil() watchdog.Instant {
 	var until watchdog.Instant
 	s.awaitNode("first", "it serves behind an armed fence", func(n agent.Status) bool {
 		until = lab.Now().Add(time.Duration(n.Deadline * float64(time.Second)))
-		return n.Guarded && n.Phase == "serve" && n.Deadline >= 0
+		return n.Ready && n.Phase == "serve" && n.Deadline >= 0
 	})
 	return until
 }
@@ -316,7 +316,7 @@ func (s *service) awaitFine() {
 	s.lab.Eventually("all is fine", patience, func() error {
 		nodes, out := s.nodes()
 		for _, n := range nodes {
-			if !n.Guarded || slices.ContainsFunc(n.Faults, func(f agent.Fault) bool {
+			if !n.Ready || slices.ContainsFunc(n.Faults, func(f agent.Fault) bool {
 				return f.ID != "rights_pause" && f.ID != agent.FaultLockScripts || os.Getenv("BOOTED_SUITE") != "bullseye"
 			}) {
 				return fmt.Errorf("status: %s", out)

@@ -92,8 +92,8 @@ func StartIn(l *lab.Lab, t lab.T, o Options) *World {
 	return w
 }
 
-// WaitGuarded waits until every watchdog that runs says its node is guarded,
-// and exactly one serves as the granted master.
+// WaitGuarded waits until every watchdog that runs says its node is guarded, but
+// for what its build cannot do, and exactly one serves as the granted master.
 func (w *World) WaitGuarded() {
 	w.T.Helper()
 	w.Eventually("every node is guarded and one is granted", time.Minute, func() error {
@@ -106,7 +106,7 @@ func (w *World) WaitGuarded() {
 			if err != nil {
 				return err
 			}
-			if !s.Guarded {
+			if !s.Ready {
 				return fmt.Errorf("%s is not guarded: phase %s, row %d %s, faults %v", d.Name, s.Phase, s.Row, s.Reason, s.Faults)
 			}
 			if s.Phase == "serve" && s.GrantOurs {

@@ -47,20 +47,19 @@ func (n *Node) Status(x Extras) Status {
 		out.Maintenance = secondsUntil(now, c.Orders.Maintenance)
 	}
 	out.Faults = append(n.faults(policy, s, conflict), x.Faults...)
-	out.Guarded = guarded(s, out.Faults)
+	out.Ready, out.Guarded = standing(s), standing(s)
+	for _, f := range out.Faults {
+		if f.Severity == SeverityError {
+			out.Guarded = false
+			out.Ready = out.Ready && f.ID == FaultLockScripts
+		}
+	}
 	return out
 }
 
-// guarded says whether the promise is in force: a master under an armed fence
-// or shut, a replica under its lock, and nothing that voids it.
-func guarded(s watchdog.State, faults []Fault) bool {
-	for _, f := range faults {
-		// What a build cannot do voids a part of the promise and no more: that the
-		// fence stands must still be told from that it does not.
-		if f.Severity == SeverityError && f.ID != FaultLockScripts {
-			return false
-		}
-	}
+// standing says whether what the promise rests on is there: a master is under an
+// armed fence or shut, a replica under its lock.
+func standing(s watchdog.State) bool {
 	switch s.Redis.Role {
 	case watchdog.Nowhere:
 		return s.Redis.Refusing

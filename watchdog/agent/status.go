@@ -51,6 +51,7 @@ type Status struct {
 	LinkUp     bool    `json:"link_up"`
 	LagSeconds float64 `json:"lag_seconds"` // replica: seconds since its master was last heard (master_last_io_seconds_ago); -1: unknown
 	Guarded    bool    `json:"guarded"`     // protection is in force (false after an orderly stop, or with faults that void it)
+	Ready      bool    `json:"ready"`       // guarded, but for what the build of this Redis cannot do: no waiting changes that, and the fence stands
 
 	Master             string  `json:"master"`        // of the truth: the newer of agreement and majority; empty: nobody, or a conflict
 	Generation         uint64  `json:"generation"`    // of the agreement in etcd

@@ -321,7 +321,7 @@ const publishLook = time.Second
 // announceStop says in etcd that nobody guards this node any more.
 func (x *node) announceStop(ctx context.Context) {
 	s := x.status()
-	s.Guarded = false
+	s.Guarded, s.Ready = false, false
 	s.Reason = "stopped"
 	s.Faults = append(s.Faults, agent.Fault{
 		ID: "stopped", Severity: agent.SeverityError, Text: "the watchdog of this node was stopped: nothing guards it",

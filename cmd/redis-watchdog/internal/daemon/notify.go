@@ -51,9 +51,9 @@ type serviceState struct {
 
 func (t *serviceState) turn() {
 	d := t.d
-	line, guarded := summary(d)
+	line, ready := summary(d)
 	var errs []error
-	if guarded && !t.ready {
+	if ready && !t.ready {
 		err := d.notifier.Ready(line)
 		t.ready = err == nil
 		d.ready.Store(t.ready)
@@ -95,15 +95,15 @@ func (t *serviceState) turn() {
 	}
 }
 
-// summary is the line `systemctl status` shows, and whether every node is
-// guarded.
+// summary is the line `systemctl status` shows, and whether every node is ready:
+// a build that cannot do its part is said, and not waited for.
 func summary(d *Daemon) (string, bool) {
-	guarded := true
+	ready := true
 	var words []string
 	for _, s := range d.Status() {
 		word := fmt.Sprintf("%s/%s: %s (%s)", s.Group, s.Node, s.Phase, s.Reason)
+		ready = ready && s.Ready
 		if !s.Guarded {
-			guarded = false
 			word += ", not guarded"
 			for _, f := range s.Faults {
 				word += ": " + f.ID
@@ -115,5 +115,5 @@ func summary(d *Daemon) (string, bool) {
 	if text, _ := d.reloads.refused(); text != "" {
 		words = append(words, "the configuration on disk was refused")
 	}
-	return strings.Join(words, "; "), guarded
+	return strings.Join(words, "; "), ready
 }

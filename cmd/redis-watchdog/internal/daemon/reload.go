@@ -102,7 +102,7 @@ func (d *Daemon) awaitGuarded(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, guardedWithin)
 	defer cancel()
 	for {
-		if _, guarded := summary(d); guarded || len(d.failed) > 0 || untilBeat(ctx, notifyAtFirst) != nil {
+		if _, ready := summary(d); ready || len(d.failed) > 0 || untilBeat(ctx, notifyAtFirst) != nil {
 			return
 		}
 	}
