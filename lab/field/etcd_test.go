@@ -165,9 +165,22 @@ func TestEtcdRoleMayOnlyRead(t *testing.T) {
 	}
 	s.serves(11) // nothing is renewed, and the Sentinels certify it
 	s.undisturbed()
+	// Before a failover, which would leave the next master locked.
+	if text, code := s.master.CLI("preflight", w.Group.Name); code == 0 || !strings.Contains(text, "coordinator_writable") || !strings.Contains(text, "permission denied") {
+		t.Errorf("a preflight ended with %d and does not name coordinator_writable, or not why: %s", code, text)
+	}
+	if text, code := s.master.CLI("failover", w.Group.Name, "--yes"); code == 0 {
+		t.Errorf("a planned failover was begun: %s", text)
+	}
 	s.pasteAll(w.Hosts[1], remedyOf(w.Others(s.master)[0].Status(), "etcd_read_only"))
 	s.freeOf("etcd_read_only")
 	s.serves(9)
+	w.Eventually("preflight lets a failover go", time.Minute, func() error {
+		if text, code := s.master.CLI("preflight", w.Group.Name); code != 0 {
+			return fmt.Errorf("it ended with %d: %s", code, text)
+		}
+		return nil
+	})
 }
 
 // TestEtcdEndpointIsALearner: a member was added as a learner, named in the
