@@ -94,12 +94,16 @@ func look(p Policy, s State, now Instant) view {
 	g := s.Coordinator.Grant
 	v.truth, v.conflict = s.truth()
 	v.e = s.earliest(v.Armed)
-	v.until, v.lapse, v.heard = g.Until, g.Until.Add(-v.Act), s.Sentinels.EFrom
+	v.strict = p.CoordinatorLost == CoordinatorLostRefuse
+	v.until, v.heard = g.Until, s.Sentinels.EFrom
+	if v.strict {
+		v.until = v.until.Max(s.lease(v.Armed))
+	}
+	v.lapse = v.until.Add(-v.Act)
 	if v.alone = v.e; s.Sentinels.Pinged {
-		v.alone = v.e.Min(v.until.Max(s.Sentinels.Vouched).Max(s.known(v.Armed)))
+		v.alone = v.e.Min(g.Until.Max(s.Sentinels.Vouched).Max(s.known(v.Armed)))
 	}
 	v.act = v.alone.Add(-v.Act)
-	v.strict = p.CoordinatorLost == CoordinatorLostRefuse
 	v.high = s.Sentinels.Quorum > s.Sentinels.Known/2+1
 	v.doubt = v.e.Add(-v.Act - v.doubtFor())
 	v.inForce = s.granted(now)

@@ -43,7 +43,11 @@ func factsOf(p Policy, s State, now Instant) facts {
 		e = e.Max(before)
 	}
 	g := s.Coordinator.Grant
-	return facts{t, e.Add(-t.Act), g.Until.Add(-t.Act), e, before, g, g.Ours && now < g.Until}
+	until := g.Until
+	if s.inherited != 0 && g.RenewedAt == 0 && (g.Ours || s.Coordinator.RoundAt == 0) { // all that is known of the lease is what was armed under it
+		until = until.Max(s.inherited.Add(t.Armed))
+	}
+	return facts{t, e.Add(-t.Act), until.Add(-t.Act), e, before, g, g.Ours && now < g.Until}
 }
 
 // hold fails the test if the step from was to s breaks the law.
@@ -172,7 +176,7 @@ func arm(p Policy, s State, f facts, now Instant) string {
 	g, row := s.Verdict.Want.Gate, s.Verdict.Row
 	strict := p.CoordinatorLost == CoordinatorLostRefuse
 	high := s.Sentinels.Quorum > s.Sentinels.Known/2+1
-	lease := f.grant.Until.Add(-f.Armed)
+	lease := f.lapse.Add(f.Act - f.Armed)
 	switch {
 	case row == RowStart && g.Access == Leave:
 		return ""

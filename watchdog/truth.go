@@ -58,6 +58,20 @@ func (s State) known(armed time.Duration) Instant {
 	return s.inherited.Add(armed)
 }
 
+// lease is an instant that L was not before, as an earlier life of this watchdog
+// knew it when it armed its last deadline: with coordinator_lost: refuse that is
+// before L. Else a watchdog that was restarted beside a coordinator which takes
+// longer to answer than startGrace would take a grant that goes on for one that
+// has ended. It counts until the coordinator says that the grant is not ours, or
+// it was renewed in this life. Zero: nothing is known.
+func (s State) lease(armed time.Duration) Instant {
+	c := s.Coordinator
+	if s.inherited == 0 || c.Grant.RenewedAt != 0 || c.RoundAt != 0 && !c.Grant.Ours {
+		return 0
+	}
+	return s.inherited.Add(armed)
+}
+
 // propose is the agreement that should be written, if any. The adapter's
 // compare-and-swap decides; a stale view here costs a lost race, no more.
 func (s State) propose(now Instant) Proposal {

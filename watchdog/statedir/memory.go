@@ -28,7 +28,8 @@ type Recorder struct {
 	boot           string
 	log            hclog.Logger
 	newest         chan watchdog.Memory
-	written        watchdog.Memory
+	last           watchdog.Memory // that was to be written
+	written        watchdog.Memory // that was, its deadline included
 	deadlineAt     time.Time
 	deadline       *os.File // runtime, open and rewritten in place; nil: not yet
 }
@@ -143,10 +144,14 @@ func (r *Recorder) Run(ctx context.Context) error {
 		case m := <-r.newest:
 			write(m)
 		case <-ctx.Done():
+			last := r.last
 			select {
-			case m := <-r.newest:
-				write(m)
+			case last = <-r.newest:
 			default:
+			}
+			if last != (watchdog.Memory{}) { // else nothing was ever to be written
+				r.deadlineAt = time.Time{} // the next life has nothing else to go by
+				write(last)
 			}
 			if err := r.closeDeadline(); err != nil {
 				r.log.Warn("record of the deadline not closed", "error", err)
@@ -157,6 +162,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 }
 
 func (r *Recorder) write(m watchdog.Memory) error {
+	r.last = m
 	lasting, was := m, r.written
 	lasting.Deadline, was.Deadline = 0, 0
 	if lasting != was {
@@ -164,10 +170,10 @@ func (r *Recorder) write(m watchdog.Memory) error {
 			return err
 		}
 	}
-	// The deadline to disk: at once when it came nearer or its Redis is
-	// another, seldom when it only moved on.
+	// The deadline to disk: at once when there was none, when it came nearer or
+	// its Redis is another, seldom when it only moved on.
 	if m.Deadline != r.written.Deadline || m.RunID != r.written.RunID {
-		nearer := m.Deadline < r.written.Deadline || m.RunID != r.written.RunID
+		nearer := m.Deadline < r.written.Deadline || r.written.Deadline == 0 || m.RunID != r.written.RunID
 		if nearer || time.Since(r.deadlineAt) >= deadlinePace {
 			if err := r.writeDeadline(runtimeRecord{r.boot, m.RunID, m.Deadline}); err != nil {
 				return err

@@ -1,6 +1,7 @@
 package statedir
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -165,6 +166,57 @@ func TestMemoryOfAnotherBootKeepsWhatARebootDoesNotVoid(t *testing.T) {
 	}
 	if err := r.closeDeadline(); err != nil {
 		t.Error(err)
+	}
+}
+
+// What a restart goes by is the newest deadline: also one that was armed a moment
+// after there was none, and one that only moved away right before the end.
+func TestDeadlineIsKnownToTheNextLife(t *testing.T) {
+	state, runtime := t.TempDir(), t.TempDir()
+	load := func() watchdog.Instant {
+		t.Helper()
+		r, err := NewRecorder(state, runtime, "g", "a:1", hclog.NewNullLogger())
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := r.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.Deadline
+	}
+	r, err := NewRecorder(state, runtime, "g", "a:1", hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, deadline := range []watchdog.Instant{0, 7} {
+		if err := r.write(watchdog.Memory{RunID: "r", Deadline: deadline}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := load(); got != 7 {
+		t.Errorf("killed: got %d, want 7", got)
+	}
+	if err := r.write(watchdog.Memory{RunID: "r", Deadline: 8}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if got := load(); got != 8 {
+		t.Errorf("stopped: got %d, want 8", got)
+	}
+	idle, err := NewRecorder(state, runtime, "g", "a:1", hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := idle.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if got := load(); got != 8 {
+		t.Errorf("after a life that had nothing to write: got %d, want 8", got)
 	}
 }
 
