@@ -47,11 +47,11 @@ type Redis struct {
 	LinkUp    bool    // Role Replica: master_link_status is up
 	InStep    bool    // Role Replica: the link is up, or was since it last became a replica (master_link_down_since_seconds)
 
-	Locked   bool    // min-replicas-to-write is our lock
-	Held     bool    // a CLIENT PAUSE WRITE of ours stands
-	ArmedFor Instant // when the armed fence that was seen to stand will fire, at the latest; zero: none stands
-	Refusing bool    // seen to refuse: role Nowhere, a probing read and write were refused. A Redis nothing listens for, or one LOADING, refuses too
-	Gated    bool    // it was started shut by the start gate and has not been opened since
+	Locked        bool    // min-replicas-to-write is our lock
+	Held          bool    // a CLIENT PAUSE WRITE of ours stands
+	ArmedFor      Instant // when the armed fence that was seen to stand will fire, at the latest; zero: none stands
+	Refusing      bool    // seen to refuse: role Nowhere, a probing read and write were refused. A Redis nothing listens for, or one LOADING, refuses too
+	StartedFenced bool    // it was started shut by the start gate and has not been opened since
 
 	Attached int // Role Master: replicas that are in step with it
 

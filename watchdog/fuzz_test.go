@@ -112,7 +112,7 @@ func (h *history) editRedis() {
 	case 4:
 		r.Locked, r.Refusing = h.yes(), h.yes()
 	case 5:
-		r.Offset, r.Gated = int64(h.n(3)), h.yes()
+		r.Offset, r.StartedFenced = int64(h.n(3)), h.yes()
 	case 6:
 		r.Position, r.InStep, r.Empty = h.position(), h.yes(), h.n(4) == 3
 	}

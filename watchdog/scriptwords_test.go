@@ -129,8 +129,8 @@ func (s *script) setRedis(k, v string) error {
 		r.Held = yes(v)
 	case "refusing":
 		r.Refusing = yes(v)
-	case "gated":
-		r.Gated = yes(v)
+	case "started-fenced":
+		r.StartedFenced = yes(v)
 	case "offset":
 		n, err := strconv.ParseInt(v, 10, 64)
 		r.Offset = n

@@ -256,7 +256,7 @@ func (g *Gate) armOnce(ctx context.Context, want watchdog.Gate) error {
 	}
 	g.fail("gate.arm.begun")
 	a := &armed{c: c, id: c.id.Load(), had: time.Duration(ms) * time.Millisecond, checked: true}
-	a.xread = c.send(g.words.one("XREAD", "BLOCK", strconv.FormatInt(ms, 10), "STREAMS", g.key, "$"), 1, begun,
+	a.xread = c.send(g.commands.one("XREAD", "BLOCK", strconv.FormatInt(ms, 10), "STREAMS", g.key, "$"), 1, begun,
 		func(k *call) {
 			if a.ended.Load() {
 				return
@@ -331,9 +331,9 @@ func (g *Gate) awaitBlocked(ctx context.Context, a *armed) error {
 // when it is not there.
 func (g *Gate) clientFlags(ctx context.Context, id int64) (string, error) {
 	n := strconv.FormatInt(id, 10)
-	s := script{}.with(g.words, "CLIENT", "LIST", "ID", n)
+	s := script{}.with(g.commands, "CLIENT", "LIST", "ID", n)
 	if !g.capabilities().ListID {
-		s = script{}.with(g.words, "CLIENT", "LIST", "TYPE", "normal")
+		s = script{}.with(g.commands, "CLIENT", "LIST", "TYPE", "normal")
 	}
 	re, err := g.ask(ctx, s, armWait)
 	if err != nil {
@@ -387,7 +387,7 @@ func (g *Gate) takeDown(ctx context.Context, want watchdog.Gate, all []*armed) e
 			continue
 		}
 		if a.id != 0 && g.capabilities().Kill {
-			re, err := g.change(ctx, want, script{}.with(g.words, "CLIENT", "KILL", "ID", strconv.FormatInt(a.id, 10)))
+			re, err := g.change(ctx, want, script{}.with(g.commands, "CLIENT", "KILL", "ID", strconv.FormatInt(a.id, 10)))
 			if err != nil {
 				return err
 			}

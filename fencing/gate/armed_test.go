@@ -390,7 +390,7 @@ func TestStopWaitsForTheFenceOfARedisJustHeard(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.want, g.wanted = watchdog.Gate{Access: watchdog.Refuse, StopBy: bootTime().Add(-time.Minute)}, true
-	g.seen, g.lastWord = watchdog.Redis{Answer: watchdog.Up, Role: watchdog.Master}, watchdog.Up
+	g.seen, g.lastAnswer = watchdog.Redis{Answer: watchdog.Up, Role: watchdog.Master}, watchdog.Up
 	g.details.PID = s.cmd.Process.Pid
 	g.heardAt = bootTime()
 	g.stopIfLate(t.Context())
@@ -433,8 +433,8 @@ func TestStopCountsTheTimeInWhichTheWatchdogWasRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		g.want, g.wanted = watchdog.Gate{Access: watchdog.Refuse, StopBy: at.Add(-time.Minute), StopArmed: at.Add(time.Hour)}, true
-		g.seen, g.lastWord = watchdog.Redis{Answer: watchdog.Up, Role: watchdog.Master, SentAt: at.Add(-time.Second)}, watchdog.Up
-		g.hand, g.details.PID = &conn{}, s.cmd.Process.Pid
+		g.seen, g.lastAnswer = watchdog.Redis{Answer: watchdog.Up, Role: watchdog.Master, SentAt: at.Add(-time.Second)}, watchdog.Up
+		g.primary, g.details.PID = &conn{}, s.cmd.Process.Pid
 		if c.lost {
 			g.firedAt.Store(int64(at.Add(-time.Millisecond)))
 			g.lostAt.Store(int64(at.Add(-time.Millisecond)))

@@ -109,7 +109,7 @@ func BenchmarkFenceFloor(b *testing.B) {
 	s := startRedis(b)
 	caps := assumed()
 	caps.Failover, caps.PauseWrite = true, true
-	fence := fenceScript(words{}, caps)
+	fence := fenceScript(commands{}, caps)
 	var first, calm []time.Duration
 	machine := watchStill(b)
 	for b.Loop() {

@@ -32,10 +32,10 @@ var (
 // never more than a few hundred bytes of ours in it.
 const writeTimeout = 50 * time.Millisecond
 
-// conn is one connection. Commands sent on it are executed in the order they
-// were sent, which is what the gate's safety rests on: everything that changes
-// Redis goes over one of them (the hand), so that nothing that opens can be
-// executed after the fence that was sent behind it.
+// conn is one connection. Commands sent on it are executed in the order they were
+// sent, which is what the gate's safety rests on: everything that changes Redis
+// goes over one of them (the primary connection), so that nothing that opens can
+// be executed after the fence that was sent behind it.
 type conn struct {
 	nc   net.Conn
 	sock syscall.RawConn // the socket below TLS

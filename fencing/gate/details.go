@@ -71,7 +71,7 @@ func (g *Gate) Details() Details {
 	d := g.details
 	d.Missing = slices.Clone(d.Missing)
 	d.Faults = sortedFaults(g.faults)
-	d.Garbage, d.Commands = g.garbage.Load(), g.commands.Load()
+	d.Garbage, d.Commands = g.garbage.Load(), g.sent.Load()
 	return d
 }
 

@@ -3,7 +3,7 @@
 //
 // It never decides. It keeps four promises of its own:
 //
-//   - Everything that changes Redis is sent over one connection, the hand, and
+//   - Everything that changes Redis is sent over one connection, the primary, and
 //     every step that opens something is checked against the newest want under
 //     the lock under which the fence is sent. So nothing that opens can be
 //     executed after a fence that was wanted later, however long Redis was

@@ -42,7 +42,7 @@ func (g *Gate) fencer(ctx context.Context) {
 func (g *Gate) fenceOnce(ctx context.Context) time.Duration {
 	const idle = time.Hour
 	g.mu.Lock()
-	want, h, seen := g.want, g.hand, g.seen
+	want, h, seen := g.want, g.primary, g.seen
 	due := g.fenceDue()
 	switch {
 	case !due && want.Access == watchdog.Hold && g.wanted:
@@ -57,16 +57,16 @@ func (g *Gate) fenceOnce(ctx context.Context) time.Duration {
 		g.trying = trying{}
 		g.mu.Unlock()
 		return idle
-	case h == nil: // a new hand wakes us
+	case h == nil: // a new primary connection wakes us
 		g.mu.Unlock()
 		return g.stopIfLate(ctx)
 	case seen.Role == watchdog.Nowhere && seen.Answer != watchdog.Up && g.settled == g.changes && !want.AnyRole:
 		if h != g.peeked {
-			g.peeked, g.shutUntil = h, 0
+			g.peeked, g.fenceNotBefore = h, 0
 			g.mu.Unlock()
 			return g.peek(ctx, h)
 		}
-		if left := g.shutUntil.Sub(g.conf.Now()); left > 0 {
+		if left := g.fenceNotBefore.Sub(g.conf.Now()); left > 0 {
 			g.mu.Unlock()
 			return left
 		}
@@ -102,11 +102,11 @@ const lookFirst = 50 * time.Millisecond // for a role, of a Redis that was fence
 // Redis a replica; to fence it then would only have Sentinel do it again. One
 // that is a master by now, or does not answer at once, is fenced at once.
 func (g *Gate) peek(ctx context.Context, h *conn) time.Duration {
-	s := script{}.with(g.words, "ROLE")
+	s := script{}.with(g.commands, "ROLE")
 	k := h.send(s.bytes, s.n, g.conf.Now(), nil)
 	if k.wait(ctx, lookFirst) && k.err == nil && len(k.replies[0].Elems) > 0 && k.replies[0].Elems[0].Text == "slave" {
 		g.mu.Lock()
-		g.shutUntil = g.conf.Now().Add(lookTimeout) // the worker's look tells the rest
+		g.fenceNotBefore = g.conf.Now().Add(lookTimeout) // the worker's look tells the rest
 		g.mu.Unlock()
 		g.wake.Raise()
 	}
@@ -207,7 +207,7 @@ func (g *Gate) judge(re []resp.Reply) (proved bool, again time.Duration) {
 		g.ObserveNow() // we may not try: the worker reads the parameters instead
 		return false, refenceEvery
 	}
-	text := complaint(re[:n-3])
+	text := refusals(re[:n-3])
 	g.setFault(Fault{
 		ID: "fence_incomplete", Severity: watchdog.SeverityError, Text: "the fence did not make Redis refuse: " + text,
 		Remedy: remedyFor(text),
@@ -215,8 +215,8 @@ func (g *Gate) judge(re []resp.Reply) (proved bool, again time.Duration) {
 	return false, refenceEvery
 }
 
-// complaint is the first error in the answers to a fence that matters.
-func complaint(re []resp.Reply) string {
+// refusals is the first error in the answers to a fence that matters.
+func refusals(re []resp.Reply) string {
 	for _, r := range re {
 		if r.IsError() && !isNoFailover(r) {
 			return r.Text
@@ -252,13 +252,13 @@ type trying struct {
 	rests time.Duration    // from that to the next, as it was meant
 	late  int              // turns that came too late to count
 
-	lost, handless       watchdog.Instant // when an armed fence and when the hand ended, as seen at that turn
-	lostTried, handTried time.Duration    // tried, when that was seen first
+	lost, noPrimary             watchdog.Instant // when an armed fence and when the primary connection ended, as seen at that turn
+	lostTried, lostPrimaryTried time.Duration    // tried, when that was seen first
 }
 
 // turn counts the time since the last turn; nothing when it comes late, so that
 // there is another look, and no more than was meant when lateTurns have.
-func (t *trying) turn(now, lost, handless watchdog.Instant) {
+func (t *trying) turn(now, lost, noPrimary watchdog.Instant) {
 	switch since := now.Sub(t.at); {
 	case t.at == 0:
 	case since > t.rests+refenceEvery && t.late < lateTurns:
@@ -270,8 +270,8 @@ func (t *trying) turn(now, lost, handless watchdog.Instant) {
 	if lost != t.lost {
 		t.lost, t.lostTried = lost, t.tried
 	}
-	if handless != t.handless {
-		t.handless, t.handTried = handless, t.tried
+	if noPrimary != t.noPrimary {
+		t.noPrimary, t.lostPrimaryTried = noPrimary, t.tried
 	}
 }
 
@@ -287,8 +287,8 @@ func (g *Gate) armedIn(seen watchdog.Redis, now watchdog.Instant) bool {
 		return true
 	}
 	unanswered := g.fencing != nil && !g.fencing.finished()
-	if g.hand == nil { // its end may be the fence's doing
-		unanswered = t.tried-t.handTried < lookTimeout
+	if g.primary == nil { // its end may be the fence's doing
+		unanswered = t.tried-t.lostPrimaryTried < lookTimeout
 	}
 	if seen.Answer != watchdog.Silent && seen.Answer != watchdog.Busy && !unanswered {
 		return false
@@ -310,7 +310,7 @@ func (g *Gate) stopIfLate(ctx context.Context) (rests time.Duration) {
 	now := g.conf.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.trying.turn(now, watchdog.Instant(g.lostAt.Load()), g.handless)
+	g.trying.turn(now, watchdog.Instant(g.lostAt.Load()), g.noPrimary)
 	defer func() { g.trying.rests = rests }()
 	want, seen := g.want, g.seen
 	if g.conf.Killer == nil || want.Access != watchdog.Refuse || want.StopBy == watchdog.Never {
@@ -319,10 +319,10 @@ func (g *Gate) stopIfLate(ctx context.Context) (rests time.Duration) {
 	// StopBy may be long past when a Redis that was gone comes back: its fence
 	// is on the way then.
 	by := want.StopBy.Max(g.wantedAt.Max(g.heardAt).Add(stopGrace))
-	if g.lastWord == watchdog.Silent || g.lastWord == watchdog.Absent {
-		since := g.handless // it may be one that is just beginning to load
-		if g.hand != nil {
-			since = g.hand.born
+	if g.lastAnswer == watchdog.Silent || g.lastAnswer == watchdog.Absent {
+		since := g.noPrimary // it may be one that is just beginning to load
+		if g.primary != nil {
+			since = g.primary.born
 		}
 		by = by.Max(since.Add(stopPatience))
 	}
@@ -336,7 +336,7 @@ func (g *Gate) stopIfLate(ctx context.Context) (rests time.Duration) {
 	// One that falls silent while it loads is loading still, and answers nobody;
 	// one that does so fenced (its CONFIG REWRITE waits for a slow disk) will
 	// be fenced when it wakes.
-	refusing := seen.Refusing || g.spared(seen) || seen.Answer == watchdog.Absent || g.lastWord == watchdog.Loading ||
+	refusing := seen.Refusing || g.spared(seen) || seen.Answer == watchdog.Absent || g.lastAnswer == watchdog.Loading ||
 		seen.Answer == watchdog.Silent && g.refused
 	if !refusing && now < want.StopArmed && g.armedIn(seen, now) {
 		if !g.waiting {

@@ -100,61 +100,61 @@ const (
 
 // Gate works the gate of one local Redis.
 type Gate struct {
-	conf  Config
-	log   hclog.Logger
-	words words
-	key   string // XREAD waits for it in vain
+	conf     Config
+	log      hclog.Logger
+	commands commands
+	key      string // XREAD waits for it in vain
 
 	wake      signal.Signal // the worker: turn now
 	fenceWake signal.Signal // the fencer: look at the want
 	redial    signal.Signal // the keeper: a connection is gone or taken
 	conns     sync.WaitGroup
 	stops     sync.WaitGroup // kills under way
-	scribe    *scribe        // disk
-	storer    *scribe        // systemd
+	diskJobs  *jobQueue      // disk
+	storeJobs *jobQueue      // systemd's descriptor store
 
-	mu        sync.Mutex // never held over anything that waits
-	want      watchdog.Gate
-	wanted    bool             // a want has come
-	wantedAt  watchdog.Instant // when its Access was first wanted
-	fenceSent bool             // since Refuse is wanted
-	fencing   *call            // the newest fence sent; nil: none
-	changes   uint64           // steps sent that are no fence
-	settled   uint64           // of them, those that what was last seen, or a fence that was proved, came after
-	changed   *call            // the newest of them; nil: none
-	opening   *call            // the newest that makes a fenced Redis a master; nil: none
-	hand      *conn
-	peeked    *conn            // the hand behind which Redis was asked for its role before it was fenced again
-	shutUntil watchdog.Instant // it was a replica then, and is not fenced before
-	spares    []*conn
-	handless  watchdog.Instant // since when there is no hand
-	dialErr   error
-	caps      capabilities
-	seen      watchdog.Redis
-	fence     script // prepared
-	arm       script // likewise
-	pause     script // likewise
-	details   Details
-	faults    map[string]Fault
-	noRewrite bar              // of CONFIG REWRITE
-	standing  []*armed         // the armed fences that stand, or may
-	provedAt  watchdog.Instant // when a fence was last seen to refuse
-	lastWord  watchdog.Answer  // the last that was no silence
-	refused   bool             // and it was that it refuses
-	heardAt   watchdog.Instant // when Redis said its first word after it was gone
-	handing   bool             // HandOver was called
-	left      []*os.File       // what it kept
-	waiting   bool             // for a Redis that does not answer, since Refuse was wanted
-	trying    trying           // the fence that is due
-	stopped   bool             // the Redis of stoppedID was killed since Refuse was wanted
-	stoppedID string
-	stopAgain watchdog.Instant // not before, after a kill that failed
+	mu             sync.Mutex // never held over anything that waits
+	want           watchdog.Gate
+	wanted         bool             // a want has come
+	wantedAt       watchdog.Instant // when its Access was first wanted
+	fenceSent      bool             // since Refuse is wanted
+	fencing        *call            // the newest fence sent; nil: none
+	changes        uint64           // steps sent that are no fence
+	settled        uint64           // of them, those that what was last seen, or a fence that was proved, came after
+	changed        *call            // the newest of them; nil: none
+	opening        *call            // the newest that makes a fenced Redis a master; nil: none
+	primary        *conn
+	peeked         *conn            // the primary connection behind which Redis was asked for its role before it was fenced again
+	fenceNotBefore watchdog.Instant // it was a replica then, and is not fenced before
+	spares         []*conn
+	noPrimary      watchdog.Instant // since when there is no primary connection
+	dialErr        error
+	caps           capabilities
+	seen           watchdog.Redis
+	fence          script // prepared
+	arm            script // likewise
+	pause          script // likewise
+	details        Details
+	faults         map[string]Fault
+	noRewrite      rewriteBlock     // of CONFIG REWRITE
+	standing       []*armed         // the armed fences that stand, or may
+	provedAt       watchdog.Instant // when a fence was last seen to refuse
+	lastAnswer     watchdog.Answer  // the last that was no silence
+	refused        bool             // and it was that it refuses
+	heardAt        watchdog.Instant // when Redis said its first word after it was gone
+	handingOver    bool             // HandOver was called
+	left           []*os.File       // what it kept
+	waiting        bool             // for a Redis that does not answer, since Refuse was wanted
+	trying         trying           // the fence that is due
+	stopped        bool             // the Redis of stoppedID was killed since Refuse was wanted
+	stoppedID      string
+	stopAgain      watchdog.Instant // not before, after a kill that failed
 
-	commands atomic.Int64
-	garbage  atomic.Int64
-	every    atomic.Int64 // the poll period in force
-	firedAt  atomic.Int64 // the watchdog.Instant at which an armed fence was last seen to fire; zero: none was
-	lostAt   atomic.Int64 // likewise, at which the connection of one ended without our doing, by its fire or another's
+	sent    atomic.Int64 // commands
+	garbage atomic.Int64
+	every   atomic.Int64 // the poll period in force
+	firedAt atomic.Int64 // the watchdog.Instant at which an armed fence was last seen to fire; zero: none was
+	lostAt  atomic.Int64 // likewise, at which the connection of one ended without our doing, by its fire or another's
 
 	worker worker // touched by the worker's goroutine only
 }
@@ -201,15 +201,15 @@ func New(conf Config) (*Gate, error) {
 	g := &Gate{
 		conf:      conf,
 		log:       conf.Log,
-		words:     words{renamed},
+		commands:  commands{renamed},
 		key:       "redis-watchdog:never:" + hex.EncodeToString(random[:]),
 		wake:      signal.New(),
 		fenceWake: signal.New(),
 		redial:    signal.New(),
 		faults:    map[string]Fault{},
-		noRewrite: bar{why: conf.NoRewrite},
-		scribe:    newScribe(),
-		storer:    newScribe(),
+		noRewrite: rewriteBlock{why: conf.NoRewrite},
+		diskJobs:  newJobQueue(),
+		storeJobs: newJobQueue(),
 	}
 	g.details.LagSeconds = -1
 	g.every.Store(int64(conf.PollEvery))
@@ -227,16 +227,16 @@ func New(conf Config) (*Gate, error) {
 // report must not block.
 func (g *Gate) Run(ctx context.Context, report func(watchdog.Redis)) error {
 	g.mu.Lock()
-	g.handless = g.conf.Now()
+	g.noPrimary = g.conf.Now()
 	g.mu.Unlock()
 	ctx, cancel := context.WithCancelCause(ctx)
 	var wait sync.WaitGroup
-	wait.Go(func() { g.scribe.run(ctx) })
-	wait.Go(func() { g.storer.run(ctx) })
+	wait.Go(func() { g.diskJobs.run(ctx) })
+	wait.Go(func() { g.storeJobs.run(ctx) })
 	g.watchAdopted()
-	wait.Go(func() { g.keep(ctx) })
+	wait.Go(func() { g.fillPool(ctx) })
 	wait.Go(func() { g.fencer(ctx) })
-	g.work(ctx, report)
+	g.reconcile(ctx, report)
 	cancel(nil)
 	wait.Wait()
 	g.leave()
@@ -311,14 +311,14 @@ func opens(w watchdog.Gate) bool {
 }
 
 var (
-	errNoHand     = errors.New("no connection to Redis")
+	errNoPrimary  = errors.New("no connection to Redis")
 	errSuperseded = errors.New("superseded by a newer want")
 	errUnanswered = errors.New("Redis has not answered")
 )
 
-// change sends s over the hand, if the newest want is still w, and waits for
-// the answers. An error among them is not its error. The check and the send
-// are one step for the fencer: see the package's first promise.
+// change sends s over the primary connection, if the newest want is still w, and
+// waits for the answers. An error among them is not its error. The check and the
+// send are one step for the fencer: see the package's first promise.
 func (g *Gate) change(ctx context.Context, w watchdog.Gate, s script) ([]resp.Reply, error) {
 	return g.step(ctx, w, s, false)
 }
@@ -330,10 +330,10 @@ func (g *Gate) step(ctx context.Context, w watchdog.Gate, s script, opening bool
 		g.mu.Unlock()
 		return nil, errSuperseded
 	}
-	h := g.hand
+	h := g.primary
 	if h == nil {
 		g.mu.Unlock()
-		return nil, errNoHand
+		return nil, errNoPrimary
 	}
 	k := h.send(s.bytes, s.n, g.conf.Now(), nil)
 	g.changes++
@@ -348,13 +348,13 @@ func (g *Gate) step(ctx context.Context, w watchdog.Gate, s script, opening bool
 	return k.replies, k.err
 }
 
-// ask sends s over the hand whatever is wanted: for what changes nothing.
+// ask sends s over the primary connection whatever is wanted: for what changes nothing.
 func (g *Gate) ask(ctx context.Context, s script, d time.Duration) ([]resp.Reply, error) {
 	g.mu.Lock()
-	h := g.hand
+	h := g.primary
 	g.mu.Unlock()
 	if h == nil {
-		return nil, errNoHand
+		return nil, errNoPrimary
 	}
 	k := h.send(s.bytes, s.n, g.conf.Now(), nil)
 	if !k.wait(ctx, d) {

@@ -135,7 +135,7 @@ func TestRefuseCutsClientsAndSurvivesARestart(t *testing.T) {
 	l.sees("nobody listening", func(r watchdog.Redis) bool { return r.Answer == watchdog.Absent && r.Refusing })
 	s.start()
 	r := l.sees("a shut Redis", func(r watchdog.Redis) bool { return r.Answer == watchdog.Up && r.Refusing })
-	if !r.Gated {
+	if !r.StartedFenced {
 		t.Errorf("a Redis that came up shut is not called gated")
 	}
 	if got := s.do("GET", "k"); !got.ErrorIs("MASTERDOWN") {
@@ -143,7 +143,7 @@ func TestRefuseCutsClientsAndSurvivesARestart(t *testing.T) {
 	}
 	// Opened again: locked, then everything as the operator had it.
 	l.Want(watchdog.Gate{Access: watchdog.Lock, Open: true})
-	l.sees("a locked master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master && r.Locked && !r.Gated })
+	l.sees("a locked master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master && r.Locked && !r.StartedFenced })
 	l.Want(watchdog.Gate{Access: watchdog.Serve})
 	l.sees("no lock", func(r watchdog.Redis) bool { return !r.Locked })
 	checkOriginals(t, s, "50")

@@ -19,11 +19,11 @@ type Originals struct {
 	ReplicaPriority    string `json:"replica_priority"`
 	ReplicaServeStale  string `json:"replica_serve_stale_data"`
 
-	Veto  bool   `json:"veto"`   // a replica-priority of 0 is ours
-	Dirty bool   `json:"dirty"`  // redis.conf may hold values of ours: to be rewritten once none is in force
-	Shut  bool   `json:"shut"`   // it may hold the fence: to be rewritten as soon as that is off, although a replica's lock is in force
-	RunID string `json:"run_id"` // of the Redis last seen
-	Gated bool   `json:"gated"`  // that Redis was started shut and has not been opened since
+	Veto          bool   `json:"veto"`           // a replica-priority of 0 is ours
+	Dirty         bool   `json:"dirty"`          // redis.conf may hold values of ours: to be rewritten once none is in force
+	FileFenced    bool   `json:"file_fenced"`    // it may hold the fence: to be rewritten as soon as that is off, although a replica's lock is in force
+	RunID         string `json:"run_id"`         // of the Redis last seen
+	StartedFenced bool   `json:"started_fenced"` // that Redis was started shut and has not been opened since
 }
 
 // settings are the four parameters as Redis has them now.
@@ -44,10 +44,10 @@ func (o Originals) settings() settings {
 	return settings{o.MinReplicasToWrite, o.MinReplicasMaxLag, o.ReplicaPriority, o.ReplicaServeStale}
 }
 
-// marked says whether cur carries the fence's values, which are left when a
+// carriesFence says whether cur carries the fence's values, which are left when a
 // fence is no longer a replica of nowhere: Sentinel re-pointed it, or we died
 // between opening and restoring.
-func marked(o Originals, cur settings) bool {
+func carriesFence(o Originals, cur settings) bool {
 	return cur.stale == staleValue && cur.prio == vetoValue && cur.lock == lockValue &&
 		(!o.Known || o.ReplicaServeStale != staleValue || o.ReplicaPriority != vetoValue)
 }
@@ -58,7 +58,7 @@ func marked(o Originals, cur settings) bool {
 // in for it).
 func learn(o Originals, cur settings, fenced bool, file settings) (learnt Originals, known bool) {
 	first := !o.Known
-	fenced = fenced || marked(o, cur)
+	fenced = fenced || carriesFence(o, cur)
 	known = true
 	guess := func(from, ours, otherwise string) string {
 		known = false
@@ -94,7 +94,7 @@ func learn(o Originals, cur settings, fenced bool, file settings) (learnt Origin
 		o.Dirty = true
 	}
 	if fenced {
-		o.Shut = true
+		o.FileFenced = true
 	}
 	return o, known
 }

@@ -31,17 +31,17 @@ func (s *server) freeze() {
 	})
 }
 
-// unanswered is what was sent over the hand and not answered: how many commands
-// each write had, and how many a fence has.
+// unanswered is what was sent over the primary connection and not answered: how
+// many commands each write had, and how many a fence has.
 func (l *lab) unanswered() (commands []int, fence int) {
 	l.Gate.mu.Lock()
 	defer l.Gate.mu.Unlock()
-	if l.hand == nil {
+	if l.primary == nil {
 		return nil, l.fence.n
 	}
-	l.hand.mu.Lock()
-	defer l.hand.mu.Unlock()
-	for _, k := range l.hand.queue {
+	l.primary.mu.Lock()
+	defer l.primary.mu.Unlock()
+	for _, k := range l.primary.queue {
 		commands = append(commands, k.n)
 	}
 	return commands, l.fence.n
@@ -59,7 +59,7 @@ func (l *lab) queuesFence(n int) {
 
 func (l *lab) queues(n int) {
 	l.t.Helper()
-	eventually(l.t, "the hand's queue grows", func() bool { got, _ := l.unanswered(); return len(got) >= n })
+	eventually(l.t, "the primary connection's queue grows", func() bool { got, _ := l.unanswered(); return len(got) >= n })
 }
 
 // staysShut wants Redis to be fenced and to be seen so.
@@ -204,10 +204,10 @@ func TestFenceFollowsAnOpenOnAConnectionThatEnded(t *testing.T) {
 	l.queues(1)
 	w.ask()
 	l.Gate.mu.Lock()
-	h := l.hand
+	h := l.primary
 	l.Gate.mu.Unlock()
 	h.close()
-	eventually(t, "a spare takes its place", func() bool { l.Gate.mu.Lock(); defer l.Gate.mu.Unlock(); return l.hand != nil && l.hand != h })
+	eventually(t, "a spare takes its place", func() bool { l.Gate.mu.Lock(); defer l.Gate.mu.Unlock(); return l.primary != nil && l.primary != h })
 	l.Want(refuse())
 	l.queues(1)
 	w.ask()
@@ -242,7 +242,7 @@ func TestFenceIsQueuedBehindAnOpenThatFollowedAFence(t *testing.T) {
 	given := make(chan struct{})
 	go func() {
 		defer close(given)
-		l.change(t.Context(), open, openScript(l.words, "10")) // the worker sends it when a look was answered just before
+		l.change(t.Context(), open, openScript(l.commands, "10")) // the worker sends it when a look was answered just before
 	}()
 	l.queues(len(before) + 2)
 	w.ask()

@@ -26,7 +26,7 @@ func (g *Gate) learn() {
 	}
 	if w.seen.Role == watchdog.Nowhere {
 		w.rejoin = true
-	} else if !w.rejoin && marked(w.originals, w.cur) {
+	} else if !w.rejoin && carriesFence(w.originals, w.cur) {
 		w.rejoin = true // a fence that was re-pointed while nobody looked
 	}
 	o, known := learn(w.originals, w.cur, w.rejoin, w.file)
@@ -38,7 +38,7 @@ func (g *Gate) learn() {
 			Remedy: "compare with your configuration and CONFIG SET what differs, once this Redis serves",
 		})
 	}
-	o.RunID, o.Gated = w.seen.RunID, w.seen.Gated
+	o.RunID, o.StartedFenced = w.seen.RunID, w.seen.StartedFenced
 	if want, _ := g.wish(); o.Veto && !want.Veto && w.cur.prio != vetoValue {
 		o.Veto = false
 	}
@@ -54,7 +54,7 @@ func (g *Gate) learn() {
 	if w.seen.Role != watchdog.Nowhere {
 		w.fencedSeen = false
 	}
-	if o.Dirty && w.clean() || o.Shut && w.unfenced() {
+	if o.Dirty && w.clean() || o.FileFenced && w.unfenced() {
 		w.rewriteDue = true
 	}
 	g.rewrite()
@@ -81,7 +81,7 @@ func (g *Gate) readFile() bool {
 	}
 	if w.fileRead == nil {
 		path := w.configFile
-		w.fileRead = g.scribe.do(func() { w.file = fileSettings(path); g.wake.Raise() })
+		w.fileRead = g.diskJobs.do(func() { w.file = fileSettings(path); g.wake.Raise() })
 	}
 	select {
 	case <-w.fileRead:
@@ -109,7 +109,7 @@ func (g *Gate) persist() {
 		return
 	}
 	o := w.originals
-	w.keeping = g.scribe.do(func() {
+	w.keeping = g.diskJobs.do(func() {
 		err := g.conf.Record(o)
 		if err == nil {
 			g.clearFault("record")
@@ -123,7 +123,7 @@ func (g *Gate) persist() {
 	})
 }
 
-// keptNow is told by the scribe; persist takes it over in the worker.
+// keptNow is called by diskJobs; persist takes it over in the worker.
 func (g *Gate) keptNow(o Originals, err error) {
 	g.mu.Lock()
 	if err == nil {
@@ -141,15 +141,15 @@ func (g *Gate) keptNow(o Originals, err error) {
 func (g *Gate) recorded() bool {
 	w, now := &g.worker, g.conf.Now()
 	a, b := w.originals, w.kept
-	a.Dirty, b.Dirty, a.Shut, b.Shut, a.Gated, b.Gated, a.RunID, b.RunID = false, false, false, false, false, false, "", ""
+	a.Dirty, b.Dirty, a.FileFenced, b.FileFenced, a.StartedFenced, b.StartedFenced, a.RunID, b.RunID = false, false, false, false, false, false, "", ""
 	return g.conf.Record == nil || a == b || (w.learntAt != 0 && now.Sub(w.learntAt) > recordPatience)
 }
 
 // faultRewrite is redis.conf that is not written.
 const faultRewrite = "config_rewrite"
 
-// bar is why CONFIG REWRITE is not sent, and what to do about it.
-type bar struct{ why, remedy string }
+// rewriteBlock is why CONFIG REWRITE is not sent, and what to do about it.
+type rewriteBlock struct{ why, remedy string }
 
 // AllowRewrite says whether CONFIG REWRITE may be sent: it may where why is
 // empty. A server that would not start on what it writes is worse than a file
@@ -157,7 +157,7 @@ type bar struct{ why, remedy string }
 func (g *Gate) AllowRewrite(why, remedy string) {
 	g.mu.Lock()
 	was := g.noRewrite
-	g.noRewrite = bar{why, remedy}
+	g.noRewrite = rewriteBlock{why, remedy}
 	g.mu.Unlock()
 	if was.why != "" && why == "" {
 		g.clearFault(faultRewrite)
@@ -188,13 +188,13 @@ func (g *Gate) rewrite() {
 		return
 	}
 	g.mu.Lock()
-	h, barred := g.hand, g.noRewrite
+	h, blocked := g.primary, g.noRewrite
 	g.mu.Unlock()
-	if barred.why != "" {
+	if blocked.why != "" {
 		g.setFault(Fault{
 			ID: faultRewrite, Severity: watchdog.SeverityWarning,
-			Text:   "CONFIG REWRITE is not sent, so redis.conf does not say what Redis does (a fence does not survive a restart of Redis): " + barred.why,
-			Remedy: barred.remedy,
+			Text:   "CONFIG REWRITE is not sent, so redis.conf does not say what Redis does (a fence does not survive a restart of Redis): " + blocked.why,
+			Remedy: blocked.remedy,
 		})
 		return
 	}
@@ -212,8 +212,8 @@ func (g *Gate) rewrite() {
 	w.rewroteAt = now
 	w.rewroteOurs = w.originals
 	w.rewroteOurs.Dirty = w.originals.Dirty && !w.clean()
-	w.rewroteOurs.Shut = w.originals.Shut && !w.unfenced()
-	w.rewriting = h.send(g.words.one("CONFIG", "REWRITE"), 1, now, func(*call) { g.wake.Raise() })
+	w.rewroteOurs.FileFenced = w.originals.FileFenced && !w.unfenced()
+	w.rewriting = h.send(g.commands.one("CONFIG", "REWRITE"), 1, now, func(*call) { g.wake.Raise() })
 	g.fail("gate.rewrite.sent")
 }
 
@@ -239,7 +239,7 @@ func (g *Gate) rewritten(now watchdog.Instant) {
 	g.clearFault(faultRewrite)
 	w.rewriteDue = false
 	o := w.rewroteOurs
-	o.Dirty, o.Shut = w.originals.Dirty, w.originals.Shut
+	o.Dirty, o.FileFenced = w.originals.Dirty, w.originals.FileFenced
 	if o != w.originals || o == w.rewroteOurs {
 		return // what was written is out of date, or says nothing new
 	}

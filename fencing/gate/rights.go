@@ -57,9 +57,9 @@ func (g *Gate) prepare(c capabilities) {
 	defer g.mu.Unlock()
 	c.NoHello = g.caps.NoHello
 	g.caps = c
-	g.fence = liveScript(g.words, c)
-	g.arm = fenceScript(g.words, c)
-	g.pause = script{}.with(g.words, "CLIENT", "PAUSE", "300", "WRITE")
+	g.fence = liveScript(g.commands, c)
+	g.arm = fenceScript(g.commands, c)
+	g.pause = script{}.with(g.commands, "CLIENT", "PAUSE", "300", "WRITE")
 }
 
 // trial is one command tried, and where its outcome goes.
@@ -91,7 +91,7 @@ func (g *Gate) checkRights(ctx context.Context) {
 	const list, pause, failover = 4, 5, 6
 	var s script
 	for _, t := range trials {
-		s = s.with(g.words, t.words[0], t.words[1:]...)
+		s = s.with(g.commands, t.words[0], t.words[1:]...)
 	}
 	re, err := g.ask(ctx, s, stepTimeout)
 	if err != nil {
@@ -153,7 +153,7 @@ func judgeTrials(trials []trial, re []resp.Reply) (missing []string) {
 
 // checkSmallRights tries those without which the gate finds another way by
 // itself. It tries them on a spare: DEL on a master whose writes are paused
-// would hold the hand up. Without one they stay due.
+// would hold the primary connection up. Without one they stay due.
 //
 // CONFIG REWRITE and CLIENT UNPAUSE have no harmless form. They are queued in a
 // transaction that a command without its arguments spoils: Redis checks rights
@@ -191,7 +191,7 @@ type smallCheck struct {
 func (g *Gate) trySmall(on *conn, trials []trial, queued bool) {
 	var s script
 	for _, t := range trials {
-		s = s.with(g.words, t.words[0], t.words[1:]...)
+		s = s.with(g.commands, t.words[0], t.words[1:]...)
 	}
 	g.worker.small = smallCheck{on: on, trials: trials, queued: queued,
 		call: on.send(s.bytes, s.n, g.conf.Now(), func(*call) { g.wake.Raise() })}

@@ -79,7 +79,7 @@ func TestDeniedClientIDMattersWhereHelloIsRenamed(t *testing.T) {
 	}
 }
 
-func TestRenamedExecDoesNotCatchTheHand(t *testing.T) {
+func TestRenamedExecDoesNotCatchThePrimaryConnection(t *testing.T) {
 	s := startRedis(t, `rename-command EXEC ""`)
 	l := startGate(t, s)
 	eventually(t, "the fault is there", func() bool { return l.fault("rights_multi") != nil })

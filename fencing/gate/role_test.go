@@ -30,7 +30,7 @@ func FuzzRole(f *testing.F) {
 			was := elems[i]
 			elems[i] = spoilt
 			seen := watchdog.Redis{Role: watchdog.Replica}
-			new(Gate).foldRole(&look{role: resp.Reply{Kind: '*', Elems: elems}}, &seen)
+			new(Gate).foldRole(&observation{role: resp.Reply{Kind: '*', Elems: elems}}, &seen)
 			nowhere := elems[0].Text == "slave" && len(elems) >= 4 && elems[1].Text == "127.0.0.1" && elems[2].Text == "0"
 			if (seen.Role == watchdog.Nowhere) != nowhere {
 				t.Fatalf("%+v is %v", elems, seen.Role)

@@ -46,7 +46,7 @@ func (d *debt) sleptIn(took, most time.Duration) {
 const sleptLeast = 200 * time.Millisecond
 
 // paid tells of the stall, if it was one, that this answer ends.
-func (g *Gate) paid(l *look, before, seen watchdog.Redis) {
+func (g *Gate) paid(l *observation, before, seen watchdog.Redis) {
 	d := g.worker.owed
 	g.worker.owed = debt{}
 	d.owes(seen.RunID, l.call.sentAt) // another run than owed: that one is gone

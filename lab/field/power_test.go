@@ -75,7 +75,7 @@ func startShut(s *story, d *watched.Dog) {
 	if slices.ContainsFunc(strings.Split(string(conf), "\n"), func(line string) bool { return strings.HasPrefix(line, "replicaof ") }) {
 		return
 	}
-	text := string(conf) + strings.Join(gate.StartShut(), "\n") + "\n"
+	text := string(conf) + strings.Join(gate.StartFencedLines(), "\n") + "\n"
 	if err := os.WriteFile(d.Redis.ConfigFile, []byte(text), 0o644); err != nil {
 		s.t.Fatal(err)
 	}

@@ -145,7 +145,7 @@ func TestSentinelsResetWhileTheEmptyMasterIsShut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = conf.WriteString(strings.Join(gate.StartShut(), "\n") + "\n")
+	_, err = conf.WriteString(strings.Join(gate.StartFencedLines(), "\n") + "\n")
 	if err := errors.Join(err, conf.Close()); err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func (x *node) watchStart(ctx context.Context) error {
 			}
 		}
 		s, now := x.agent.Status(agent.Extras{}), agent.Boottime()
-		held := s.Redis.Gated && s.Redis.Role == watchdog.Nowhere && s.Redis.Answer == watchdog.Up
+		held := s.Redis.StartedFenced && s.Redis.Role == watchdog.Nowhere && s.Redis.Answer == watchdog.Up
 		x.mu.Lock()
 		switch {
 		case !held:

@@ -52,7 +52,7 @@ func (s *surveyor) drift(ctx context.Context, m mark, d gate.Details, redis *pre
 	}
 	o.CommandLine = s.started
 	if v := d.Recorded; v.Known {
-		o.Unwritten = v.Dirty || v.Shut
+		o.Unwritten = v.Dirty || v.FileFenced
 		o.Originals = map[string]string{
 			watchdog.ParameterLock: v.MinReplicasToWrite, watchdog.ParameterLag: v.MinReplicasMaxLag,
 			watchdog.ParameterVeto: v.ReplicaPriority, watchdog.ParameterStale: v.ReplicaServeStale,

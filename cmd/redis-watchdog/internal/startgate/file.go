@@ -130,7 +130,7 @@ func Shut(file string) (following string, err error) {
 		}
 		kept = append(kept, "")
 		kept = append(kept, comment...)
-		return append(kept, gate.StartShut()...), nil
+		return append(kept, gate.StartFencedLines()...), nil
 	})
 	return following, err
 }
@@ -190,7 +190,7 @@ func contentOf(file string) ([]byte, error) {
 // to, and the fence's values where they follow it.
 func without(content string) []string {
 	lines := strings.Split(strings.TrimRight(content, "\n"), "\n")
-	ours := gate.StartShut()
+	ours := gate.StartFencedLines()
 	var kept []string
 	below := false // the comment stands just above
 	for _, line := range lines {

@@ -17,11 +17,11 @@ import (
 type worker struct {
 	hinted atomic.Bool // ObserveNow was called; the only field others touch
 
-	look *look
-	owed debt
-	on   *conn // what was looked at last
-	seen watchdog.Redis
-	cur  settings
+	pending *observation
+	owed    debt
+	on      *conn // what was looked at last
+	seen    watchdog.Redis
+	cur     settings
 
 	dirty         bool   // what was read is no longer so: read all again
 	noRole        bool   // ROLE is denied
@@ -75,8 +75,8 @@ func (g *Gate) pausing(want watchdog.Gate) bool {
 	return want.Access == watchdog.Hold && g.worker.seen.Role == watchdog.Master && g.capabilities().PauseWrite
 }
 
-// work turns until ctx is done.
-func (g *Gate) work(ctx context.Context, report func(watchdog.Redis)) {
+// reconcile turns until ctx is done.
+func (g *Gate) reconcile(ctx context.Context, report func(watchdog.Redis)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -99,8 +99,8 @@ func (g *Gate) work(ctx context.Context, report func(watchdog.Redis)) {
 func (g *Gate) turn(ctx context.Context, report func(watchdog.Redis)) time.Duration {
 	w := &g.worker
 	for i := range 4 { // a step is looked at as soon as it is taken
-		if !g.lookedJustNow() {
-			g.lookAt(ctx, report)
+		if !g.observedJustNow() {
+			g.observe(ctx, report)
 			if i == 0 && w.seen.Answer == watchdog.Up && g.conf.Now().Sub(w.seen.SentAt) > lookTimeout {
 				continue // it stood still: what it was asked before tells of before
 			}
@@ -134,7 +134,7 @@ func (g *Gate) note(err error) {
 	switch {
 	case err == nil:
 		g.clearFault("gate_step")
-	case errors.Is(err, errSuperseded), errors.Is(err, errNoHand), errors.Is(err, errUnanswered):
+	case errors.Is(err, errSuperseded), errors.Is(err, errNoPrimary), errors.Is(err, errUnanswered):
 	default:
 		g.mu.Lock()
 		g.details.Errors++
@@ -164,13 +164,13 @@ func (g *Gate) rest() time.Duration {
 	return next.Sub(now)
 }
 
-// lookedJustNow says whether the last look at a serving master still does: it
+// observedJustNow says whether the last look at a serving master still does: it
 // was a moment ago, and nothing has been changed or hinted at since.
-func (g *Gate) lookedJustNow() bool {
+func (g *Gate) observedJustNow() bool {
 	w := &g.worker
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.want.Access == watchdog.Serve && !w.dirty && w.look == nil && g.hand != nil && w.on == g.hand &&
+	return g.want.Access == watchdog.Serve && !w.dirty && w.pending == nil && g.primary != nil && w.on == g.primary &&
 		w.seen.Answer == watchdog.Up && w.seen.Role == watchdog.Master && g.conf.Now().Sub(w.seen.SentAt) < lookFresh
 }
 
@@ -223,7 +223,7 @@ func (g *Gate) turnAway(ctx context.Context, want watchdog.Gate) (bool, error) {
 	if w.nowhere == nowhereElse {
 		to = nowhereHost
 	}
-	re, err := g.change(ctx, want, script{}.with(g.words, "REPLICAOF", to, nowherePort))
+	re, err := g.change(ctx, want, script{}.with(g.commands, "REPLICAOF", to, nowherePort))
 	if err != nil {
 		return false, err
 	}
@@ -250,7 +250,7 @@ func (g *Gate) unhold(ctx context.Context, want watchdog.Gate) (bool, error) {
 		w.heldAt = 0
 		return false, nil
 	}
-	re, err := g.change(ctx, want, script{}.with(g.words, "CLIENT", "UNPAUSE"))
+	re, err := g.change(ctx, want, script{}.with(g.commands, "CLIENT", "UNPAUSE"))
 	if err != nil {
 		return false, err
 	}
@@ -268,7 +268,7 @@ const openAgain = time.Minute // between two lines of the log about openings tha
 // it is seen to be one.
 func (g *Gate) openUp(ctx context.Context, want watchdog.Gate) (bool, error) {
 	w := &g.worker
-	re, err := g.change(ctx, want, lockScript(g.words, w.cur.lag))
+	re, err := g.change(ctx, want, lockScript(g.commands, w.cur.lag))
 	if err == nil {
 		err = firstError(re)
 	}
@@ -280,7 +280,7 @@ func (g *Gate) openUp(ctx context.Context, want watchdog.Gate) (bool, error) {
 		g.log.Info("making the fenced Redis a master again, locked")
 		w.openedAt = now
 	}
-	re, err = g.step(ctx, want, openScript(g.words, w.cur.lag), true)
+	re, err = g.step(ctx, want, openScript(g.commands, w.cur.lag), true)
 	if err != nil {
 		return false, err
 	}
@@ -302,7 +302,7 @@ func (g *Gate) follow(ctx context.Context, want watchdog.Gate) (bool, error) {
 	}
 	caps := g.capabilities()
 	shut := w.seen.Role == watchdog.Master && caps.Config
-	s := followScript(g.words, caps, host, port, shut, !want.Unlocked && caps.Config)
+	s := followScript(g.commands, caps, host, port, shut, !want.Unlocked && caps.Config)
 	g.log.Info("following", "master", string(want.Master), "as", host, "from", string(w.following))
 	g.fail("gate.rejoin.begun")
 	if shut || w.seen.Role == watchdog.Nowhere {
@@ -354,9 +354,9 @@ func (g *Gate) lock(ctx context.Context, want watchdog.Gate, to settings) (bool,
 	if !g.recorded() {
 		return false, nil
 	}
-	s := script{}.with(g.words, "CONFIG", "SET", keyLock, lockValue)
+	s := script{}.with(g.commands, "CONFIG", "SET", keyLock, lockValue)
 	if to.lag != w.cur.lag {
-		s = s.with(g.words, "CONFIG", "SET", keyLag, to.lag)
+		s = s.with(g.commands, "CONFIG", "SET", keyLag, to.lag)
 	}
 	g.fail("gate.lock.begun")
 	re, err := g.change(ctx, want, s)
@@ -369,9 +369,9 @@ func (g *Gate) lock(ctx context.Context, want watchdog.Gate, to settings) (bool,
 
 func (g *Gate) unlock(ctx context.Context, want watchdog.Gate, to settings) (bool, error) {
 	w := &g.worker
-	s := script{}.with(g.words, "CONFIG", "SET", keyLock, to.lock)
+	s := script{}.with(g.commands, "CONFIG", "SET", keyLock, to.lock)
 	if to.lag != w.cur.lag {
-		s = s.with(g.words, "CONFIG", "SET", keyLag, to.lag)
+		s = s.with(g.commands, "CONFIG", "SET", keyLag, to.lag)
 	}
 	g.fail("gate.unlock.begun")
 	re, err := g.change(ctx, want, s)
@@ -399,10 +399,10 @@ func (g *Gate) restore(ctx context.Context, want watchdog.Gate, to settings) (bo
 	}
 	var s script
 	if to.stale != w.cur.stale {
-		s = s.with(g.words, "CONFIG", "SET", keyStale, to.stale)
+		s = s.with(g.commands, "CONFIG", "SET", keyStale, to.stale)
 	}
 	if to.prio != w.cur.prio {
-		s = s.with(g.words, "CONFIG", "SET", keyPrio, to.prio)
+		s = s.with(g.commands, "CONFIG", "SET", keyPrio, to.prio)
 	}
 	g.fail("gate.restore.begun")
 	re, err := g.change(ctx, want, s)

@@ -63,7 +63,7 @@ func (g *Gate) watchAdopted() {
 func (g *Gate) HandOver() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.handing = true
+	g.handingOver = true
 }
 
 // Left hands over, once, what Run has kept: for Config.Adopted of the next Gate.
@@ -81,7 +81,7 @@ func (g *Gate) Left() []*os.File {
 func (g *Gate) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.handing {
+	if !g.handingOver {
 		return
 	}
 	for _, a := range g.standing {
@@ -121,7 +121,7 @@ func (g *Gate) remove(name string) {
 	if g.conf.Store == nil || name == "" {
 		return
 	}
-	g.storer.do(func() {
+	g.storeJobs.do(func() {
 		if err := g.conf.Store.Remove(name); err != nil {
 			g.log.Warn("descriptor not removed from the store", "name", name, "error", err)
 		}
@@ -138,7 +138,7 @@ func (g *Gate) store(ctx context.Context, a *armed) {
 	f, err := a.c.file(a.name)
 	if err == nil {
 		var failed error
-		done := g.storer.do(func() {
+		done := g.storeJobs.do(func() {
 			failed = g.conf.Store.Store(a.name, f)
 			f.Close()
 			a.c.unblock()

@@ -1,8 +1,8 @@
 package gate
 
-// Connections are opened before they are needed: the hand, and spares that
-// take its place or are armed. With them in hand, a Redis that has reached
-// maxclients can still be fenced.
+// Connections are opened before they are needed: the primary connection, and
+// spares that take its place or are armed. With them ready, a Redis that has
+// reached maxclients can still be fenced.
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
-// keep opens what is missing until ctx is done.
-func (g *Gate) keep(ctx context.Context) {
+// fillPool opens what is missing until ctx is done.
+func (g *Gate) fillPool(ctx context.Context) {
 	const least, most = 20 * time.Millisecond, 500 * time.Millisecond
 	backoff := least
 	for ctx.Err() == nil {
@@ -34,17 +34,17 @@ func (g *Gate) keep(ctx context.Context) {
 		}
 		g.mu.Lock()
 		g.dialErr = err
-		handless := g.hand == nil
+		noPrimary := g.primary == nil
 		g.mu.Unlock()
 		if ctx.Err() == nil {
-			g.unreached(err, handless)
+			g.unreached(err, noPrimary)
 		}
-		if handless {
+		if noPrimary {
 			g.wake.Raise()
 		}
 		backoff = min(2*backoff, most)
 		switch {
-		case handless: // a Redis that is started again may be one to be fenced
+		case noPrimary: // a Redis that is started again may be one to be fenced
 			backoff = min(backoff, least/2)
 		case crowded(err): // a place comes free when somebody leaves
 			backoff = min(backoff, 5*least)
@@ -55,9 +55,9 @@ func (g *Gate) keep(ctx context.Context) {
 	}
 }
 
-// unreached says why no connection can be had. With a hand in hand only what a
+// unreached says why no connection can be had. With a primary connection only what a
 // person must put right is worth saying: a spare comes later.
-func (g *Gate) unreached(err error, handless bool) {
+func (g *Gate) unreached(err error, noPrimary bool) {
 	_, answered := errors.AsType[resp.Error](err)
 	switch {
 	case answered, errors.Is(err, errClosed), errors.Is(err, resp.ErrGarbage): // said elsewhere, or none
@@ -67,7 +67,7 @@ func (g *Gate) unreached(err error, handless bool) {
 			Text:   "no TLS connection to Redis at " + g.where() + ": " + err.Error(),
 			Remedy: "check nodes[].tls: ca, cert and key, the names in Redis' certificate (server_name), and whether Redis speaks TLS at this port",
 		})
-	case handless:
+	case noPrimary:
 		g.mu.Lock()
 		never := g.seen.RunID == "" // perhaps it is not where we are told to look
 		g.mu.Unlock()
@@ -92,18 +92,18 @@ func sleep(ctx context.Context, d time.Duration) {
 func (g *Gate) short() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.hand == nil || len(g.spares) < wantedSpares
+	return g.primary == nil || len(g.spares) < wantedSpares
 }
 
-// open makes one connection and waits until it is of use. Without a hand it is
-// the hand from its first byte on, so that a fence can be queued behind its
-// greeting when Redis hangs.
+// open makes one connection and waits until it is of use. Without a primary
+// connection it is the primary connection from its first byte on, so that a fence
+// can be queued behind its greeting when Redis hangs.
 func (g *Gate) open(ctx context.Context) error {
 	nc, raw, err := dial(ctx, g.conf.Socket, g.conf.Address, g.conf.TLS)
 	if err != nil {
 		return err
 	}
-	c := newConn(nc, raw, &g.commands, g.conf.Now(), g.gone, &g.conns)
+	c := newConn(nc, raw, &g.sent, g.conf.Now(), g.gone, &g.conns)
 	err = g.introduce(ctx, c)
 	if err != nil {
 		c.close()
@@ -114,17 +114,17 @@ func (g *Gate) open(ctx context.Context) error {
 	return err
 }
 
-// introduce greets Redis on c and makes it the hand or a spare.
+// introduce greets Redis on c and makes it the primary connection or a spare.
 func (g *Gate) introduce(ctx context.Context, c *conn) error {
 	hello := g.greet(c)
-	g.adoptHand(c)
+	g.adoptPrimary(c)
 	for !hello.finished() {
 		select {
 		case <-hello.done:
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-g.redial: // do not let a spare's greeting delay the hand
-			g.adoptHand(c)
+		case <-g.redial: // do not let a spare's greeting delay the primary connection
+			g.adoptPrimary(c)
 		}
 	}
 	if err := g.greeted(c, hello); err != nil {
@@ -133,10 +133,10 @@ func (g *Gate) introduce(ctx context.Context, c *conn) error {
 	c.ready.Store(true)
 	g.mu.Lock()
 	g.dialErr = nil
-	switch g.hand {
+	switch g.primary {
 	case c:
 	case nil:
-		g.hand = c
+		g.primary = c
 	default:
 		g.spares = append(g.spares, c)
 	}
@@ -148,12 +148,12 @@ func (g *Gate) introduce(ctx context.Context, c *conn) error {
 	return nil
 }
 
-// adoptHand makes c the hand where there is none.
-func (g *Gate) adoptHand(c *conn) {
+// adoptPrimary makes c the primary connection where there is none.
+func (g *Gate) adoptPrimary(c *conn) {
 	g.mu.Lock()
-	first := g.hand == nil
+	first := g.primary == nil
 	if first {
-		g.hand = c
+		g.primary = c
 	}
 	g.mu.Unlock()
 	if first {
@@ -180,15 +180,15 @@ func (g *Gate) greet(c *conn) *call {
 		if g.conf.Password != "" || g.conf.Username != "" {
 			args = append(args, "AUTH", user, g.conf.Password)
 		}
-		s = s.with(g.words, "HELLO", append(args, "SETNAME", clientName)...)
+		s = s.with(g.commands, "HELLO", append(args, "SETNAME", clientName)...)
 	} else {
 		switch {
 		case g.conf.Username != "":
-			s = s.with(g.words, "AUTH", user, g.conf.Password)
+			s = s.with(g.commands, "AUTH", user, g.conf.Password)
 		case g.conf.Password != "":
-			s = s.with(g.words, "AUTH", g.conf.Password)
+			s = s.with(g.commands, "AUTH", g.conf.Password)
 		}
-		s = s.with(g.words, "CLIENT", "SETNAME", clientName).with(g.words, "CLIENT", "ID")
+		s = s.with(g.commands, "CLIENT", "SETNAME", clientName).with(g.commands, "CLIENT", "ID")
 	}
 	return c.send(s.bytes, s.n, g.conf.Now(), nil)
 }
@@ -239,18 +239,18 @@ func (g *Gate) gone(c *conn) {
 	err := c.err
 	c.mu.Unlock()
 	g.mu.Lock()
-	lost := g.hand == c
+	lost := g.primary == c
 	if lost {
-		g.hand, g.handless = nil, g.conf.Now()
+		g.primary, g.noPrimary = nil, g.conf.Now()
 		for i, s := range g.spares { // a spare takes its place at once
 			if s.alive() {
-				g.hand = s
+				g.primary = s
 				g.spares = append(g.spares[:i:i], g.spares[i+1:]...)
 				break
 			}
 		}
-		if g.hand == nil {
-			g.lastWord, g.refused = watchdog.Silent, false // what comes next may be another Redis
+		if g.primary == nil {
+			g.lastAnswer, g.refused = watchdog.Silent, false // what comes next may be another Redis
 		}
 	}
 	for i, s := range g.spares {
@@ -318,8 +318,8 @@ func (g *Gate) giveBack(c *conn) {
 func (g *Gate) closeAll() {
 	g.mu.Lock()
 	all := append([]*conn{}, g.spares...)
-	if g.hand != nil {
-		all = append(all, g.hand)
+	if g.primary != nil {
+		all = append(all, g.primary)
 	}
 	standing := append([]*armed{}, g.standing...)
 	g.mu.Unlock()

@@ -28,8 +28,8 @@ const (
 
 func isNowhere(host, port string) bool { return watchdog.IsNowhere(host + " " + port) }
 
-// StartShut is the lines of a redis.conf that make a Redis start fenced.
-func StartShut() []string {
+// StartFencedLines is the lines of a redis.conf that make a Redis start fenced.
+func StartFencedLines() []string {
 	return []string{"replicaof " + watchdog.NowhereMaster, keyStale + " " + staleValue, keyPrio + " " + vetoValue}
 }
 
@@ -46,19 +46,19 @@ const ACLRule = "resetchannels ~redis-watchdog:* -@all +ping +info +role +get +d
 	" +config|get +config|set +config|rewrite +replicaof +failover" +
 	" +client|id +client|setname +client|list +client|kill +client|pause +client|unpause"
 
-// words builds commands, with the names this Redis gives them.
-type words struct {
+// commands builds what is sent to Redis, with the names that it gives to its commands.
+type commands struct {
 	renamed map[string]string
 }
 
-func (w words) add(b []byte, command string, args ...string) []byte {
+func (w commands) add(b []byte, command string, args ...string) []byte {
 	if as, ok := w.renamed[strings.ToUpper(command)]; ok {
 		command = as
 	}
 	return resp.Append(b, append([]string{command}, args...)...)
 }
 
-func (w words) one(command string, args ...string) []byte { return w.add(nil, command, args...) }
+func (w commands) one(command string, args ...string) []byte { return w.add(nil, command, args...) }
 
 // script is a prepared pipeline: its bytes and how many answers it gets.
 type script struct {
@@ -66,7 +66,7 @@ type script struct {
 	n     int
 }
 
-func (s script) with(w words, command string, args ...string) script {
+func (s script) with(w commands, command string, args ...string) script {
 	return script{w.add(s.bytes[:len(s.bytes):len(s.bytes)], command, args...), s.n + 1}
 }
 
@@ -88,7 +88,7 @@ func (s script) then(t script) script {
 // before REPLICAOF, which is refused while Redis fails over; with none running
 // it answers an error, which is nobody's harm. Clients are cut last, when
 // nothing is answered any more.
-func fenceScript(w words, c capabilities) script {
+func fenceScript(w commands, c capabilities) script {
 	var s script
 	if c.Config {
 		s = s.with(w, "CONFIG", "SET", keyLock, lockValue)
@@ -110,7 +110,7 @@ func fenceScript(w words, c capabilities) script {
 
 // look back: the role, and whether a reader and a writer are refused. DEL of a
 // key that does not exist changes nothing where it is not refused.
-func probes(w words) script {
+func probes(w commands) script {
 	return script{}.with(w, "ROLE").with(w, "GET", probeKey).with(w, "DEL", probeKey)
 }
 
@@ -118,7 +118,7 @@ func probes(w words) script {
 // fence, and a look at what came of it. The pause is lifted behind the fence:
 // should Redis not take all of that, the writers that wait are refused by the
 // lock, and where nothing refuses them they wait on.
-func liveScript(w words, c capabilities) script {
+func liveScript(w commands, c capabilities) script {
 	s := fenceScript(w, c)
 	if c.PauseWrite && (c.Config || c.ReplicaOf) {
 		s = s.with(w, "CLIENT", "UNPAUSE")
@@ -127,7 +127,7 @@ func liveScript(w words, c capabilities) script {
 }
 
 // lockScript sets the lock, and the lag without which it would be void.
-func lockScript(w words, maxLag string) script {
+func lockScript(w commands, maxLag string) script {
 	s := script{}.with(w, "CONFIG", "SET", keyLock, lockValue)
 	if maxLag == "0" {
 		s = s.with(w, "CONFIG", "SET", keyLag, lagValue)
@@ -138,13 +138,13 @@ func lockScript(w words, maxLag string) script {
 // openScript makes a fenced Redis a master again, born locked. It is sent only
 // when Redis has taken lockScript: REPLICAOF is executed here even where the
 // lock before it is denied.
-func openScript(w words, maxLag string) script {
+func openScript(w commands, maxLag string) script {
 	return lockScript(w, maxLag).with(w, "REPLICAOF", "NO", "ONE")
 }
 
 // followScript makes Redis a replica. A master that is to become one answers
 // nothing until it is in sync (shut).
-func followScript(w words, c capabilities, host, port string, shut, lock bool) script {
+func followScript(w commands, c capabilities, host, port string, shut, lock bool) script {
 	var s script
 	if lock {
 		s = s.with(w, "CONFIG", "SET", keyLock, lockValue)

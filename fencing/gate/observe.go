@@ -17,8 +17,8 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
-// look is one question, answered or not.
-type look struct {
+// observation is one question, answered or not.
+type observation struct {
 	call *call
 	on   *conn
 	take []func(resp.Reply) // one an answer
@@ -55,12 +55,12 @@ func due(at *watchdog.Instant, now watchdog.Instant, every time.Duration) bool {
 }
 
 // compose chooses what to ask now.
-func (g *Gate) compose(h *conn, want watchdog.Gate, now watchdog.Instant) *look {
+func (g *Gate) compose(h *conn, want watchdog.Gate, now watchdog.Instant) *observation {
 	w := &g.worker
-	l := &look{on: h, answeredAt: &atomic.Int64{}, replies: map[string]string{}}
+	l := &observation{on: h, answeredAt: &atomic.Int64{}, replies: map[string]string{}}
 	var s script
 	put := func(take func(resp.Reply), command string, args ...string) {
-		s = s.with(g.words, command, args...)
+		s = s.with(g.commands, command, args...)
 		l.take = append(l.take, take)
 	}
 	fresh := w.on != h // nothing is known of what is behind this connection
@@ -114,7 +114,7 @@ func (g *Gate) compose(h *conn, want watchdog.Gate, now watchdog.Instant) *look 
 }
 
 // inquire adds what INFO tells, as seldom as will do.
-func (g *Gate) inquire(l *look, put func(take func(resp.Reply), command string, args ...string), fresh bool, now watchdog.Instant) {
+func (g *Gate) inquire(l *observation, put func(take func(resp.Reply), command string, args ...string), fresh bool, now watchdog.Instant) {
 	w, seen := &g.worker, g.worker.seen
 	inform := func(r resp.Reply) {
 		if r.Kind == '$' {
@@ -153,19 +153,19 @@ func (g *Gate) inquire(l *look, put func(take func(resp.Reply), command string, 
 	}
 }
 
-// lookAt asks Redis, or goes on waiting for what was asked, and reports.
-func (g *Gate) lookAt(ctx context.Context, report func(watchdog.Redis)) {
+// observe asks Redis, or goes on waiting for what was asked, and reports.
+func (g *Gate) observe(ctx context.Context, report func(watchdog.Redis)) {
 	w := &g.worker
 	g.mu.Lock()
-	h, want, wanted, dialErr := g.hand, g.want, g.wanted, g.dialErr
+	h, want, wanted, dialErr := g.primary, g.want, g.wanted, g.dialErr
 	g.mu.Unlock()
 	if !wanted {
 		want.Access = watchdog.Leave
 	}
 	now := g.conf.Now()
-	if w.look != nil && w.look.on != h {
-		w.owed.owes(w.seen.RunID, w.look.call.sentAt)
-		w.look = nil // Redis closed that one: nobody answers
+	if w.pending != nil && w.pending.on != h {
+		w.owed.owes(w.seen.RunID, w.pending.call.sentAt)
+		w.pending = nil // Redis closed that one: nobody answers
 	}
 	seen, behind := w.seen, uint64(0)
 	switch {
@@ -177,10 +177,10 @@ func (g *Gate) lookAt(ctx context.Context, report func(watchdog.Redis)) {
 		}
 		seen.Refusing = seen.Answer == watchdog.Absent
 	default:
-		if w.look == nil {
-			w.look = g.compose(h, want, now)
+		if w.pending == nil {
+			w.pending = g.compose(h, want, now)
 		}
-		l := w.look
+		l := w.pending
 		waited := g.conf.Now()
 		answered := l.call.wait(ctx, lookTimeout)
 		if took := g.conf.Now().Sub(waited); !answered || took > lookTimeout {
@@ -189,7 +189,7 @@ func (g *Gate) lookAt(ctx context.Context, report func(watchdog.Redis)) {
 		}
 		seen.SeenAt = l.call.sentAt
 		if answered {
-			w.look = nil
+			w.pending = nil
 			if l.call.err == nil {
 				g.fold(l, &seen)
 				if seen.Answer != watchdog.Silent {
@@ -203,15 +203,15 @@ func (g *Gate) lookAt(ctx context.Context, report func(watchdog.Redis)) {
 	}
 	seen.ArmedFor = g.armedFor()
 	w.seen = seen
-	if g.tell(seen, h != nil, behind) {
+	if g.noteSeen(seen, h != nil, behind) {
 		g.fenceWake.Raise()
 	}
 	report(seen)
 }
 
-// tell passes a look on to the fencer: behind is how many steps the look came
+// noteSeen passes an observation on to the fencer: behind is how many steps it came
 // after; zero: it was not answered. It says whether a fence is to be sent.
-func (g *Gate) tell(seen watchdog.Redis, connected bool, behind uint64) bool {
+func (g *Gate) noteSeen(seen watchdog.Redis, connected bool, behind uint64) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.seen = seen
@@ -219,10 +219,10 @@ func (g *Gate) tell(seen watchdog.Redis, connected bool, behind uint64) bool {
 		g.settled = max(g.settled, behind)
 	}
 	if seen.Answer != watchdog.Silent {
-		if seen.Answer != watchdog.Absent && (g.lastWord == watchdog.Silent || g.lastWord == watchdog.Absent) {
+		if seen.Answer != watchdog.Absent && (g.lastAnswer == watchdog.Silent || g.lastAnswer == watchdog.Absent) {
 			g.heardAt = g.conf.Now()
 		}
-		g.lastWord = seen.Answer
+		g.lastAnswer = seen.Answer
 		if seen.Refusing || seen.SentAt > g.provedAt {
 			g.refused = seen.Refusing && seen.Answer != watchdog.Absent
 		}
@@ -235,7 +235,7 @@ func (g *Gate) tell(seen watchdog.Redis, connected bool, behind uint64) bool {
 }
 
 // fold takes the answers in.
-func (g *Gate) fold(l *look, seen *watchdog.Redis) {
+func (g *Gate) fold(l *observation, seen *watchdog.Redis) {
 	w := &g.worker
 	for i, take := range l.take {
 		take(l.call.replies[i])
@@ -253,9 +253,9 @@ func (g *Gate) fold(l *look, seen *watchdog.Redis) {
 	g.foldRole(l, seen)
 	if w.firstLook {
 		w.firstLook = false
-		seen.Gated = seen.Role == watchdog.Nowhere
+		seen.StartedFenced = seen.Role == watchdog.Nowhere
 		if w.originals.RunID == seen.RunID {
-			seen.Gated = w.originals.Gated
+			seen.StartedFenced = w.originals.StartedFenced
 		}
 	}
 	if l.cur.lock != "" {
@@ -286,7 +286,7 @@ func (g *Gate) fold(l *look, seen *watchdog.Redis) {
 	g.foldData(l, was, seen)
 	seen.Refusing = g.refuses(l, seen)
 	if seen.Role != watchdog.Nowhere && seen.Role != watchdog.RoleUnknown && seen.Answer == watchdog.Up {
-		seen.Gated = false
+		seen.StartedFenced = false
 	}
 	g.mu.Lock()
 	g.details.fill(l.replies, l.call.sentAt)
@@ -301,7 +301,7 @@ func (g *Gate) fold(l *look, seen *watchdog.Redis) {
 }
 
 // classify says how Redis answered.
-func (g *Gate) classify(l *look) watchdog.Answer {
+func (g *Gate) classify(l *observation) watchdog.Answer {
 	for _, r := range []resp.Reply{l.role, l.ping} {
 		switch {
 		case r.ErrorIs("LOADING"):
@@ -330,7 +330,7 @@ func (g *Gate) classify(l *look) watchdog.Answer {
 }
 
 // foldRole reads ROLE, or INFO replication in its place.
-func (g *Gate) foldRole(l *look, seen *watchdog.Redis) {
+func (g *Gate) foldRole(l *observation, seen *watchdog.Redis) {
 	var host, port string
 	role, link := "", false
 	switch {
@@ -364,7 +364,7 @@ func (g *Gate) foldRole(l *look, seen *watchdog.Redis) {
 }
 
 // foldData takes in how far the data goes, and whether it has been in step.
-func (g *Gate) foldData(l *look, was watchdog.Role, seen *watchdog.Redis) {
+func (g *Gate) foldData(l *observation, was watchdog.Role, seen *watchdog.Redis) {
 	if seen.Answer != watchdog.Up {
 		return // what it tells while it is LOADING is of no data yet
 	}
@@ -432,7 +432,7 @@ func (g *Gate) met(replies map[string]string, seen *watchdog.Redis) {
 }
 
 // refuses says whether clients were seen to be refused.
-func (g *Gate) refuses(l *look, seen *watchdog.Redis) bool {
+func (g *Gate) refuses(l *observation, seen *watchdog.Redis) bool {
 	if seen.Answer == watchdog.Loading {
 		return true
 	}

@@ -7,18 +7,18 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog/signal"
 )
 
-// scribe does what may wait for a disk or for systemd, one job after the
+// jobQueue does what may wait for a disk or for systemd, one job after the
 // other, so that nobody else has to.
-type scribe struct {
+type jobQueue struct {
 	mu   sync.Mutex
 	jobs []func()
 	more signal.Signal
 }
 
-func newScribe() *scribe { return &scribe{more: signal.New()} }
+func newJobQueue() *jobQueue { return &jobQueue{more: signal.New()} }
 
 // do queues job; the channel is closed when it has run. It never blocks.
-func (s *scribe) do(job func()) <-chan struct{} {
+func (s *jobQueue) do(job func()) <-chan struct{} {
 	done := make(chan struct{})
 	s.mu.Lock()
 	s.jobs = append(s.jobs, func() { job(); close(done) })
@@ -28,7 +28,7 @@ func (s *scribe) do(job func()) <-chan struct{} {
 }
 
 // run works until ctx is done, and what was queued by then.
-func (s *scribe) run(ctx context.Context) {
+func (s *jobQueue) run(ctx context.Context) {
 	for {
 		s.mu.Lock()
 		jobs := s.jobs
