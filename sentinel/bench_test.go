@@ -15,32 +15,50 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
-// BenchmarkPoll is one round with one real Sentinel, lean and full, without
-// goroutines in between; BenchmarkTally what is done with an answer.
+// BenchmarkPoll is one round with one real Sentinel for so many groups, lean and
+// full, without goroutines in between; BenchmarkTally what is done with an answer.
 func BenchmarkPoll(b *testing.B) {
+	const most = 40
 	l := lab.Loopback(b)
-	g := l.Group(lab.GroupConfig{DownAfter: 10 * time.Second})
-	w, err := New(Config{Group: g.Name, Sentinels: addresses(g.Sentinels[0]), Now: lab.Now})
-	if err != nil {
-		b.Fatal(err)
+	h := l.Host("a")
+	var monitors []lab.Monitor
+	r := h.Redis(lab.RedisConfig{})
+	for i := range most {
+		monitors = append(monitors, lab.Monitor{Group: fmt.Sprintf("g%d", i), Master: r, Quorum: 1, DownAfter: 10 * time.Second})
 	}
-	for _, full := range []bool{false, true} {
-		b.Run(fmt.Sprintf("full=%v", full), func(b *testing.B) {
-			conn, err := w.cfg.Dial(b.Context(), "tcp", g.Sentinels[0].Address)
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer conn.Close()
-			r := &replies{src: conn}
-			c := &conversation{w: w}
-			b.ReportAllocs()
-			for b.Loop() {
-				c.full.Store(full)
-				if _, _, err := c.pollOnce(conn, r); err != nil {
+	s := h.Sentinel(lab.SentinelConfig{Monitors: monitors})
+	for _, groups := range []int{1, most} {
+		for _, full := range []bool{false, true} {
+			b.Run(fmt.Sprintf("groups=%d/full=%v", groups, full), func(b *testing.B) {
+				conn, err := dial(b.Context(), s.Address)
+				if err != nil {
 					b.Fatal(err)
 				}
-			}
-		})
+				defer conn.Close()
+				r := &replies{src: conn}
+				c := &conversation{set: NewConversations(lab.Now)}
+				var parties []*party
+				for i := range groups {
+					w, err := New(Config{Group: monitors[i].Group, Sentinels: addresses(s), Now: lab.Now, Conversations: c.set})
+					if err != nil {
+						b.Fatal(err)
+					}
+					parties = append(parties, &party{w: w, key: s.Address, c: c})
+				}
+				polled := cpu(s.PID())
+				b.ReportAllocs()
+				for b.Loop() {
+					c.batch = c.batch[:0]
+					for _, p := range parties {
+						c.batch = append(c.batch, asked{p, full})
+					}
+					if good, _, err := c.pollOnce(conn, r); err != nil || !good {
+						b.Fatal(good, err)
+					}
+				}
+				b.ReportMetric(float64((cpu(s.PID())-polled).Nanoseconds())/float64(b.N), "sentinel-ns/op")
+			})
+		}
 	}
 }
 

@@ -24,7 +24,7 @@ func (e *RefusedError) Error() string { return e.Text }
 func (w *Watcher) Command(ctx context.Context, address string, words ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	conn, err := w.cfg.Dial(ctx, "tcp", address)
+	conn, err := dial(ctx, address)
 	if err == nil && w.cfg.TLS != nil {
 		conn, err = secure(ctx, conn, w.cfg.TLS, address)
 	}
@@ -33,7 +33,7 @@ func (w *Watcher) Command(ctx context.Context, address string, words ...string) 
 	}
 	defer conn.Close()
 	r := &replies{src: conn}
-	if err := authenticate(conn, r, &w.cfg); err != nil {
+	if err := authenticate(conn, r, w.cfg.Username, w.cfg.Password); err != nil {
 		return fmt.Errorf("sentinel %s: %w: %w", address, ErrNotSent, err)
 	}
 	if err := send(conn, connectTimeout, resp.Append(nil, words...)); err != nil {

@@ -56,14 +56,11 @@ func parsed(t *testing.T, data []byte) (Answer, error) {
 	names := newResolver(context.Background(), func() watchdog.Instant { return t0 })
 	names.lookup = func(context.Context, string) ([]netip.Addr, error) { return nil, context.DeadlineExceeded }
 	r := &replies{src: bytes.NewReader(data)}
-	var at [fullReplies]int
-	for i := range at {
-		var err error
-		if at[i], err = r.next(); err != nil {
-			t.Fatalf("read: %v", err)
-		}
+	var at [fullReplies + 1]int // and INFO, which comes first where groups are asked together
+	if _, err := readAll(r, at[:]); err != nil {
+		t.Fatalf("read: %v", err)
 	}
-	a, err := parse(r, at[:], names)
+	a, err := parse(r, at[:fullReplies], names, parseProcess(r, at[fullReplies]))
 	a.SentAt = t0
 	return a, err
 }

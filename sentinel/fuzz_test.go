@@ -146,19 +146,11 @@ func FuzzReplies(f *testing.F) {
 		names.lookup = func(context.Context, string) ([]netip.Addr, error) { return nil, context.DeadlineExceeded }
 		for _, n := range []int{leanReplies, fullReplies} {
 			r := &replies{src: bytes.NewReader(data)}
-			var at [fullReplies]int
-			ok := true
-			for i := range n {
-				var err error
-				if at[i], err = r.next(); err != nil {
-					ok = false
-					break
-				}
-			}
-			if !ok {
+			at, err := readAll(r, make([]int, n))
+			if err != nil {
 				continue
 			}
-			a, err := parse(r, at[:n], names)
+			a, err := parse(r, at, names, process{})
 			if err != nil {
 				continue
 			}

@@ -17,27 +17,53 @@ import (
 // rights are wrong.
 var errRefused = errors.New("refused")
 
-// pollCommands are the two polls, each sent in one write: Sentinel has no
-// MULTI, but runs what arrived together without turning to its timers.
+// pollCommands are the two polls of a group, each sent in one write: Sentinel has
+// no MULTI, but runs what arrived together without turning to its timers.
 func pollCommands(group string) (lean, full []byte) {
 	lean = resp.Append(nil, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", group)
 	lean = resp.Append(lean, "SENTINEL", "MASTER", group)
 	full = append(full, lean...)
 	full = resp.Append(full, "SENTINEL", "REPLICAS", group)
 	full = resp.Append(full, "SENTINEL", "SENTINELS", group)
-	full = resp.Append(full, "INFO", "sentinel")
 	return lean, full
 }
 
 const (
 	leanReplies = 2
-	fullReplies = 5
+	fullReplies = 4
 )
+
+// infoSection is asked before the full polls, once for all groups they are of.
+const infoSection = "sentinel"
+
+// process is what INFO tells of the Sentinel as a whole.
+type process struct {
+	tilt   bool
+	denied string // its word against telling it; empty: it does
+}
+
+func parseProcess(r *replies, i int) (p process) {
+	switch v := r.vals[i]; v.kind {
+	case '$':
+		p.tilt = bytes.Contains(r.text(v), []byte("sentinel_tilt:1"))
+	case '-':
+		p.denied = string(r.text(v))
+	}
+	return p
+}
+
+// namer makes what it reads of a Sentinel's answer into lasting values. It is the
+// group's resolver, or a glance at it.
+type namer interface {
+	Address(hostname, port []byte) watchdog.Address
+	As(hostname, port []byte) string
+	Text(b []byte) string
+}
 
 // parse makes an Answer of the replies whose values begin at the given
 // indices. Of many things that were read, the one that makes no sense is left
 // out and named; the rest stands. An error that is not errRefused is garbage.
-func parse(r *replies, at []int, names *resolver) (Answer, error) {
+func parse(r *replies, at []int, names namer, of process) (Answer, error) {
 	var a Answer
 	for _, i := range at[:leanReplies] {
 		if err := refusal(r, i); err != nil {
@@ -66,12 +92,16 @@ func parse(r *replies, at []int, names *resolver) (Answer, error) {
 	}
 	if a.Asked = len(at) == fullReplies; a.Asked {
 		parseLists(r, at, names, &a)
+		a.Tilt = of.tilt
+		if a.Denied == "" {
+			a.Denied = of.denied
+		}
 	}
 	return a, nil
 }
 
 // parseLists reads what a full poll asks besides.
-func parseLists(r *replies, at []int, names *resolver, a *Answer) {
+func parseLists(r *replies, at []int, names namer, a *Answer) {
 	for _, i := range at[leanReplies:] {
 		if v := r.vals[i]; v.kind == '-' && a.Denied == "" {
 			a.Denied = string(r.text(v))
@@ -86,9 +116,6 @@ func parseLists(r *replies, at []int, names *resolver, a *Answer) {
 	// One list without the other would be taken for an empty one.
 	if a.Full = told; !told {
 		a.Replicas, a.Sentinels, a.Unread = nil, nil, nil
-	}
-	if info := r.vals[at[4]]; info.kind == '$' {
-		a.Tilt = bytes.Contains(r.text(info), []byte("sentinel_tilt:1"))
 	}
 }
 
@@ -148,7 +175,7 @@ func (f *fields) ms(name, text []byte) time.Duration {
 // parseInstance reads one Redis. A field that cannot be read (bad is the name of
 // one; nil: none) is what it is where it is not told. No Address: there is none,
 // or the element is no list of fields.
-func parseInstance(r *replies, i int, names *resolver) (in Instance, bad []byte) {
+func parseInstance(r *replies, i int, names namer) (in Instance, bad []byte) {
 	in = Instance{PongAge: -1, PingAge: -1, RoleFor: -1, Priority: -1}
 	var ip, port []byte
 	var f fields
@@ -203,7 +230,7 @@ func parseInstance(r *replies, i int, names *resolver) (in Instance, bad []byte)
 
 // parseReplica adds one replica, or leaves it out. One whose offset cannot be
 // read counts as one that was never asked for it.
-func parseReplica(r *replies, i int, names *resolver, a *Answer) {
+func parseReplica(r *replies, i int, names namer, a *Answer) {
 	const from = "SENTINEL REPLICAS"
 	in, bad := parseInstance(r, i, names)
 	ip, port := hostPort(r, i)
@@ -264,7 +291,7 @@ func age(text []byte) time.Duration {
 // parsePeer adds another Sentinel. One without an address cannot be asked, but
 // may have its part in a promotion: it stays in the list, without one. What it
 // does not tell of when it was heard is taken for now, the careful reading.
-func parsePeer(r *replies, i int, names *resolver, a *Answer) {
+func parsePeer(r *replies, i int, names namer, a *Answer) {
 	var p Peer
 	var ip, port []byte
 	var f fields

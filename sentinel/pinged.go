@@ -207,8 +207,8 @@ func (w *Watcher) Sentinels() []pings.Sentinel {
 
 // failing says that the last poll of a Sentinel failed, or is late.
 func (w *Watcher) failing(key string) bool {
-	n, c := w.notes[key], w.convs[key]
-	return n != nil && n.kind != errorNone || c != nil && c.late.Load()
+	n, p := w.notes[key], w.parties[key]
+	return n != nil && n.kind != errorNone || p != nil && p.late()
 }
 
 // Pinged takes in what was heard of PINGs at this Redis. It never blocks.

@@ -66,11 +66,35 @@ func newResolver(ctx context.Context, now func() watchdog.Instant) *resolver {
 
 // Address is host and port in the one spelling, or empty if they are none.
 func (r *resolver) Address(hostname, port []byte) watchdog.Address {
+	a, _ := r.address(hostname, port, true)
+	return a
+}
+
+// address is Address; unless it shall wait, a name that was never met is not looked
+// up, and said to be unmet.
+func (r *resolver) address(hostname, port []byte, wait bool) (a watchdog.Address, met bool) {
 	n, ok := number(port)
 	if !ok || n <= 0 || n > 65535 || len(hostname) == 0 || len(hostname) > 255 {
-		return ""
+		return "", true
 	}
-	return watchdog.Address(r.join(r.host(hostname), port))
+	host, met := r.host(hostname, wait)
+	if !met {
+		return "", false
+	}
+	return watchdog.Address(r.join(host, port)), true
+}
+
+// glance is a resolver that waits for no lookup.
+type glance struct {
+	*resolver
+	missed bool // a name that was never met: what was read is to be read again, with time
+}
+
+// Address is the resolver's Address, or empty where that would have to wait.
+func (g *glance) Address(hostname, port []byte) watchdog.Address {
+	a, met := g.address(hostname, port, false)
+	g.missed = g.missed || !met
+	return a
 }
 
 // Same is Address of what is spelled host:port, without waiting for any lookup:
@@ -208,18 +232,22 @@ func joined(b, hostname, port []byte) []byte {
 	return append(append(b, ':'), port...)
 }
 
-func (r *resolver) host(name []byte) string {
+func (r *resolver) host(name []byte, wait bool) (text string, met bool) {
 	r.mu.Lock()
 	h := r.hosts[string(name)]
 	if h != nil && (!h.isName || h.asking || r.now() < h.askAt || r.ctx.Err() != nil) {
 		defer r.mu.Unlock()
-		return h.text
+		return h.text, true
 	}
 	first := h == nil
 	if first {
+		if !wait && newHost(string(name)).isName {
+			r.mu.Unlock()
+			return "", false
+		}
 		if h = r.add(string(name)); !h.isName {
 			r.mu.Unlock()
-			return h.text
+			return h.text, true
 		}
 	}
 	h.asking = true
@@ -228,12 +256,12 @@ func (r *resolver) host(name []byte) string {
 		r.ask(string(name), h)
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		return h.text
+		return h.text, true
 	}
 	defer r.mu.Unlock()
 	again := string(name)
 	r.wg.Go(func() { r.ask(again, h) })
-	return h.text
+	return h.text, true
 }
 
 // wait ends with the last lookup in the background. r.ctx has ended before, so

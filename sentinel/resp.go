@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	maxReply  = 1 << 20 // bytes in all replies of a poll
-	maxValues = 1 << 16
-	maxDepth  = 4
+	maxReply   = 1 << 20 // bytes in all that one group is answered to one poll
+	maxValues  = 1 << 16
+	maxDepth   = 4
+	keepBuffer = 1 << 18 // what a longer answer made of the buffer is given back
 )
 
 // errProtocol is a reply no Redis sends.
@@ -30,20 +31,30 @@ type value struct {
 
 type replies struct {
 	src  io.Reader
-	buf  []byte // all that was read since reset
-	at   int    // parsed so far
+	buf  []byte
+	base int // of buf, where what was read since reset begins; all other places count from here
+	at   int // parsed so far
 	vals []value
 }
 
 // reset forgets the values; bytes not parsed yet are kept.
 func (r *replies) reset() {
-	r.buf = append(r.buf[:0], r.buf[r.at:]...)
+	r.base += r.at
 	r.at = 0
 	r.vals = r.vals[:0]
+	if r.base == len(r.buf) {
+		r.buf, r.base = r.buf[:0], 0
+		if cap(r.buf) > keepBuffer {
+			r.buf = nil
+		}
+	}
 }
 
+// got is all that was read since reset.
+func (r *replies) got() []byte { return r.buf[r.base:] }
+
 // text is the value's bytes, until the next reset.
-func (r *replies) text(v value) []byte { return r.buf[v.from:v.to] }
+func (r *replies) text(v value) []byte { return r.got()[v.from:v.to] }
 
 // next reads one whole reply and returns the index of its value.
 func (r *replies) next() (int, error) {
@@ -62,7 +73,7 @@ func (r *replies) read(depth int) error {
 	if from == to {
 		return fmt.Errorf("%w: empty line", errProtocol)
 	}
-	kind := r.buf[from]
+	kind := r.got()[from]
 	v := value{kind: kind, from: from + 1, to: to}
 	switch kind {
 	case '+', '-', ':':
@@ -87,7 +98,7 @@ func (r *replies) read(depth int) error {
 		if err := r.fill(v.to + 2); err != nil {
 			return err
 		}
-		if r.buf[v.to] != '\r' || r.buf[v.to+1] != '\n' {
+		if end := r.got()[v.to:]; end[0] != '\r' || end[1] != '\n' {
 			return fmt.Errorf("%w: no line end after a string", errProtocol)
 		}
 		r.at = v.to + 2
@@ -107,26 +118,30 @@ func (r *replies) read(depth int) error {
 func (r *replies) line() (from, to int, err error) {
 	scanned := r.at
 	for {
-		if i := bytes.Index(r.buf[scanned:], []byte("\r\n")); i >= 0 {
+		if i := bytes.Index(r.got()[scanned:], []byte("\r\n")); i >= 0 {
 			from, to = r.at, scanned+i
 			r.at = to + 2
 			return from, to, nil
 		}
-		scanned = max(r.at, len(r.buf)-1)
-		if err := r.fill(len(r.buf) + 1); err != nil {
+		scanned = max(r.at, len(r.got())-1)
+		if err := r.fill(len(r.got()) + 1); err != nil {
 			return 0, 0, err
 		}
 	}
 }
 
-// fill reads until the buffer holds n bytes.
+// fill reads until n bytes are there since reset.
 func (r *replies) fill(n int) error {
 	if n > maxReply {
 		return fmt.Errorf("%w: longer than %d bytes", errProtocol, maxReply)
 	}
-	for len(r.buf) < n {
+	for len(r.got()) < n {
 		if len(r.buf) == cap(r.buf) {
-			r.buf = append(r.buf, make([]byte, max(4096, len(r.buf)))...)[:len(r.buf)]
+			if r.base > 0 { // what was parsed before makes room
+				r.buf, r.base = r.buf[:copy(r.buf, r.got())], 0
+			} else {
+				r.buf = append(r.buf, make([]byte, max(4096, len(r.buf)))...)[:len(r.buf)]
+			}
 		}
 		k, err := r.src.Read(r.buf[len(r.buf):cap(r.buf)])
 		r.buf = r.buf[:len(r.buf)+k]

@@ -127,9 +127,8 @@ func (w *Watcher) note(key string) *note {
 	return n
 }
 
+// subscribed, as unsubscribed, noteGood and noteError, is called under w.mu.
 func (w *Watcher) subscribed(key string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	n := w.note(key)
 	n.subscriptions++
 	n.deaf = ""
@@ -138,8 +137,6 @@ func (w *Watcher) subscribed(key string) {
 // unsubscribed notes that a Sentinel does not let us subscribe: its polls are
 // answered all the same, so nothing else would tell.
 func (w *Watcher) unsubscribed(key string, err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	n := w.note(key)
 	if n.deaf == "" {
 		w.log.Warn("sentinel does not let us subscribe", "group", w.cfg.Group, "sentinel", key, "error", err)

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,8 +35,9 @@ type Config struct {
 	Password string // empty: no AUTH
 	TLS      *tls.Config
 
-	// Dial is net.Dialer's DialContext where it is nil.
-	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Conversations are those of all groups of the process; nil: this Watcher has
+	// its own.
+	Conversations *Conversations
 
 	ClockRateError float64       // how far the rate of the Sentinels' clocks may be off; zero: 0.001
 	PollEvery      time.Duration // zero: D/8, at least 100 ms and at most 500 ms
@@ -57,23 +57,29 @@ type Watcher struct {
 	end        context.CancelFunc // of the resolver's lookups
 	lean, full []byte
 
-	hear    chan heard
+	talks   *Conversations
+	mail    chan struct{} // capacity 1: there is something in the box
 	pollNow chan struct{} // capacity 1
 	again   chan struct{} // capacity 1: tally anew
 	every   atomic.Int64  // the poll period in force
 	fixed   atomic.Int64  // as set by SetPollEvery; zero: none
 
-	mu     sync.Mutex
-	state  State
-	locals []*Local
-	convs  map[string]*conversation
-	notes  map[string]*note
-	nowAt  watchdog.Instant // of the last Settle
+	boxMu sync.Mutex
+	box   []heard // of each conversation and kind the last one only
+
+	mu      sync.Mutex
+	state   State
+	locals  []*Local
+	parties map[string]*party // by the Sentinel's key
+	notes   map[string]*note
+	nowAt   watchdog.Instant // of the last Settle
+
+	wg sync.WaitGroup // of lookups
 
 	// Of Run alone.
-	wg       sync.WaitGroup
-	pending  map[*conversation]bool // asked in this round, not yet heard
-	reported bool                   // in this round
+	letters  []heard         // the box, emptied
+	pending  map[*party]bool // asked in this round, not yet heard
+	reported bool            // in this round
 	fullAt   watchdog.Instant
 	lastPoll watchdog.Instant
 }
@@ -99,25 +105,6 @@ const (
 	errorRefused
 	errorGarbage
 )
-
-// Local is one Redis of the group beside this watchdog.
-type Local struct {
-	w      *Watcher
-	name   string
-	report func(watchdog.Sentinels)
-	hint   func(watchdog.Announcement)
-
-	// Under w.mu.
-	runID     string
-	former    []string         // run ids before it, the last one first
-	before    watchdog.Address // what self was in an earlier life
-	announced watchdog.Address // as it was told: its host may be a name
-	self      watchdog.Address
-
-	last watchdog.Sentinels // of Run alone
-}
-
-const maxFormer = 15 // more starts than that in Sentinel's 10 s are no supervisor's
 
 // New checks the configuration; it talks to nobody.
 func New(cfg Config) (*Watcher, error) {
@@ -147,17 +134,18 @@ func New(cfg Config) (*Watcher, error) {
 	if cfg.ClockRateError == 0 {
 		cfg.ClockRateError = defaultRate
 	}
-	if cfg.Dial == nil {
-		cfg.Dial = (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext
-	}
 	if cfg.Log == nil {
 		cfg.Log = hclog.NewNullLogger()
 	}
 	w := &Watcher{
 		cfg: cfg, log: cfg.Log,
-		hear: make(chan heard, 16), pollNow: make(chan struct{}, 1), again: make(chan struct{}, 1),
-		convs: make(map[string]*conversation), notes: make(map[string]*note),
-		pending: make(map[*conversation]bool),
+		talks: cfg.Conversations,
+		mail:  make(chan struct{}, 1), pollNow: make(chan struct{}, 1), again: make(chan struct{}, 1),
+		parties: make(map[string]*party), notes: make(map[string]*note),
+		pending: make(map[*party]bool),
+	}
+	if w.talks == nil {
+		w.talks = NewConversations(cfg.Now)
 	}
 	var ctx context.Context
 	ctx, w.end = context.WithCancel(context.Background())
@@ -178,51 +166,6 @@ func New(cfg Config) (*Watcher, error) {
 	w.pace()
 	w.state.Settle(cfg.Now())
 	return w, nil
-}
-
-// Local adds one local Redis; before Run. report is told the tally after every
-// answer that changes more than times, and once a round; hint at once of
-// another master at a newer epoch. Both are called by Run's goroutine and must
-// not wait.
-func (w *Watcher) Local(name string, report func(watchdog.Sentinels), hint func(watchdog.Announcement)) *Local {
-	l := &Local{w: w, name: name, report: report, hint: hint}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.locals = append(w.locals, l)
-	return l
-}
-
-// Identify tells how to find the Redis among those the Sentinels list: by its
-// run id, else by the address it is announced under ("host:port"; a host name
-// is resolved). Either may be empty. One that was started again is taken to be
-// where the one before was, until the Sentinels ask it for its run id or see
-// another there.
-func (l *Local) Identify(runID string, announced watchdog.Address) {
-	at := l.at(announced) // looks a name up for the first time: here one may wait for it
-	l.w.mu.Lock()
-	changed := l.runID != runID || l.announced != announced
-	if l.runID != runID && l.runID != "" {
-		l.former = append([]string{l.runID}, l.former[:min(len(l.former), maxFormer)]...)
-	}
-	l.runID, l.announced = runID, announced
-	l.w.state.Told(runID, l.before)
-	if here := l.w.state.whose(at); here != "" && !resolved(here) && resolved(l.before) {
-		l.w.state.learnAlias(here, l.before) // a run id that says otherwise undoes it
-	}
-	l.w.mu.Unlock()
-	if changed {
-		kick(l.w.again)
-	}
-}
-
-// at is the announced address in the one spelling, by what is known of its name
-// now: a lookup that failed, or was still on its way, is no answer for good.
-func (l *Local) at(announced watchdog.Address) watchdog.Address {
-	host, port, err := net.SplitHostPort(string(announced))
-	if err != nil {
-		return announced
-	}
-	return l.w.names.Address([]byte(host), []byte(port))
 }
 
 // SetKnown tells how many Sentinels the agreement knows.
@@ -279,11 +222,12 @@ func (w *Watcher) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer func() {
 		cancel(nil)
+		w.leave()
 		w.end()
 		w.wg.Wait()
 		w.names.wait()
 	}()
-	w.reconcile(ctx)
+	w.reconcile()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	round := w.cfg.Now() // when the next one begins
@@ -291,8 +235,8 @@ func (w *Watcher) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case h := <-w.hear:
-			w.take(ctx, h)
+		case <-w.mail:
+			w.read()
 		case <-w.again:
 			w.publish(true)
 		case <-w.pollNow:
@@ -324,57 +268,11 @@ func (w *Watcher) ask(full bool) {
 	}
 	clear(w.pending)
 	w.reported = false
-	for _, c := range w.convs {
-		if c.poll(full) {
-			w.pending[c] = true
+	for _, p := range w.parties {
+		if p.poll(full) {
+			w.pending[p] = true
 		}
 	}
-}
-
-// tell brings h to Run, or is let go with ctx.
-func (w *Watcher) tell(ctx context.Context, h heard) {
-	select {
-	case w.hear <- h:
-	case <-ctx.Done():
-	}
-}
-
-// take folds what a conversation brought.
-func (w *Watcher) take(ctx context.Context, h heard) {
-	asked := w.pending[h.c]
-	delete(w.pending, h.c)
-	w.mu.Lock()
-	if w.convs[h.c.key] != h.c {
-		w.mu.Unlock()
-		return // of a conversation that was ended
-	}
-	var hint watchdog.Announcement
-	switch {
-	case h.met:
-		w.state.Met(h.c.key, h.runID, h.process, h.at)
-	case h.err != nil:
-		w.noteError(h.c.key, h.err)
-	default:
-		var fault string
-		if hint, fault = w.state.Hear(h.c.key, h.answer); fault != "" {
-			w.noteError(h.c.key, fmt.Errorf("%w: %s", errProtocol, fault))
-		} else {
-			w.noteGood(h.c.key)
-		}
-		w.pace()
-	}
-	locals := w.locals
-	w.mu.Unlock()
-	w.reconcile(ctx)
-	if hint.Epoch != 0 {
-		w.log.Info("another master is announced", "group", w.cfg.Group, "sentinel", hint.Sentinel,
-			"master", hint.Master, "epoch", hint.Epoch)
-		for _, l := range locals {
-			l.hint(hint)
-		}
-		w.PollNow() // the others
-	}
-	w.publish(asked && len(w.pending) == 0)
 }
 
 // publish settles the state and reports to the locals: always if always, else
@@ -418,31 +316,4 @@ func news(old, t watchdog.Sentinels) bool {
 	old.SentAt, old.E, old.EFrom, old.RoleTerm = t.SentAt, t.E, t.EFrom, t.RoleTerm
 	old.EAsked, old.EAskedFrom, old.EOnce, old.Vouched = t.EAsked, t.EAskedFrom, t.EOnce, t.Vouched
 	return old != t
-}
-
-// reconcile starts the conversations that are missing and ends those whose
-// Sentinel is no longer a member.
-func (w *Watcher) reconcile(ctx context.Context) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i := range w.state.Members {
-		m := &w.state.Members[i]
-		c := w.convs[m.Key]
-		if c != nil {
-			c.dialsAre(m.Dials)
-			continue
-		}
-		own, stop := context.WithCancel(ctx)
-		c = &conversation{w: w, key: m.Key, stop: stop, ask: make(chan struct{}, 1), dials: slices.Clone(m.Dials)}
-		w.convs[m.Key] = c
-		w.wg.Go(func() { c.run(own) })
-		w.wg.Go(func() { c.listen(own) })
-	}
-	for key, c := range w.convs {
-		if w.state.member(key) == nil {
-			c.stop()
-			delete(w.convs, key)
-			delete(w.notes, key)
-		}
-	}
 }

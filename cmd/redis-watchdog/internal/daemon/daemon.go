@@ -27,20 +27,21 @@ import (
 
 // Daemon is everything of one host.
 type Daemon struct {
-	cfg      *config.Config // in force; once it runs it is the reload's own
-	log      hclog.Logger
-	version  string
-	notifier *systemd.Notifier
-	fds      *systemd.Store
-	units    unitControl
-	etcd     *coordinator
-	records  *reader
-	web      *web.Server
-	counts   *metrics.Metrics
-	ready    atomic.Bool // the service manager was told so
-	hooks    *hooks.Runner
-	reloads  reloads
-	failed   chan error // holds one: a part of a group has failed
+	cfg       *config.Config // in force; once it runs it is the reload's own
+	log       hclog.Logger
+	version   string
+	notifier  *systemd.Notifier
+	fds       *systemd.Store
+	units     unitControl
+	etcd      *coordinator
+	sentinels *sentinels
+	records   *reader
+	web       *web.Server
+	counts    *metrics.Metrics
+	ready     atomic.Bool // the service manager was told so
+	hooks     *hooks.Runner
+	reloads   reloads
+	failed    chan error // holds one: a part of a group has failed
 
 	mu     sync.Mutex
 	groups []*group // one a group, in the order of the configuration
@@ -48,7 +49,7 @@ type Daemon struct {
 
 // New checks, opens and listens; it changes nothing at any server.
 func New(cfg *config.Config, log hclog.Logger, version string) (_ *Daemon, err error) {
-	d := &Daemon{cfg: cfg, log: log, version: version, failed: make(chan error, 1)}
+	d := &Daemon{cfg: cfg, log: log, version: version, sentinels: newSentinels(), failed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -151,6 +152,7 @@ func (d *Daemon) Run(ctx context.Context, r Reload) error {
 	add("groups", func(ctx context.Context) error {
 		err := d.follow(ctx, r)
 		d.stop(d.groups)
+		d.sentinels.shared.Wait()
 		d.etcd.stop()
 		return err
 	})

@@ -47,7 +47,13 @@ func (d *Daemon) openGroup(g config.Group, from inherited) (*group, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := watch(g, heard.load(), heard.loadNames(), d.log.Named("sentinel"))
+	tls, err := d.sentinels.client(g.SentinelTLS)
+	if err != nil {
+		return nil, err
+	}
+	settings := sentinelsOf(g, tls, d.log.Named("sentinel"))
+	settings.Conversations, settings.Memory, settings.Names = d.sentinels.shared, heard.load(), heard.loadNames()
+	w, err := sentinel.New(settings)
 	if err != nil {
 		return nil, err
 	}
@@ -61,19 +67,6 @@ func (d *Daemon) openGroup(g config.Group, from inherited) (*group, error) {
 		c.nodes = append(c.nodes, added)
 	}
 	return c, nil
-}
-
-// watch makes the watcher of a group's Sentinels.
-func watch(g config.Group, before sentinel.Memory, names map[string]string, log hclog.Logger) (*sentinel.Watcher, error) {
-	tls, err := g.SentinelTLS.Client()
-	if err != nil {
-		return nil, fmt.Errorf("sentinel_tls: %w", err)
-	}
-	return sentinel.New(sentinel.Config{
-		Group: g.Name, Sentinels: g.Sentinels,
-		Username: g.SentinelUsername, Password: string(g.SentinelPassword), TLS: tls,
-		ClockRateError: g.Policy.ClockRateError, Memory: before, Names: names, Now: agent.Boottime, Log: log,
-	})
 }
 
 // start runs the group until stop. ctx is for its values only.

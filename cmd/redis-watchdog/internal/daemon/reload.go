@@ -193,6 +193,7 @@ func (d *Daemon) apply(ctx context.Context, p plan) error {
 		c.cfg = g
 		groups = append(groups, c)
 	}
+	d.sentinels.keep(p.next)
 	d.mu.Lock()
 	d.groups = groups
 	d.mu.Unlock()

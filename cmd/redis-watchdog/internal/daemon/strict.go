@@ -58,7 +58,11 @@ func askDownAfter(ctx context.Context, g config.Group) (time.Duration, error) {
 // hear listens to a group's Sentinels until enough says so or the time is up.
 func hear(ctx context.Context, g config.Group, enough func(watchdog.Sentinels) bool) (*sentinel.Watcher, watchdog.Sentinels, error) {
 	var heard watchdog.Sentinels // of Run's goroutine, which is this one
-	w, err := watch(g, sentinel.Memory{}, nil, hclog.NewNullLogger())
+	tls, err := g.SentinelTLS.Client()
+	if err != nil {
+		return nil, heard, fmt.Errorf("sentinel_tls: %w", err)
+	}
+	w, err := sentinel.New(sentinelsOf(g, tls, hclog.NewNullLogger()))
 	if err != nil {
 		return nil, heard, err
 	}
