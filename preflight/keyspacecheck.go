@@ -3,6 +3,7 @@ package preflight
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -123,7 +124,7 @@ func keyspaceStall(s *subject) answer {
 		}
 		return passed(fmt.Sprintf("no key's removal holds a Redis up for %s", bears))
 	}
-	slices.SortStableFunc(all, func(x, y heldUp) int { return int(min(1, max(-1, y.cost.High-x.cost.High))) })
+	sort.SliceStable(all, func(x, y int) bool { return all[x].cost.High > all[y].cost.High })
 	worst := all[0]
 	keys := map[string]bool{}
 	for _, h := range all {
@@ -149,7 +150,7 @@ func tooLong(k keyspace.KeptKey, n *Node, lazy stall.Lazyfree, evicts bool, rate
 		}
 		all = append(all, heldUp{k, n, op, cost, parameter})
 	}
-	slices.SortFunc(all, func(x, y heldUp) int { return strings.Compare(string(x.op), string(y.op)) })
+	sort.Slice(all, func(x, y int) bool { return all[x].op < all[y].op })
 	return all
 }
 

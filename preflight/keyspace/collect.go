@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/rdb"
@@ -217,7 +218,8 @@ func (c *Collector) Audit() Audit {
 	for _, db := range c.databases {
 		a.Databases = append(a.Databases, *db)
 	}
-	slices.SortFunc(a.Databases, func(x, y Database) int { return cmp.Compare(x.DB, y.DB) })
+	// By sort and not by slices: an instance of a sort for each struct is tens of kB.
+	sort.Slice(a.Databases, func(x, y int) bool { return a.Databases[x].DB < a.Databases[y].DB })
 	for _, s := range c.types {
 		if s.Keys > 0 {
 			a.Types = append(a.Types, s)
@@ -231,9 +233,12 @@ func (c *Collector) Audit() Audit {
 			}
 		}
 	}
-	byBytes := func(x, y Share) int { return cmp.Or(cmp.Compare(y.Bytes, x.Bytes), cmp.Compare(x.Name, y.Name)) }
-	slices.SortFunc(a.Types, byBytes)
-	slices.SortFunc(a.Encodings, byBytes)
+	for _, shares := range [][]Share{a.Types, a.Encodings} {
+		sort.Slice(shares, func(i, j int) bool {
+			x, y := &shares[i], &shares[j]
+			return cmp.Or(cmp.Compare(y.Bytes, x.Bytes), cmp.Compare(x.Name, y.Name)) < 0
+		})
+	}
 	a.Prefixes, a.Others = c.topPrefixes()
 	a.Expiry = Expiry{Classes: c.ttl[:]}
 	for second, keys := range c.seconds {
@@ -245,8 +250,9 @@ func (c *Collector) Audit() Audit {
 	for _, top := range c.largest {
 		a.Large = append(a.Large, top...)
 	}
-	slices.SortFunc(a.Large, func(x, y Large) int {
-		return cmp.Or(cmp.Compare(y.Bytes, x.Bytes), cmp.Compare(x.DB, y.DB), cmp.Compare(x.Key, y.Key))
+	sort.Slice(a.Large, func(i, j int) bool {
+		x, y := &a.Large[i], &a.Large[j]
+		return cmp.Or(cmp.Compare(y.Bytes, x.Bytes), cmp.Compare(x.DB, y.DB), cmp.Compare(x.Key, y.Key)) < 0
 	})
 	a.Slots = map[string]Slots{"cluster": topSlots(c.cluster), "codis": topSlots(c.codis)}
 	a.Waste = c.waste.list(c.o.HashNames)
@@ -330,7 +336,9 @@ func topSlots(all []spread) Slots {
 	s := Slots{Of: len(all)}
 	used := usedSlots(all)
 	s.Used = len(used)
-	slices.SortFunc(used, func(x, y Slot) int { return cmp.Or(cmp.Compare(y.Bytes, x.Bytes), cmp.Compare(x.Slot, y.Slot)) })
+	sort.Slice(used, func(i, j int) bool {
+		return cmp.Or(cmp.Compare(used[j].Bytes, used[i].Bytes), cmp.Compare(used[i].Slot, used[j].Slot)) < 0
+	})
 	s.Largest = used[:min(len(used), keptSlots)]
 	return s
 }

@@ -3,7 +3,7 @@ package keyspace
 import (
 	"cmp"
 	"fmt"
-	"slices"
+	"sort"
 	"time"
 )
 
@@ -121,8 +121,9 @@ func comparePrefixes(a, b []Prefix) []PrefixDiff {
 	for _, p := range before {
 		add(p, Prefix{}, true, false)
 	}
-	slices.SortFunc(all, func(x, y PrefixDiff) int {
-		return cmp.Or(cmp.Compare(abs(y.Bytes), abs(x.Bytes)), cmp.Compare(x.Pattern, y.Pattern))
+	sort.Slice(all, func(i, j int) bool {
+		x, y := &all[i], &all[j]
+		return cmp.Or(cmp.Compare(abs(y.Bytes), abs(x.Bytes)), cmp.Compare(x.Pattern, y.Pattern)) < 0
 	})
 	return all
 }
@@ -155,8 +156,9 @@ func compareLarge(a, b []Large) []LargeDiff {
 	for _, l := range before {
 		add(l, Large{}, true, false)
 	}
-	slices.SortFunc(all, func(x, y LargeDiff) int {
-		return cmp.Or(cmp.Compare(abs(y.Bytes), abs(x.Bytes)), cmp.Compare(x.DB, y.DB), cmp.Compare(x.Key, y.Key))
+	sort.Slice(all, func(i, j int) bool {
+		x, y := &all[i], &all[j]
+		return cmp.Or(cmp.Compare(abs(y.Bytes), abs(x.Bytes)), cmp.Compare(x.DB, y.DB), cmp.Compare(x.Key, y.Key)) < 0
 	})
 	return all
 }

@@ -1,8 +1,7 @@
 package keyspace
 
 import (
-	"cmp"
-	"slices"
+	"sort"
 
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/stall"
 )
@@ -49,7 +48,7 @@ func (a *Audit) WouldStall(l stall.Lazyfree, r stall.Rates, against stall.Limits
 	for _, k := range a.Large {
 		s.Keys = append(s.Keys, StallOf{Key: k.Key, DB: k.DB, Costs: stall.Of(k.StallKey(), l, r)})
 	}
-	slices.SortStableFunc(s.Keys, func(x, y StallOf) int { return cmp.Compare(y.Worst().High, x.Worst().High) })
+	sort.SliceStable(s.Keys, func(x, y int) bool { return s.Keys[x].Worst().High > s.Keys[y].Worst().High })
 	s.Keys = s.Keys[:min(len(s.Keys), keptStalls)]
 	a.Stalls = s
 }

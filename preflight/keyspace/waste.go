@@ -5,7 +5,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"slices"
+	"sort"
 
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/rdb"
 )
@@ -155,8 +155,9 @@ func (w wastes) list(hash bool) []Waste {
 		}
 		all = append(all, one)
 	}
-	slices.SortFunc(all, func(x, y Waste) int {
-		return cmp.Or(cmp.Compare(y.Now-y.After, x.Now-x.After), cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Pattern, y.Pattern))
+	sort.Slice(all, func(i, j int) bool {
+		x, y := &all[i], &all[j]
+		return cmp.Or(cmp.Compare(y.Now-y.After, x.Now-x.After), cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Pattern, y.Pattern)) < 0
 	})
 	return all[:min(len(all), 200)]
 }
