@@ -107,6 +107,7 @@ func Catalogue() []Check {
 	for _, c := range checks() {
 		all = append(all, c.Check)
 	}
+	all = append(all, keyspaceMigrateCheck()) // judged where it is asked for: see Migration
 	for _, c := range afterChecks() {
 		all = append(all, c.Check)
 	}

@@ -33,3 +33,17 @@ func keyspaceAgeCheck() Check {
 			Silence:   "It warns and never vetoes.",
 		}}
 }
+
+func keyspaceMigrateCheck() Check {
+	return Check{ID: "keyspace_migrate", Area: areaKeyspace, Severity: Warns,
+		Title: "A slot can be moved to another node",
+		Story: Story{
+			Why: "Judged where it is asked for: preflight GROUP --migrate codis:SLOT, preflight --migrate cluster:SLOT --cluster HOST:PORT. MIGRATE and SLOTSMGRTTAGSLOT hold up the node that the keys leave until the other one has read them in: what they take is reckoned from the newest audit that was kept, " +
+				"and held against cluster-node-timeout, or in a group of Sentinel's against down-after-milliseconds less 0.7 s, and against the time that the answer is waited for (60 s of redis-cli --cluster, 30 s of codis). " +
+				"A key's slot is another by each rule: Redis Cluster takes CRC16 modulo 16384 and the tag between { and }, unless that is empty; codis CRC32 modulo 1024, an empty tag is one, and all keys of a tag are moved by one command. " +
+				"In Redis Cluster every master is asked for slots that are open (CLUSTER NODES) and for keys of slots that are not its own (CLUSTER COUNTKEYSINSLOT): what a move has left that broke off.",
+			Otherwise: "The node is held for down in the middle of the move, and its replica is promoted: keys are at both nodes or at neither's client, proxies wait, the slot stays open. An open slot answers TRYAGAIN, and keys that were left behind are found by no client.",
+			Fix:       "Split the key, or take it away bit by bit, first. A move that broke off is ended by the lines that are printed: they move what is left, never give up a key, and close the slot.",
+			Silence:   "It is no check of a failover, and blocks none.",
+		}}
+}

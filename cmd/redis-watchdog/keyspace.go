@@ -23,26 +23,27 @@ import (
 )
 
 type keyspaceOptions struct {
-	rdb       string
-	aof       string
-	from      string
-	scan      string
-	budget    time.Duration
-	resume    string
-	master    bool
-	user      string
-	password  string
-	ca        string
-	model     string
-	allocator string
-	hashNames bool
-	noCRC     bool
-	top       int
-	html      string
-	fit       string
-	downAfter time.Duration
-	keep      string
-	table     string
+	rdb         string
+	aof         string
+	from        string
+	scan        string
+	budget      time.Duration
+	resume      string
+	master      bool
+	user        string
+	password    string
+	ca          string
+	model       string
+	allocator   string
+	hashNames   bool
+	noCRC       bool
+	top         int
+	html        string
+	fit         string
+	downAfter   time.Duration
+	keep        string
+	keepCluster bool
+	table       string
 }
 
 func (a *app) keyspaceCommand() *cobra.Command {
@@ -75,6 +76,8 @@ func (a *app) keyspaceCommand() *cobra.Command {
 				return errors.New("--user, --password-file and --tls-ca are for --from and --scan")
 			case o.scan == "" && (o.resume != "" || c.Flags().Changed("budget")):
 				return errors.New("--resume and --budget are for --scan")
+			case o.keepCluster && o.from == "" && o.scan == "":
+				return errors.New("--keep-cluster is for --from and --scan")
 			case o.downAfter < 0:
 				return fmt.Errorf("--down-after %v is negative", o.downAfter)
 			case o.budget <= 0:
@@ -105,6 +108,8 @@ func (a *app) keyspaceCommand() *cobra.Command {
 	f.StringVar(&o.fit, "fit", fitAuto, "whose program a throw-away server is of that measures how long keys would stall: auto (that of --from or --scan, on its own host), off, or a program")
 	f.DurationVar(&o.downAfter, "down-after", 0, "down-after-milliseconds of its group: stalls are held against it")
 	f.StringVar(&o.keep, "keep", "", "keep what a preflight of this group needs in etcd, as --config has it: the names of large keys, or with --hash-names their hashes")
+	f.BoolVar(&o.keepCluster, "keep-cluster", false, "likewise of a node of Redis Cluster, for preflight --migrate cluster:SLOT")
+	c.MarkFlagsMutuallyExclusive("keep", "keep-cluster")
 	f.IntVarP(&o.top, "top", "n", 20, "lines of each table; 0 is all")
 	c.AddCommand(a.keyspaceDiffCommand(), a.keyspaceEstimateCommand())
 	return c
@@ -121,7 +126,7 @@ func (a *app) keyspace(ctx context.Context, o keyspaceOptions) error {
 	if o.top < 0 {
 		return fmt.Errorf("--top %d is negative", o.top)
 	}
-	keep, wrong := a.keeper(o.keep)
+	keep, wrong := a.keeper(ctx, o)
 	if wrong != nil {
 		return wrong
 	}

@@ -21,6 +21,9 @@ type preflightOptions struct {
 	probeKey bool
 	verbose  bool
 	explain  string
+	migrate  string // a slot; empty: a failover is judged
+	cluster  string // HOST:PORT of a node of Redis Cluster
+	reach    keyspaceOptions
 }
 
 // preflightOutput is the output of preflight -o json.
@@ -38,6 +41,8 @@ func (a *app) preflightCommand() *cobra.Command {
 			"Exit code: 0 it may go ahead, 1 a check blocks it, 2 it could not be found out (which blocks too).",
 		Example: "  redis-watchdog preflight mymaster\n" +
 			"  redis-watchdog preflight mymaster --to 10.0.0.12:6379 --fix\n" +
+			"  redis-watchdog preflight mymaster --migrate codis:359\n" +
+			"  redis-watchdog preflight --migrate cluster:12182 --cluster 10.0.0.21:7000\n" +
 			"  redis-watchdog preflight --explain memory_limit_file",
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.completeGroups,
@@ -48,6 +53,12 @@ func (a *app) preflightCommand() *cobra.Command {
 				return err
 			case o.explain != "":
 				return a.explain(o.explain, asJSON)
+			case o.migrate != "":
+				return a.migrate(c.Context(), args, o, asJSON)
+			case o.cluster != "":
+				return fmt.Errorf("--cluster is for --migrate cluster:SLOT")
+			case o.reach.user != "" || o.reach.password != "" || o.reach.ca != "":
+				return fmt.Errorf("--user, --password-file and --tls-ca are for --cluster")
 			case len(args) == 0:
 				return fmt.Errorf("no group given")
 			case o.yes && !o.fix:
@@ -66,6 +77,11 @@ func (a *app) preflightCommand() *cobra.Command {
 	f.BoolVar(&o.probeKey, "probe-key", false, "write a key to the master and see it arrive at every replica")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "show the checks that pass, too")
 	f.StringVar(&o.explain, "explain", "", "tell the story of one check, or of all: list")
+	f.StringVar(&o.migrate, "migrate", "", "judge no failover but the move of a slot to another node: codis:SLOT out of GROUP (none: of every group), or cluster:SLOT")
+	f.StringVar(&o.cluster, "cluster", "", "with --migrate cluster:SLOT: a node of the Redis Cluster, HOST:PORT")
+	f.StringVar(&o.reach.user, "user", "", "user of the nodes of --cluster (rights +cluster|nodes +cluster|countkeysinslot +config|get)")
+	f.StringVar(&o.reach.password, "password-file", "", "file with the password of --user, or of the default user")
+	f.StringVar(&o.reach.ca, "tls-ca", "", "speak TLS to --cluster, and trust this authority")
 	// The only error is that there is no such flag.
 	_ = c.RegisterFlagCompletionFunc("explain", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		ids := []string{"list"}

@@ -199,3 +199,30 @@ func TestPreflightTextIsGolden(t *testing.T) {
 		}
 	}
 }
+
+func TestPreflightMigrateSaysWhatItNeeds(t *testing.T) {
+	for args, want := range map[string]string{
+		"m1 --migrate 359":                                     `"359" is no slot: codis:N is one of codis`,
+		"m1 --migrate codis:1024":                              "there are 0 to 1023",
+		"m1 --migrate cluster:5":                               "name one of its nodes with --cluster",
+		"--migrate cluster:5":                                  "name one of its nodes with --cluster",
+		"m1 --migrate cluster:5 --cluster 127.0.0.1:1":         "not of a group",
+		"m1 --migrate codis:5 --cluster 127.0.0.1:1":           "which has no slots of codis",
+		"--migrate cluster:5 --cluster localhost":              "missing port in address",
+		"m1 --migrate codis:5 --fix":                           "are for a failover",
+		"m1 --cluster 127.0.0.1:1":                             "--cluster is for --migrate",
+		"m1 --user x":                                          "are for --cluster",
+		"other --migrate codis:5":                              `"other"`,
+		"--migrate cluster:5 --cluster 127.0.0.1:1 --user x y": "not of a group",
+	} {
+		code, out := (&preflightStage{limit: "1"}).run(t, append([]string{"preflight"}, strings.Fields(args)...)...)
+		expect(t, code, exitUsage, out, want)
+	}
+	code, out := (&preflightStage{limit: "1"}).run(t, "preflight", "--migrate", "codis:5")
+	expect(t, code, exitUnknown, out, "UNKNOWN  codis:5: not everything could be found out", "m1: the key space of m1 could not be found out: no audit was kept", "--keep m1")
+	code, out = (&preflightStage{limit: "1"}).run(t, "preflight", "--migrate", "cluster:5", "--cluster", "127.0.0.1:1", "-o", "json")
+	var m preflight.Migration
+	if err := json.Unmarshal([]byte(out), &m); err != nil || code != exitUnknown || m.Verdict != preflight.Unsure || !strings.Contains(m.Findings[0].Reason, "connection refused") {
+		t.Errorf("got %d, %v: %s", code, err, out)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/lab"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/preflight"
+	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace"
 )
 
 // The group's key space is audited and kept, and every host's preflight knows it.
@@ -47,6 +48,10 @@ func TestHistoryNamesTheCommandThatHungTheMaster(t *testing.T) {
 	if f := finding("keyspace_age"); f.Outcome != preflight.Unknown || !strings.Contains(f.Remedy, "--keep "+w.Group.Name) {
 		t.Errorf("before the audit: %+v", f)
 	}
+	move := fmt.Sprintf("codis:%d", keyspace.CodisSlot([]byte(key)))
+	if out, code := other.CLI("preflight", w.Group.Name, "--migrate", move); code != 2 || !strings.Contains(out, "no audit was kept") {
+		t.Errorf("%s, before the audit: %d: %s", move, code, out)
+	}
 	if out, code := master.CLI("keyspace", "--scan", master.Redis.Address, "--fit", "off", "--keep", w.Group.Name); code != 0 || !strings.Contains(out, key) {
 		t.Fatalf("the audit ended with %d: %s", code, out)
 	}
@@ -54,6 +59,10 @@ func TestHistoryNamesTheCommandThatHungTheMaster(t *testing.T) {
 		if f := finding(id); f.Outcome != preflight.Passed {
 			t.Errorf("after the audit: %+v", f)
 		}
+	}
+
+	if out, code := other.CLI("preflight", "--migrate", move); code != 0 || !strings.Contains(out, w.Group.Name+": no key of "+move) {
+		t.Errorf("%s, after the audit: %d: %s", move, code, out)
 	}
 
 	w.Mark("one command hangs the master")

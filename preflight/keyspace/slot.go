@@ -37,11 +37,7 @@ var crc16 = func() (tables [8][256]uint16) {
 // and the next "}" decides, and the whole key where there is nothing between
 // them (cluster.c, keyHashSlot).
 func ClusterSlot(key []byte) int {
-	if open := bytes.IndexByte(key, '{'); open >= 0 {
-		if n := bytes.IndexByte(key[open+1:], '}'); n > 0 {
-			key = key[open+1 : open+1+n]
-		}
-	}
+	key, _ = clusterTag(key)
 	var sum uint16
 	for ; len(key) >= 8; key = key[8:] {
 		sum = crc16[7][byte(sum>>8)^key[0]] ^ crc16[6][byte(sum)^key[1]] ^ crc16[5][key[2]] ^ crc16[4][key[3]] ^
@@ -57,10 +53,25 @@ func ClusterSlot(key []byte) int {
 // an empty tag is a tag, so that "a{}b" is in slot 0 (codis, mapper.go, and
 // slots.c of its server).
 func CodisSlot(key []byte) int {
+	key, _ = codisTag(key)
+	return int(crc32.ChecksumIEEE(key) % CodisSlots)
+}
+
+// clusterTag is what of a key decides, and whether it is a tag.
+func clusterTag(key []byte) ([]byte, bool) {
 	if open := bytes.IndexByte(key, '{'); open >= 0 {
-		if n := bytes.IndexByte(key[open+1:], '}'); n >= 0 {
-			key = key[open+1 : open+1+n]
+		if n := bytes.IndexByte(key[open+1:], '}'); n > 0 {
+			return key[open+1 : open+1+n], true
 		}
 	}
-	return int(crc32.ChecksumIEEE(key) % CodisSlots)
+	return key, false
+}
+
+func codisTag(key []byte) ([]byte, bool) {
+	if open := bytes.IndexByte(key, '{'); open >= 0 {
+		if n := bytes.IndexByte(key[open+1:], '}'); n >= 0 {
+			return key[open+1 : open+1+n], true
+		}
+	}
+	return key, false
 }

@@ -14,6 +14,10 @@ const BorneLess = 700 * time.Millisecond
 // long MIGRATE waits for each answer of the target.
 const DefaultMigrateTimeout = time.Minute
 
+// CodisMigrateTimeout is how long codis' dashboard and proxies wait for one
+// SLOTSMGRTTAGSLOT (pkg/models of 2.0: 30*1000; migration_timeout of 3.2: "30s").
+const CodisMigrateTimeout = 30 * time.Second
+
 // Limits are what stalls are held against; zero: there is none, or it is not
 // known.
 type Limits struct {
