@@ -136,6 +136,7 @@ func (c *command) begin() {
 func (c *command) step(name string) {
 	c.w.logf(c.name, "%s R%d -> R%d", name, c.from, c.to)
 	c.onStep(name)
+	c.w.stepped(c.from, c.to)
 }
 
 func (c *command) end(o outcome, why string) {

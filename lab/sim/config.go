@@ -42,6 +42,7 @@ type Config struct {
 
 	Breakage breakage
 	only     string // the one fault there is; empty: any
+	stalls   bool   // beside it processes stand still at every step: stalls.go
 }
 
 // breakage is a part of the safety argument left out, to prove that the

@@ -179,6 +179,7 @@ func (d *dog) feed(e watchdog.Event) {
 		}
 		d.last = want
 		d.apply()
+		d.w.stepped(d.host)
 	}
 	if hurry {
 		d.coord.hurry()

@@ -24,7 +24,10 @@ func (s *sentinel) begin() {
 	s.w.logf(s.name, "+try-failover R%d epoch %d forced=%v", s.conf.master, s.elect, s.forced)
 }
 
-func (s *sentinel) setState(f state) { s.failover, s.changedAt = f, s.w.now }
+func (s *sentinel) setState(f state) {
+	s.failover, s.changedAt = f, s.w.now
+	s.w.stepped(s.host, s.conf.master, s.promoted)
+}
 
 func (s *sentinel) abort(why string) {
 	s.w.logf(s.name, "-failover-abort-%s R%d", why, s.conf.master)

@@ -17,6 +17,7 @@ type Result struct {
 	History string        // when it was asked for
 	Planned [outcomes]int // how many planned failovers came to what
 	Virtual float64
+	Stalls  int // at a step
 }
 
 // Run plays the world of c.
@@ -29,7 +30,7 @@ func Run(c Config, k kind, traced bool) Result {
 		w.every(50*ms, 50*ms, w.check.letGo)
 	}
 	w.run(w.now.Add(30 * 60 * sec))
-	res := Result{Seed: c.Seed, Faults: w.faults, Planned: w.outcomes, Virtual: float64(w.now) / 1e9}
+	res := Result{Seed: c.Seed, Faults: w.faults, Planned: w.outcomes, Virtual: float64(w.now) / 1e9, Stalls: w.stalls}
 	if v := w.check.found; v != nil {
 		res.Kind, res.Text = v.kind, fmt.Sprintf("at %.3f: %s", float64(v.at)/1e9, v.text)
 	}
@@ -46,7 +47,11 @@ func (r Result) Report(c Config) string {
 	fmt.Fprintf(&b, "world: %d redis %d sentinels quorum %d down-after %v failover-timeout %v old=%v persist=%v readonly=%v fdstore=%v watched=%v veto=%v coordinator_lost=%d walled=%v from %.1f\n",
 		c.Redis, c.Sentinels, c.Quorum, c.DownAfter, c.FailoverTimeout, c.Old, c.Persist, c.ReadOnlyFile, c.DescriptorStore, c.Watched, c.Veto, c.Policy.CoordinatorLost, c.Walled, float64(c.WalledAt)/1e9)
 	fmt.Fprintf(&b, "faults:\n  %s\n", strings.Join(r.Faults, "\n  "))
-	fmt.Fprintf(&b, "replay: go test ./lab/sim -run TestSim -sim.seed=%d\n", r.Seed)
+	flag := ""
+	if c.stalls {
+		flag = " -sim.stalls"
+	}
+	fmt.Fprintf(&b, "replay: go test ./lab/sim -run TestSim -sim.seed=%d%s\n", r.Seed, flag)
 	b.WriteString(r.History)
 	return b.String()
 }
@@ -57,8 +62,13 @@ func Seeded(seed uint64, traced bool) (Config, Result) {
 }
 
 func broken(seed uint64, b breakage, only string, traced bool) (Config, Result) {
+	return stalling(seed, b, only, false, traced)
+}
+
+// stalling is the same, with stalls at every step or without.
+func stalling(seed uint64, b breakage, only string, stalls, traced bool) (Config, Result) {
 	c := configFor(seed)
-	c.Breakage, c.only = b, only
+	c.Breakage, c.only, c.stalls = b, only, stalls
 	if slices.ContainsFunc(walls, func(f fault) bool { return f.name == only }) {
 		c.ReadSlack = 600 * ms // these minorities are heard of all the time
 	}

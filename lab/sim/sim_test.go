@@ -14,6 +14,7 @@ var (
 	runTime = flag.Duration("sim.time", 0, "how long to look, on from the fixed set into seeds of the time; 0: the fixed set only, for some seconds")
 	from    = flag.Uint64("sim.from", 0, "the first seed; 0: the fixed set")
 	only    = flag.String("sim.only", "", "nothing but this fault, in the runs that may have it")
+	stalls  = flag.Bool("sim.stalls", false, "beside what else goes wrong, processes stand still at every step (stalls.go)")
 	all     = flag.Bool("sim.all", false, "go on after a failure, and count")
 )
 
@@ -24,7 +25,7 @@ const (
 
 func TestSim(t *testing.T) {
 	if *oneSeed != 0 {
-		c, r := broken(*oneSeed, breakage{}, *only, true)
+		c, r := stalling(*oneSeed, breakage{}, *only, *stalls, true)
 		if r.Kind != "" {
 			t.Fatal(r.Report(c))
 		}
@@ -32,14 +33,15 @@ func TestSim(t *testing.T) {
 		return
 	}
 	kinds := map[string][]uint64{}
-	begun, n, virtual := time.Now(), 0, 0.0
+	begun, n, virtual, stood := time.Now(), 0, 0.0, 0
 	var planned [outcomes]int
 	play := func(seed uint64) bool {
 		if *only != "" && !slices.ContainsFunc(kindOf(seed).faults(), func(f fault) bool { return f.name == *only }) {
 			return true
 		}
-		_, r := broken(seed, breakage{}, *only, false)
+		_, r := stalling(seed, breakage{}, *only, *stalls, false)
 		n++
+		stood += r.Stalls
 		virtual += r.Virtual
 		for o, times := range r.Planned {
 			planned[o] += times
@@ -52,7 +54,7 @@ func TestSim(t *testing.T) {
 			kinds[r.Kind] = append(kinds[r.Kind], seed)
 			return true
 		}
-		c, again := broken(seed, breakage{}, *only, true)
+		c, again := stalling(seed, breakage{}, *only, *stalls, true)
 		if again.Kind != r.Kind || again.Text != r.Text {
 			t.Errorf("seed %d is not the same twice: %q, then %q", seed, r.Text, again.Text)
 		}
@@ -80,6 +82,9 @@ func TestSim(t *testing.T) {
 	}
 	took := time.Since(begun)
 	t.Logf("%d runs in %v: %.0f a second, %.0f s of virtual time each", n, took.Round(time.Millisecond), float64(n)/took.Seconds(), virtual/float64(n))
+	if *stalls {
+		t.Logf("%d stalls at a step", stood)
+	}
 	for o, times := range planned {
 		if times > 0 {
 			t.Logf("planned failovers %s: %d", outcome(o), times)

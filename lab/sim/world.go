@@ -33,6 +33,7 @@ type World struct {
 	disturbing []fault // what may go wrong in the course of one
 
 	promotions int  // how many SLAVEOF NO ONE of Sentinel's were executed
+	stalls     int  // how many stalls there were at a step
 	done       bool // ends the run
 	trace      *strings.Builder
 	faults     []string
