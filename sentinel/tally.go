@@ -405,11 +405,12 @@ func (s *State) tallyConfig(t *watchdog.Sentinels, m *Member) {
 // accuses says that this Sentinel holds self, its master, down for another
 // reason than that it has reported to be a replica (our fence) for so long: for
 // the PINGs that it did not answer, which is over with Sentinel's next tick if it
-// answers now.
+// answers now. One in TILT keeps what it showed, for 30 s, and judges anew before it
+// begins anything.
 func (a *Answer) accuses(self watchdog.Address) bool {
 	in := &a.Master
 	return in.Address == self && in.Flags&(FlagSDown|FlagODown) != 0 &&
-		(in.PongAge > in.DownAfter || in.Reported == watchdog.Master || in.RoleFor <= in.DownAfter+roleGrace)
+		(in.PongAge > in.DownAfter || in.Reported == watchdog.Master || in.RoleFor <= in.DownAfter+roleGrace && !a.Tilt)
 }
 
 // tallyReplicas counts those that could be promoted, and finds another master

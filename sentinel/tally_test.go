@@ -139,6 +139,9 @@ func TestTallyChangesWithOneSentinel(t *testing.T) {
 		{"s_down for PINGs does, also while it is a replica for a moment", func(a *Answer) {
 			a.Master.Flags, a.Master.Reported, a.Master.RoleFor = FlagSDown, watchdog.Replica, time.Second
 		}, func(s watchdog.Sentinels) bool { return s.Accused }},
+		{"but not in TILT", func(a *Answer) {
+			a.Master.Flags, a.Master.Reported, a.Master.RoleFor, a.Tilt = FlagSDown, watchdog.Replica, time.Second, true
+		}, func(s watchdog.Sentinels) bool { return !s.Accused }},
 		{"a failover before the promotion is now", func(a *Answer) { a.Master.Flags, a.Master.Failover = FlagFailover, FailoverWaitPromo },
 			func(s watchdog.Sentinels) bool { return s.E == now && s.Failover && !s.Unanimous }},
 		{"a failover in a state we do not know is one before the promotion", func(a *Answer) {

@@ -23,8 +23,9 @@ var harmless = []fault{
 	}},
 	{name: "sentinel killed", begin: func(w *World, f *fault) { w.sentinelAt(f).die("killed") }, end: func(w *World, f *fault) { w.sentinelAt(f).boot() }},
 	{name: "lie", begin: lie},
-	{name: "redis stands still, and wakes in time", begin: onRedis(func(w *World, _ *fault, r *redis) { standStill(w, w.bearable(), &r.proc) })},
-	{name: "host stands still, and wakes in time", begin: func(w *World, f *fault) { standStill(w, w.bearable(), w.procsOf(f.host)...) }},
+	// Over before the next begins.
+	{name: "redis stands still, and wakes in time", begin: onRedis(func(w *World, f *fault, r *redis) { standStill(w, min(w.bearable(), f.span), &r.proc) })},
+	{name: "host stands still, and wakes in time", begin: func(w *World, f *fault) { standStill(w, min(w.bearable(), f.span), w.procsOf(f.host)...) }},
 	{name: "sentinel stands still", begin: func(w *World, f *fault) {
 		// Beside others that cannot be asked it may be one too many: FINDINGS.md.
 		if !slices.Contains(w.Walled, true) {
