@@ -93,7 +93,6 @@ EOF
 export LD_LIBRARY_PATH=$dir/root/usr/lib/x86_64-linux-gnu
 cli() { "$bin/redis-cli" -p "$@"; }
 await() { for _ in $(seq 300); do if "$@" >/dev/null 2>&1; then return; fi; sleep 0.1; done; echo "waited in vain for: $*"; exit 1; }
-quiet() { env -u LD_LIBRARY_PATH "$@"; }
 
 # group PORT: a master, a replica and three Sentinels that know each other.
 group() {
@@ -112,8 +111,8 @@ group() {
 client() {
 	local list="127.0.0.1:$((port + 2)) 127.0.0.1:$((port + 3)) 127.0.0.1:$((port + 4))"
 	case $1 in
-	go-redis | rueidis) quiet ./goclient "$1" $list >"$dir/$port/ok.$1" 2>/dev/null & ;;
-	*) quiet node client.js "$1" $list >"$dir/$port/ok.$1" 2>/dev/null & ;;
+	go-redis | rueidis) env -u LD_LIBRARY_PATH ./goclient "$1" $list >"$dir/$port/ok.$1" 2>/dev/null & ;;
+	*) env -u LD_LIBRARY_PATH node client.js "$1" $list >"$dir/$port/ok.$1" 2>/dev/null & ;;
 	esac
 	pids+=("$!")
 }
