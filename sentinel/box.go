@@ -22,7 +22,7 @@ func (w *Watcher) post(h heard) {
 	}
 	w.box = append(w.box, h)
 	w.boxMu.Unlock()
-	kick(w.mail)
+	w.mail.Raise()
 }
 
 // read folds all that is in the box.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/signal"
 )
 
 const (
@@ -52,8 +53,8 @@ type conversation struct {
 	access
 	cancel context.CancelFunc
 	done   chan struct{} // closed when it has ended
-	ask    chan struct{} // capacity 1: somebody is due
-	hurry  chan struct{} // capacity 1: somebody new waits for the connection
+	ask    signal.Signal // somebody is due
+	hurry  signal.Signal // somebody new waits for the connection
 
 	// Under Conversations.mu.
 	parties    []*party
@@ -196,7 +197,7 @@ func (c *conversation) isLate() {
 	c.late = c.up
 	for _, p := range c.parties {
 		if p.waits {
-			kick(p.w.again)
+			p.w.again.Raise()
 		}
 	}
 }
@@ -236,5 +237,5 @@ func (c *conversation) introduce(p *party) {
 	}
 	p.w.post(met)
 	p.wants(true)
-	kick(c.ask)
+	c.ask.Raise()
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/signal"
 )
 
 // Conversations are those that the Watchers of one process share. Whoever makes
@@ -106,7 +107,7 @@ func (p *party) poll(full bool) bool {
 		return false
 	}
 	p.wants(full)
-	kick(p.c.ask)
+	p.c.ask.Raise()
 	return p.c.up
 }
 
@@ -144,7 +145,7 @@ func (s *Conversations) join(p *party) {
 	c := s.with(p.access(), backoffMin)
 	s.enter(c, p)
 	if !c.up {
-		kick(c.hurry)
+		c.hurry.Raise()
 	}
 }
 
@@ -171,7 +172,7 @@ func (s *Conversations) with(a access, pause time.Duration) *conversation {
 		return c
 	}
 	c := &conversation{
-		set: s, access: a, pause: pause, ask: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
+		set: s, access: a, pause: pause, ask: signal.New(), hurry: signal.New(),
 		done: make(chan struct{}), groups: make(map[string][]*party),
 	}
 	var ctx context.Context

@@ -56,7 +56,7 @@ func (l *Local) Identify(runID string, announced watchdog.Address) {
 	}
 	l.w.mu.Unlock()
 	if changed {
-		kick(l.w.again)
+		l.w.again.Raise()
 	}
 }
 

@@ -216,5 +216,5 @@ func (l *Local) Pinged(pings []watchdog.Ping) {
 	l.w.mu.Lock()
 	l.w.state.Pinged(l.self, pings)
 	l.w.mu.Unlock()
-	kick(l.w.again)
+	l.w.again.Raise()
 }

@@ -213,7 +213,7 @@ func (c *conversation) conclude(p *party, h heard, again bool) {
 		p.wants(true)
 	}
 	if p.due {
-		kick(p.c.ask)
+		p.c.ask.Raise()
 	}
 }
 

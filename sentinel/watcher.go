@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/signal"
 )
 
 const (
@@ -58,9 +59,9 @@ type Watcher struct {
 	lean, full []byte
 
 	talks   *Conversations
-	mail    chan struct{} // capacity 1: there is something in the box
-	pollNow chan struct{} // capacity 1
-	again   chan struct{} // capacity 1: tally anew
+	mail    signal.Signal // there is something in the box
+	pollNow signal.Signal
+	again   signal.Signal // tally anew
 	every   atomic.Int64  // the poll period in force
 	fixed   atomic.Int64  // as set by SetPollEvery; zero: none
 
@@ -140,7 +141,7 @@ func New(cfg Config) (*Watcher, error) {
 	w := &Watcher{
 		cfg: cfg, log: cfg.Log,
 		talks: cfg.Conversations,
-		mail:  make(chan struct{}, 1), pollNow: make(chan struct{}, 1), again: make(chan struct{}, 1),
+		mail:  signal.New(), pollNow: signal.New(), again: signal.New(),
 		parties: make(map[string]*party), notes: make(map[string]*note),
 		pending: make(map[*party]bool),
 	}
@@ -173,7 +174,7 @@ func (w *Watcher) SetKnown(n int) {
 	w.mu.Lock()
 	w.state.SetKnown(n)
 	w.mu.Unlock()
-	kick(w.again)
+	w.again.Raise()
 }
 
 // SetPollEvery overrides the poll period, such as with a slower one on a node
@@ -183,18 +184,11 @@ func (w *Watcher) SetPollEvery(d time.Duration) {
 		d = w.cfg.PollEvery
 	}
 	w.fixed.Store(int64(d))
-	kick(w.again)
+	w.again.Raise()
 }
 
 // PollNow makes every Sentinel be asked now, in full.
-func (w *Watcher) PollNow() { kick(w.pollNow) }
-
-func kick(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
+func (w *Watcher) PollNow() { w.pollNow.Raise() }
 
 // pace sets the period, and what counts as fresh, from D. Under w.mu.
 func (w *Watcher) pace() {
