@@ -65,6 +65,21 @@ func TestHistoryNamesTheCommandThatHungTheMaster(t *testing.T) {
 		t.Errorf("%s, after the audit: %d: %s", move, code, out)
 	}
 
+	w.Eventually("the audit is in the metrics of every watchdog", time.Minute, func() error {
+		for _, d := range w.Dogs {
+			page := d.Metrics()
+			for _, want := range []string{"redis_watchdog_keyspace_audit_age_seconds{", `operation="del"`, "redis_watchdog_stall_borne_seconds{"} {
+				if !strings.Contains(page, want) {
+					return fmt.Errorf("%s does not show %s", d.Name, want)
+				}
+			}
+			if strings.Contains(page, key) {
+				t.Fatalf("%s shows the name of a key", d.Name)
+			}
+		}
+		return nil
+	})
+
 	w.Mark("one command hangs the master")
 	ended := make(chan struct{})
 	go func() {

@@ -58,6 +58,8 @@ type surveyor struct {
 	last    surveyed
 	stalls  preflight.Stalls
 
+	audit audited
+
 	stallsNew bool // there are some that are not on disk
 	puzzles   []puzzle
 	rules     surveyRules
@@ -250,6 +252,7 @@ func (s *surveyor) survey(ctx context.Context, st agent.Status, d gate.Details, 
 	}
 	s.keep(own, findings, request)
 	s.allowRewrite(own)
+	s.readAudit(ctx, own, request != "" && !confirms(request))
 }
 
 // publish writes a survey to etcd: where it answers a request, or says something

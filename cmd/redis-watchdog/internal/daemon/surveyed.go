@@ -104,10 +104,11 @@ func (s *surveyor) allowRewrite(own preflight.Node) {
 
 // metrics is the newest survey as the metrics show it.
 func (s *surveyor) metrics() metrics.Survey {
-	now := agent.Boottime()
+	now, borne := agent.Boottime(), s.x.agent.Bears().Seconds()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m := metrics.Survey{Group: s.x.group, Node: s.x.name, Age: -1, AskedAge: -1, Drifted: s.last.drifted, UntilLimit: s.last.limit, Checks: s.last.checks}
+	m := metrics.Survey{Group: s.x.group, Node: s.x.name, Age: -1, AskedAge: -1, Drifted: s.last.drifted, UntilLimit: s.last.limit, Checks: s.last.checks,
+		Keyspace: s.audit.metrics(), Borne: borne}
 	if s.last.at == 0 {
 		m.Drifted, m.UntilLimit = -1, math.NaN()
 		return m

@@ -34,7 +34,8 @@ func sample() []agent.Status {
 func surveys() []Survey {
 	return []Survey{{
 		Group: "m1", Node: "a", Age: 12.5, AskedAge: -1, Drifted: 2, UntilLimit: 3600,
-		Checks: []Check{{"maxmemory", "blocks", "failed"}, {"maxmemory", "blocks", "failed"}, {"drift", "blocks", "passed"}},
+		Checks:   []Check{{"maxmemory", "blocks", "failed"}, {"maxmemory", "blocks", "failed"}, {"drift", "blocks", "passed"}},
+		Keyspace: &Keyspace{Age: 3600, Keys: 1000, Bytes: 65536, Stalls: map[string]float64{"del": 4.5, "expire": 0}}, Borne: 4.25,
 	}, {Group: "m1", Node: "b", Age: -1, AskedAge: -1, Drifted: -1, UntilLimit: math.NaN()}}
 }
 
@@ -69,6 +70,19 @@ redis_watchdog_check{check="maxmemory",master_name="m1",node="a",outcome="failed
 # HELP redis_watchdog_drifted_parameters Parameters that run with another value than redis.conf has; no series while that could not be compared.
 # TYPE redis_watchdog_drifted_parameters gauge
 redis_watchdog_drifted_parameters{master_name="m1",node="a"} 2
+# HELP redis_watchdog_keyspace_audit_age_seconds Since the newest audit of the group's key space that was kept; no series where none was.
+# TYPE redis_watchdog_keyspace_audit_age_seconds gauge
+redis_watchdog_keyspace_audit_age_seconds{master_name="m1",node="a"} 3600
+# HELP redis_watchdog_keyspace_bytes Bytes of memory of these keys and their values, as MEMORY USAGE adds them up.
+# TYPE redis_watchdog_keyspace_bytes gauge
+redis_watchdog_keyspace_bytes{master_name="m1",node="a"} 65536
+# HELP redis_watchdog_keyspace_keys Keys in that audit.
+# TYPE redis_watchdog_keyspace_keys gauge
+redis_watchdog_keyspace_keys{master_name="m1",node="a"} 1000
+# HELP redis_watchdog_keyspace_stall_seconds The longest that the operation on one key of that audit would hold this Redis up, at the most and with its settings; of resync, all keys; 0 where it cannot happen.
+# TYPE redis_watchdog_keyspace_stall_seconds gauge
+redis_watchdog_keyspace_stall_seconds{master_name="m1",node="a",operation="del"} 4.5
+redis_watchdog_keyspace_stall_seconds{master_name="m1",node="a",operation="expire"} 0
 # HELP redis_watchdog_memory_limit_seconds Until maxmemory is reached at the growth of the last minutes; +Inf when it does not grow or has no limit, no series while that is not known.
 # TYPE redis_watchdog_memory_limit_seconds gauge
 redis_watchdog_memory_limit_seconds{master_name="m1",node="a"} 3600
@@ -76,12 +90,16 @@ redis_watchdog_memory_limit_seconds{master_name="m1",node="a"} 3600
 # TYPE redis_watchdog_preflight_age_seconds gauge
 redis_watchdog_preflight_age_seconds{master_name="m1",node="a"} +Inf
 redis_watchdog_preflight_age_seconds{master_name="m1",node="b"} +Inf
+# HELP redis_watchdog_stall_borne_seconds How long this Redis may stand still as a master and is not fenced; no series while no Sentinel told its down-after-milliseconds.
+# TYPE redis_watchdog_stall_borne_seconds gauge
+redis_watchdog_stall_borne_seconds{master_name="m1",node="a"} 4.25
 # HELP redis_watchdog_survey_age_seconds Since the facts of this node were last read for its own checks and for a preflight; +Inf when they never were.
 # TYPE redis_watchdog_survey_age_seconds gauge
 redis_watchdog_survey_age_seconds{master_name="m1",node="a"} 12.5
 redis_watchdog_survey_age_seconds{master_name="m1",node="b"} +Inf
 `
-	if err := testutil.CollectAndCompare(NewCollector(sample, surveys, load), strings.NewReader(want), Checks, Drifted, UntilLimit, SurveyAge, PreflightAge); err != nil {
+	if err := testutil.CollectAndCompare(NewCollector(sample, surveys, load), strings.NewReader(want), Checks, Drifted, UntilLimit, SurveyAge, PreflightAge,
+		KeyspaceAge, KeyspaceKeys, KeyspaceBytes, KeyspaceStall, StallBorne); err != nil {
 		t.Error(err)
 	}
 }

@@ -43,6 +43,12 @@ const (
 	SurveyAge    = "redis_watchdog_survey_age_seconds"
 	PreflightAge = "redis_watchdog_preflight_age_seconds"
 
+	KeyspaceAge   = "redis_watchdog_keyspace_audit_age_seconds"
+	KeyspaceKeys  = "redis_watchdog_keyspace_keys"
+	KeyspaceBytes = "redis_watchdog_keyspace_bytes"
+	KeyspaceStall = "redis_watchdog_keyspace_stall_seconds"
+	StallBorne    = "redis_watchdog_stall_borne_seconds"
+
 	Steps            = "redis_watchdog_steps_total"
 	Transitions      = "redis_watchdog_transitions_total"
 	Fences           = "redis_watchdog_fences_total"
