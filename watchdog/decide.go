@@ -20,7 +20,7 @@ package watchdog
 //      and E - A has been ahead ever since, by what would have it serve (row
 //      11); never by a restart, a timeout or a lone voice.
 //  I6. A grant is given up only when the refusal was seen; else it lapses.
-//  I7. A handover makes the table's verdict stricter for writers and changes
+//  I7. A planned failover makes the table's verdict stricter for writers and changes
 //      nothing else; while it stops a master, that one never serves.
 //
 // FuzzNext holds these against arbitrary histories.

@@ -24,7 +24,7 @@ func NextEdge(p Policy, s State, now Instant) Instant {
 		after(s.HoldSince, v.HintHold),
 		after(s.AnswersSince, v.Uncertified),
 		after(s.StopSince, v.DownAfter/2),
-		s.Coordinator.Orders.Handover.Until, s.Memory.StopUntil,
+		s.Coordinator.Orders.PlannedFailover.Until, s.Memory.StopUntil,
 		after(s.AgreedSince, unbrokenToBreak),
 		after(s.StrayedAt, unbrokenToBreak),
 		after(s.AgreedSince.Max(s.StrayedAt), max(fencedWayOut, v.DownAfter+roleTermAtMost)),

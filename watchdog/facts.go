@@ -176,11 +176,11 @@ type Coordinator struct {
 
 // Orders are the operator's, from etcd or from their local copy.
 type Orders struct {
-	Fence       bool    // this node is fenced by hand
-	Unfence     bool    // this node may be opened although its data is empty or behind (unfence --force)
-	Maintenance Instant // change nothing until then; zero: no maintenance
-	Released    bool    // undo everything and leave the node alone (release)
-	Handover    Handover
+	Fence           bool    // this node is fenced by hand
+	Unfence         bool    // this node may be opened although its data is empty or behind (unfence --force)
+	Maintenance     Instant // change nothing until then; zero: no maintenance
+	Released        bool    // undo everything and leave the node alone (release)
+	PlannedFailover PlannedFailover
 }
 
 // Ping is the newest PING of a Sentinel that our Redis answered with PONG, and

@@ -59,7 +59,7 @@ func (h *history) later(p Policy, s State) {
 		s.Verdict.Want.Gate.Arm, s.Coordinator.Grant.Until, s.Coordinator.Grant.RenewedAt.Add(t.SuspectAfter),
 		s.HoldSince.Add(t.DownAfter / 2), s.Memory.PromotedAt.Add(promotionTerm), s.hintUntil,
 		s.Sentinels.EFrom.Add(t.Uncertified), s.Sentinels.E.Add(-t.Act),
-		s.StopSince.Add(t.DownAfter / 2), s.Coordinator.Orders.Handover.Until,
+		s.StopSince.Add(t.DownAfter / 2), s.Coordinator.Orders.PlannedFailover.Until,
 	}
 	switch k := h.n(26); {
 	case k < 8: // no time passes
@@ -209,9 +209,9 @@ func (h *history) editCoordinator(p Policy) {
 	case 10:
 		c.Orders.Released = h.n(32) == 31
 	case 12:
-		c.Orders.Handover = Handover{}
+		c.Orders.PlannedFailover = PlannedFailover{}
 	case 13:
-		c.Orders.Handover = Handover{ID: "h", From: h.f.Self, To: h.address(), Stop: h.yes(), Forced: h.yes(),
+		c.Orders.PlannedFailover = PlannedFailover{ID: "h", From: h.f.Self, To: h.address(), Stop: h.yes(), Forced: h.yes(),
 			Until: h.now.Add([...]time.Duration{-1, time.Second, 5 * time.Second, 30 * time.Second}[h.n(4)])}
 	case 14:
 		c.Record = Record{Master: [...]Address{"A", "B"}[h.n(2)], Position: h.position(), Current: h.yes()}

@@ -149,7 +149,7 @@ func (l *law) stretch(s State, f facts, now Instant) string {
 // access is I1's first half: which rows may want what.
 func access(p Policy, s State) string {
 	v, in := s.Verdict, false
-	byOrder := v.Reason == "handover" && (v.Row == RowHint || v.Row == RowUncertified)
+	byOrder := v.Reason == "planned_failover" && (v.Row == RowHint || v.Row == RowUncertified)
 	switch v.Want.Gate.Access {
 	case Serve:
 		in = v.Row == RowServe || v.Row == RowCertified || v.Row == RowUncertified && p.SentinelsLost == SentinelsLostServe
@@ -180,7 +180,7 @@ func arm(p Policy, s State, f facts, now Instant) string {
 	switch {
 	case row == RowStart && g.Access == Leave:
 		return ""
-	case g.Access != Serve && g.Access != Hold && row != RowClaim && s.Verdict.Reason != "handover":
+	case g.Access != Serve && g.Access != Hold && row != RowClaim && s.Verdict.Reason != "planned_failover":
 		if g.Arm != 0 {
 			return "an armed fence is wanted where nobody is served"
 		}
@@ -347,9 +347,9 @@ func proposal(s State) string {
 
 // planned is I7. The table without the order is asked what it would have said.
 func planned(p Policy, was State, now Instant, e Event, s State) string {
-	h, v := s.Coordinator.Orders.Handover, s.Verdict
+	h, v := s.Coordinator.Orders.PlannedFailover, s.Verdict
 	bare := was.fold(p, now, e)
-	bare.StopSince, bare.Coordinator.Orders.Handover = 0, Handover{}
+	bare.StopSince, bare.Coordinator.Orders.PlannedFailover = 0, PlannedFailover{}
 	plain := decide(p, bare, now)
 	free := map[Access]int{Serve: 3, Hold: 2, Lock: 1}
 	own := s.Vetoed || s.DataVetoed() || s.SharedVetoed()
@@ -358,16 +358,16 @@ func planned(p Policy, was State, now Instant, e Event, s State) string {
 	changed.Access, changed.Beneath, changed.Veto = plain.Want.Gate.Access, false, plain.Want.Gate.Veto
 	switch {
 	case free[v.Want.Gate.Access] > free[plain.Want.Gate.Access]:
-		return fmt.Sprintf("I7: a handover makes %v of %v", v.Want.Gate.Access, plain.Want.Gate.Access)
-	case v.Want.Gate.Access != plain.Want.Gate.Access && v.Reason != "handover":
-		return fmt.Sprintf("I7: a handover changes %v to %v and does not say so", plain.Want.Gate.Access, v.Want.Gate.Access)
+		return fmt.Sprintf("I7: a planned failover makes %v of %v", v.Want.Gate.Access, plain.Want.Gate.Access)
+	case v.Want.Gate.Access != plain.Want.Gate.Access && v.Reason != "planned_failover":
+		return fmt.Sprintf("I7: a planned failover changes %v to %v and does not say so", plain.Want.Gate.Access, v.Want.Gate.Access)
 	case changed != plain.Want.Gate || v.Want.Grant != plain.Want.Grant || v.Want.Propose != plain.Want.Propose:
-		return "I7: a handover changes more than what writers may"
+		return "I7: a planned failover changes more than what writers may"
 	case stops && v.Want.Gate.Access == Serve:
-		return "I7: serves although a handover stops the writers"
+		return "I7: serves although a planned failover stops the writers"
 	case v.Want.Gate.Access == Hold && v.Want.Gate.Beneath != s.stopped(now):
-		return "I7: the lock is beneath a hold if and only if a handover stops the writers"
-	case v.Reason == "handover" && !s.stopped(now):
+		return "I7: the lock is beneath a hold if and only if a planned failover stops the writers"
+	case v.Reason == "planned_failover" && !s.stopped(now):
 		return "I7: stopped by no order"
 	case h.stands(now) && s.Memory.Self != "" && s.Memory.Self != h.To && !v.Want.Gate.Veto:
 		return "I7: another than the one chosen could be promoted"

@@ -256,8 +256,8 @@ func (s *script) setCoordinator(k, v string) error {
 		c.Orders.Unfence = yes(v)
 	case "released":
 		c.Orders.Released = yes(v)
-	case "handover":
-		return s.setHandover(v)
+	case "planned-failover":
+		return s.setPlannedFailover(v)
 	case "maintenance":
 		var d time.Duration
 		err := setDuration(&d, v)
@@ -336,11 +336,11 @@ func setAnnouncement(a *Announcement, k, v string) error {
 	return nil
 }
 
-// setHandover reads "A>B:5s", the order for a failover from A to B that stands
+// setPlannedFailover reads "A>B:5s", the order for a failover from A to B that stands
 // for so long; "A>B:5s:stop" and "A>B:5s:forced" add to it. "-" takes it back.
-func (s *script) setHandover(v string) error {
-	h := &s.coord.Orders.Handover
-	*h = Handover{}
+func (s *script) setPlannedFailover(v string) error {
+	h := &s.coord.Orders.PlannedFailover
+	*h = PlannedFailover{}
 	if v == "-" {
 		return nil
 	}

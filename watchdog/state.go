@@ -38,7 +38,7 @@ type Memory struct {
 	OpenedLate string  // run id of the Redis that the way out of the unfence rule opened; empty: none
 	OpenedAt   Instant // when that was seen
 
-	StopUntil Instant // until when a handover stops the writers; zero: none does
+	StopUntil Instant // until when a planned failover stops the writers; zero: none does
 
 	Deadline Instant // when the armed fence was last wanted to fire; zero: none (an orderly stop took it down)
 }
@@ -77,7 +77,7 @@ type State struct {
 	// zero where that is not so, or where E - A has passed since: until then what
 	// would have served is not in doubt, and the fence is undone at once.
 	FiredAt     Instant
-	StopSince   Instant // since when, in one stretch, a handover stops the writers; zero: it does not
+	StopSince   Instant // since when, in one stretch, a planned failover stops the writers; zero: it does not
 	AgreedSince Instant // since when the record and the majority name the same; zero: they do not
 	StrayedAt   Instant // when our replica was first seen to follow whom it follows now
 	AloneSince  Instant // since when, in one stretch, we serve and the Sentinels list nobody beside us; zero: they do
@@ -111,7 +111,7 @@ func Next(p Policy, s State, now Instant, events ...Event) State {
 	for _, e := range events {
 		s = s.fold(p, now, e)
 	}
-	s.Verdict = s.handOver(p, now, decide(p, s, now))
+	s.Verdict = s.withPlannedFailover(p, now, decide(p, s, now))
 	return s.remember(p, now)
 }
 
@@ -324,7 +324,7 @@ func (s State) remember(p Policy, now Instant) State {
 	} else {
 		s.HoldSince = 0
 	}
-	if v.Reason == "handover" || v.Want.Gate.Beneath {
+	if v.Reason == "planned_failover" || v.Want.Gate.Beneath {
 		if s.StopSince == 0 {
 			s.StopSince = now
 		}
@@ -378,7 +378,7 @@ func (s State) remember(p Policy, now Instant) State {
 	}
 	if s.Coordinator.RoundAt != 0 { // what an earlier life was ordered stands until etcd is heard
 		m.StopUntil = 0
-		if h := s.Coordinator.Orders.Handover; s.StopSince != 0 && h.stands(now) {
+		if h := s.Coordinator.Orders.PlannedFailover; s.StopSince != 0 && h.stands(now) {
 			m.StopUntil = h.Until
 		}
 	}

@@ -186,7 +186,7 @@ func (a *app) carryOut(ctx context.Context, store coordinator, g config.Group, b
 	}
 	p := failover.Config{
 		Group: g.Name, DownAfter: down, Coordinator: store, Sentinels: watcher, Now: agent.Boottime,
-		Order: grant.HandoverRecord{
+		Order: grant.PlannedFailoverRecord{
 			Order: grant.Order{By: out.By, At: out.Time, Reason: out.Reason}, ID: rand.Text(),
 			From: watchdog.Address(out.From), To: watchdog.Address(out.To), Forced: out.Forced, Force: len(out.Forced) > 0,
 		},

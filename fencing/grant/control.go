@@ -33,18 +33,18 @@ const (
 
 // Group is all that etcd holds of a group. A zero part is absent.
 type Group struct {
-	Name        string            `json:"name"`
-	ClusterID   string            `json:"cluster_id"` // hex
-	Revision    int64             `json:"revision"`
-	Record      GroupRecord       `json:"record"`
-	Agreement   MasterRecord      `json:"agreement"`
-	Grant       Holding           `json:"grant"`
-	Last        LastHolding       `json:"last"`
-	Data        DataRecord        `json:"data"`
-	Control     Control           `json:"control"`
-	Maintenance Maintenance       `json:"maintenance"`
-	Handover    HandoverRecord    `json:"handover"`
-	Nodes       map[string]string `json:"nodes"` // address → its report, JSON as it stands
+	Name            string                `json:"name"`
+	ClusterID       string                `json:"cluster_id"` // hex
+	Revision        int64                 `json:"revision"`
+	Record          GroupRecord           `json:"record"`
+	Agreement       MasterRecord          `json:"agreement"`
+	Grant           Holding               `json:"grant"`
+	Last            LastHolding           `json:"last"`
+	Data            DataRecord            `json:"data"`
+	Control         Control               `json:"control"`
+	Maintenance     Maintenance           `json:"maintenance"`
+	PlannedFailover PlannedFailoverRecord `json:"planned_failover"`
+	Nodes           map[string]string     `json:"nodes"` // address → its report, JSON as it stands
 	// Gone are nodes of the record that nobody has listed or heard for a day.
 	Gone     []watchdog.Address `json:"gone"`
 	Problems []string           `json:"problems"`
@@ -95,7 +95,7 @@ func (s *Store) Read(ctx context.Context, group string) (Group, error) {
 	note(fillPart(&g.Data, k.keys.data, snap.data, validData))
 	note(fillPart(&g.Control, k.keys.control, snap.control, nil))
 	note(fillPart(&g.Maintenance, k.keys.maintenance, snap.maintenance, nil))
-	note(fillPart(&g.Handover, k.keys.handover, snap.handover, nil))
+	note(fillPart(&g.PlannedFailover, k.keys.plannedFailover, snap.plannedFailover, nil))
 	for _, kv := range resp.Responses[0].GetResponseRange().GetKvs() {
 		g.Nodes[strings.TrimPrefix(string(kv.Key), k.keys.nodes)] = string(kv.Value)
 	}

@@ -182,8 +182,8 @@ type Keeper struct {
 	lastAsk     atomic.Value    // string: the request told last
 	hurry       chan struct{}   // holds one: Flush waits
 	relist      chan struct{}   // holds one: our Sentinels list others than they did
-	answers     *newest[HandoverAnswer]
-	answerUnder atomic.Int64 // the lease of the handover that stands; zero: none does
+	answers     *newest[PlannedFailoverAnswer]
+	answerUnder atomic.Int64 // the lease of the planned failover that stands; zero: none does
 	history     *historian
 	faults      faultBoard
 }
@@ -229,7 +229,7 @@ func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
 		disks:      newNewest[[]byte](),
 		hurry:      make(chan struct{}, 1),
 		relist:     make(chan struct{}, 1),
-		answers:    newNewest[HandoverAnswer](),
+		answers:    newNewest[PlannedFailoverAnswer](),
 		history:    newHistorian(),
 	}
 	k.reports.passed, k.surveys.passed = &s.lanes.passedOver, &s.lanes.passedOver
@@ -283,7 +283,7 @@ func (k *Keeper) Run(ctx context.Context, report func(watchdog.Coordinator)) err
 	beside.Go(func() { k.publishListed(ctx) })
 	beside.Go(func() { k.writeHistory(ctx) })
 	beside.Go(func() { k.watch(ctx) })
-	beside.Go(func() { k.answerHandovers(ctx) })
+	beside.Go(func() { k.answerPlannedFailovers(ctx) })
 
 	defer k.store.together.joins()()
 	preferred := k.store.preferred.Load()

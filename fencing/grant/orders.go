@@ -19,8 +19,8 @@ type orderCache struct {
 	lease    clientv3.LeaseID // of the maintenance
 	until    watchdog.Instant // its end
 
-	handover      watchdog.Handover
-	handoverLease clientv3.LeaseID // its
+	plannedFailover      watchdog.PlannedFailover
+	plannedFailoverLease clientv3.LeaseID // its
 }
 
 // self is our address, or what it was when last known: a node fenced by hand
@@ -57,11 +57,11 @@ func (k *Keeper) ordersIn(ctx context.Context, s snapshot, w Want, limit time.Du
 	_, released := k.orders.control.Released[self]
 	known := self != ""
 	return watchdog.Orders{
-		Fence:       known && fenced,
-		Unfence:     known && s.unfence.exists(),
-		Released:    known && released,
-		Maintenance: k.maintenance(ctx, s, limit),
-		Handover:    k.handover(ctx, s, limit),
+		Fence:           known && fenced,
+		Unfence:         known && s.unfence.exists(),
+		Released:        known && released,
+		Maintenance:     k.maintenance(ctx, s, limit),
+		PlannedFailover: k.plannedFailover(ctx, s, limit),
 	}
 }
 

@@ -22,30 +22,30 @@ const mostNodes = 64
 
 // keys are the keys of one group.
 type keys struct {
-	group, master, grant, last, data, control, maintenance, handover, confirm, asks, seen string
-	unfence, nodes, history, reports, answers, disks, listed                              string // these end in a slash
+	group, master, grant, last, data, control, maintenance, plannedFailover, confirm, asks, seen string
+	unfence, nodes, history, reports, answers, disks, listed                                     string // these end in a slash
 }
 
 func keysOf(prefix, group string) keys {
 	return keys{
-		group:       prefix + "groups/" + group,
-		master:      prefix + "masters/" + group,
-		grant:       prefix + "grants/" + group,
-		last:        prefix + "last/" + group,
-		data:        prefix + "data/" + group,
-		control:     prefix + "control/" + group,
-		maintenance: prefix + "maintenance/" + group,
-		unfence:     prefix + "unfence/" + group + "/",
-		nodes:       prefix + "nodes/" + group + "/",
-		history:     prefix + "history/" + group + "/",
-		handover:    prefix + "handover/" + group,
-		answers:     prefix + "handover-answers/" + group + "/",
-		confirm:     prefix + "confirm/" + group,
-		asks:        prefix + "asks/" + group,
-		reports:     prefix + "reports/" + group + "/",
-		disks:       prefix + "disks/" + group + "/",
-		listed:      prefix + "listed/",
-		seen:        prefix + "seen/" + group,
+		group:           prefix + "groups/" + group,
+		master:          prefix + "masters/" + group,
+		grant:           prefix + "grants/" + group,
+		last:            prefix + "last/" + group,
+		data:            prefix + "data/" + group,
+		control:         prefix + "control/" + group,
+		maintenance:     prefix + "maintenance/" + group,
+		unfence:         prefix + "unfence/" + group + "/",
+		nodes:           prefix + "nodes/" + group + "/",
+		history:         prefix + "history/" + group + "/",
+		plannedFailover: prefix + "planned-failover/" + group,
+		answers:         prefix + "planned-failover-answers/" + group + "/",
+		confirm:         prefix + "confirm/" + group,
+		asks:            prefix + "asks/" + group,
+		reports:         prefix + "reports/" + group + "/",
+		disks:           prefix + "disks/" + group + "/",
+		listed:          prefix + "listed/",
+		seen:            prefix + "seen/" + group,
 	}
 }
 

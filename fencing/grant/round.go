@@ -192,7 +192,7 @@ func (k *Keeper) lose() {
 	k.fact = watchdog.Coordinator{Orders: k.fact.Orders}
 	k.seen = snapshot{}
 	k.asked = 0
-	k.orders.modified, k.orders.lease, k.orders.handoverLease = 0, 0, 0
+	k.orders.modified, k.orders.lease, k.orders.plannedFailoverLease = 0, 0, 0
 }
 
 func (k *Keeper) adopted(s snapshot, named func(Adoption) bool) bool {

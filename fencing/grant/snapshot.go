@@ -16,7 +16,7 @@ type snapshot struct {
 	revision int64
 	term     uint64 // raft's, of the member that answered
 
-	group, master, grant, last, control, maintenance, unfence, ask, handover, data entry
+	group, master, grant, last, control, maintenance, unfence, ask, plannedFailover, data entry
 
 	listed []entryOf // by whose Sentinels our Redis is listed
 }
@@ -42,7 +42,7 @@ func (k *Keeper) reads(self watchdog.Address) []clientv3.Op {
 		clientv3.OpGet(k.keys.maintenance),
 		clientv3.OpGet(k.keys.unfence + string(self)),
 		clientv3.OpGet(k.keys.asks),
-		clientv3.OpGet(k.keys.handover),
+		clientv3.OpGet(k.keys.plannedFailover),
 		clientv3.OpGet(k.keys.data),
 		clientv3.OpGet(k.keys.listed+string(self)+"/", clientv3.WithPrefix()),
 	}
@@ -56,7 +56,7 @@ func newSnapshot(resp *clientv3.TxnResponse) (snapshot, error) {
 		return s, fmt.Errorf("read group: an answer without a cluster id")
 	}
 	s.cluster, s.revision, s.term = resp.Header.ClusterId, resp.Header.Revision, resp.Header.RaftTerm
-	into := []*entry{&s.group, &s.master, &s.grant, &s.last, &s.control, &s.maintenance, &s.unfence, &s.ask, &s.handover, &s.data}
+	into := []*entry{&s.group, &s.master, &s.grant, &s.last, &s.control, &s.maintenance, &s.unfence, &s.ask, &s.plannedFailover, &s.data}
 	reads := len(into) + 1
 	if len(resp.Responses) < reads {
 		return s, fmt.Errorf("read group: %d answers to %d reads", len(resp.Responses), reads)

@@ -20,11 +20,11 @@ type sparing interface{ forPeople() []string }
 func (MasterRecord) forPeople() []string {
 	return []string{"run_id", "sentinels", "votes", "decided_by", "decided_at", "decided_cause"}
 }
-func (Holding) forPeople() []string        { return []string{"node", "run_id", "boot_id", "claimed_at"} }
-func (HandoverRecord) forPeople() []string { return []string{"by", "at", "reason"} }
-func (Order) forPeople() []string          { return []string{"by", "at", "reason"} }
-func (Maintenance) forPeople() []string    { return []string{"by", "at", "reason", "until"} }
-func (Adoption) forPeople() []string       { return []string{"by", "at", "reason"} }
+func (Holding) forPeople() []string               { return []string{"node", "run_id", "boot_id", "claimed_at"} }
+func (PlannedFailoverRecord) forPeople() []string { return []string{"by", "at", "reason"} }
+func (Order) forPeople() []string                 { return []string{"by", "at", "reason"} }
+func (Maintenance) forPeople() []string           { return []string{"by", "at", "reason", "until"} }
+func (Adoption) forPeople() []string              { return []string{"by", "at", "reason"} }
 
 // spare reads a record, without those of its fields for people that cannot be
 // read; left names them.

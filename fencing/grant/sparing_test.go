@@ -34,8 +34,8 @@ func FuzzRecordEntries(f *testing.F) {
 		spoil(t, holding, field, value, validHolding, func(name string, got Holding) bool {
 			return name == "holder" || name == "holder_id" || got.Holder == addressA && got.HolderID == "id"
 		})
-		order := HandoverRecord{Order: Order{By: "me", At: time.Unix(1, 0).UTC(), Reason: "why"}, ID: "i", From: addressA, To: addressB, Stop: true}
-		spoil(t, order, field, value, nil, func(name string, got HandoverRecord) bool {
+		order := PlannedFailoverRecord{Order: Order{By: "me", At: time.Unix(1, 0).UTC(), Reason: "why"}, ID: "i", From: addressA, To: addressB, Stop: true}
+		spoil(t, order, field, value, nil, func(name string, got PlannedFailoverRecord) bool {
 			return slices.Contains([]string{"id", "from", "to", "stop", "forced", "force"}, name) ||
 				got.ID == "i" && got.From == addressA && got.To == addressB && got.Stop && !got.Force
 		})

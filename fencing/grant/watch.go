@@ -36,7 +36,7 @@ func (k *Keeper) watchAt(ctx context.Context, at int) (moved bool) {
 	if m.user != "" && m.currentToken() == "" && !m.authOff() {
 		return false // the rounds ask for a token
 	}
-	watched := []string{k.keys.master, k.keys.grant, k.keys.control, k.keys.maintenance, k.keys.asks, k.keys.handover}
+	watched := []string{k.keys.master, k.keys.grant, k.keys.control, k.keys.maintenance, k.keys.asks, k.keys.plannedFailover}
 	ended := make(chan struct{}, len(watched))
 	for _, key := range watched {
 		events := m.client.Watch(ctx, key)

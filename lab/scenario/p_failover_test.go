@@ -64,7 +64,7 @@ func clean(t *testing.T, w *watched.World) {
 		}
 		return nil
 	})
-	if h := w.Record().Handover; h.ID != "" {
+	if h := w.Record().PlannedFailover; h.ID != "" {
 		t.Errorf("an order is left in etcd: %+v", h)
 	}
 }

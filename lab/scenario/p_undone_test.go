@@ -39,7 +39,7 @@ func orderOnce(t *testing.T, w *watched.World, force []string, to *lab.Redis, st
 	p := d.Host.Run(lab.Command{Name: "failover", Path: binary, Args: []string{
 		"failover", w.Group.Name, "--to", to.Address, "--yes", "-o", "json", "--config", d.ConfigFile,
 		"--force", strings.Join(force, ","), "--reason", "a lab is no production host"}})
-	var h grant.HandoverRecord
+	var h grant.PlannedFailoverRecord
 	for end := time.Now().Add(30 * time.Second); h.ID == "" || h.Stop != stop; {
 		ended := !p.Running()
 		if ended && strings.Contains(p.Text(), "nothing was begun") {
@@ -49,7 +49,7 @@ func orderOnce(t *testing.T, w *watched.World, force []string, to *lab.Redis, st
 			t.Fatalf("the order did not come: %+v; %s", h, p.Text())
 		}
 		w.Pause(2 * time.Millisecond)
-		h = w.Record().Handover
+		h = w.Record().PlannedFailover
 	}
 	return p
 }
@@ -58,7 +58,7 @@ func orderOnce(t *testing.T, w *watched.World, force []string, to *lab.Redis, st
 func orderEnds(w *watched.World) {
 	w.T.Helper()
 	w.Eventually("the order has ended by itself", 40*time.Second, func() error {
-		if h := w.Record().Handover; h.ID != "" {
+		if h := w.Record().PlannedFailover; h.ID != "" {
 			return fmt.Errorf("it stands: %+v", h)
 		}
 		return nil

@@ -23,10 +23,10 @@ func TestSimNoticesWhatIsLeftOut(t *testing.T) {
 		{"a lapsed grant is opened at once", breakage{noWait: true}, "overlap", "coup"},
 		{"a deposed master is left alone", breakage{noRow7: true}, "overlap", "failover typed"},
 		{"a PING counts although its answer is lost", breakage{noAck: true}, "late_read", "unasked sentinels hear nothing"},
-		{"a handover stops no writers", breakage{noStop: true}, "lost", "planned failover"},
-		{"a handover does not wait for the data", breakage{noWaitEqual: true}, "lost", "planned failover disturbed"},
-		{"a handover's hold has no lock beneath it", breakage{noBeneath: true}, "lost", "planned failover, watchdog killed"},
-		{"an order for a handover never ends", breakage{noEnd: true}, "held", "planned failover killed"},
+		{"a planned failover stops no writers", breakage{noStop: true}, "lost", "planned failover"},
+		{"a planned failover does not wait for the data", breakage{noWaitEqual: true}, "lost", "planned failover disturbed"},
+		{"a planned failover's hold has no lock beneath it", breakage{noBeneath: true}, "lost", "planned failover, watchdog killed"},
+		{"an order for a planned failover never ends", breakage{noEnd: true}, "held", "planned failover killed"},
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()

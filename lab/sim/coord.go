@@ -23,8 +23,8 @@ type coordinator struct {
 	granted   int // mod revisions of grant and last, as read last
 	lostUntil watchdog.Instant
 
-	order      watchdog.Handover // that stands, or stood
-	orderLease int               // its; 0: its end is not known
+	order      watchdog.PlannedFailover // that stands, or stood
+	orderLease int                      // its; 0: its end is not known
 }
 
 func (c *coordinator) hurry() {
@@ -128,7 +128,7 @@ func (c *coordinator) heard(q request, s shown, start watchdog.Instant, alive bo
 		c.again = true // the real round reads before it compares
 	}
 	f.Orders.Fence = s.fenced[d.id]
-	f.Orders.Handover = c.order
+	f.Orders.PlannedFailover = c.order
 	f.Agreement = s.agreement
 	f.Behind = s.agreement.Compare(d.core.Memory.Agreement.Term) < 0
 	f.Listed = slices.Contains(d.tally.Addresses(), s.agreement.Master)

@@ -40,7 +40,7 @@ type dog struct {
 	hand   hand
 	coord  coordinator
 
-	order         watchdog.Handover // that the gate looks often for
+	order         watchdog.PlannedFailover // that the gate looks often for
 	brisk         bool
 	priority      int // as last seen
 	answering     bool
@@ -102,7 +102,7 @@ func (d *dog) boot() {
 	}
 	d.fact, d.told, d.reported = watchdog.Redis{}, watchdog.Sentinels{}, false
 	d.asking, d.awaits = 0, false
-	d.order, d.brisk, d.answering, d.answered, d.answeredUnder = watchdog.Handover{}, false, false, orderAnswer{}, 0
+	d.order, d.brisk, d.answering, d.answered, d.answeredUnder = watchdog.PlannedFailover{}, false, false, orderAnswer{}, 0
 	d.hand = hand{}
 	d.coord = coordinator{dog: d}
 	d.coord.lease, d.coord.fact.Membership = 0, watchdog.Member

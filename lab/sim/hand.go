@@ -39,7 +39,7 @@ func (d *dog) apply() {
 		g = watchdog.Gate{Access: watchdog.Refuse, StopBy: watchdog.Never}
 	case d.w.Breakage.noRow7 && v.Row == watchdog.RowDeposed:
 		g = watchdog.Gate{Access: watchdog.Leave}
-	case d.w.Breakage.noStop && v.Reason == "handover":
+	case d.w.Breakage.noStop && v.Reason == "planned_failover":
 		g.Access, g.Beneath = watchdog.Serve, false
 	case d.w.Breakage.noHold && g.Access == watchdog.Hold:
 		g.Access = watchdog.Serve

@@ -10,7 +10,7 @@ import (
 // The order for a planned failover: how etcd keeps it, and what a watchdog makes
 // of it. It stands under a lease of its length.
 
-// order is handover/<group>.
+// order is planned-failover/<group>.
 type order struct {
 	id       int // zero: none stands
 	from, to int
@@ -18,7 +18,7 @@ type order struct {
 	lease    int
 }
 
-// orderAnswer is handover-answers/<group>/<address>.
+// orderAnswer is planned-failover-answers/<group>/<address>.
 type orderAnswer struct {
 	id             int
 	stop           bool
@@ -30,7 +30,7 @@ type orderAnswer struct {
 	offset         int64
 }
 
-// orderView is ReadHandover: all of it at one revision.
+// orderView is ReadPlannedFailover: all of it at one revision.
 type orderView struct {
 	order
 	agreed  watchdog.Address
@@ -42,7 +42,8 @@ func (e *etcd) viewOrder() orderView {
 	return orderView{e.order, e.agreement.Master, e.holder, e.answers}
 }
 
-// beginOrder is BeginHandover, stopOrder StopHandover, endOrder EndHandover.
+// beginOrder is BeginPlannedFailover, stopOrder StopPlannedFailover, endOrder
+// EndPlannedFailover.
 func (e *etcd) beginOrder(o order, lasts time.Duration) bool {
 	if e.order.id != 0 || e.agreement.Master != address(o.from) || e.holder != o.from {
 		return false
@@ -72,7 +73,7 @@ func (e *etcd) endOrder(id int) {
 // orderChanged is the watch: a hint to every watchdog.
 func (e *etcd) orderChanged(what string) {
 	e.rev++
-	e.w.logf(e.name, "handover R%d -> R%d %s", e.order.from, e.order.to, what)
+	e.w.logf(e.name, "planned failover R%d -> R%d %s", e.order.from, e.order.to, what)
 	for _, d := range e.w.dogs {
 		if d != nil {
 			e.tell(&d.proc, d.coord.hurry)
@@ -106,7 +107,7 @@ func (c *coordinator) takeOrder(s shown, then func()) {
 		return
 	}
 	if o.id == 0 {
-		c.order, c.orderLease = watchdog.Handover{}, 0
+		c.order, c.orderLease = watchdog.PlannedFailover{}, 0
 	}
 	if o.id == 0 || o.lease == c.orderLease {
 		then()
@@ -118,9 +119,9 @@ func (c *coordinator) takeOrder(s shown, then func()) {
 			return
 		}
 		done = true
-		if c.order, c.orderLease = (watchdog.Handover{}), 0; ttl > 0 {
+		if c.order, c.orderLease = (watchdog.PlannedFailover{}), 0; ttl > 0 {
 			c.orderLease = o.lease
-			c.order = watchdog.Handover{ID: strconv.Itoa(o.id), From: address(o.from), To: address(o.to), Stop: o.stop, Until: sentAt.Add(ttl)}
+			c.order = watchdog.PlannedFailover{ID: strconv.Itoa(o.id), From: address(o.from), To: address(o.to), Stop: o.stop, Until: sentAt.Add(ttl)}
 			if c.dog.w.Breakage.noEnd {
 				c.order.Until = watchdog.Never
 			}
@@ -137,7 +138,7 @@ func (c *coordinator) takeOrder(s shown, then func()) {
 }
 
 // follow looks often while an order stands.
-func (d *dog) follow(h watchdog.Handover) {
+func (d *dog) follow(h watchdog.PlannedFailover) {
 	news := h != d.order
 	d.order = h
 	if !news || h.ID == "" {
@@ -152,7 +153,7 @@ func (d *dog) follow(h watchdog.Handover) {
 
 func (d *dog) look() {
 	if d.order.ID == "" || d.now() >= d.order.Until {
-		d.brisk, d.order = false, watchdog.Handover{}
+		d.brisk, d.order = false, watchdog.PlannedFailover{}
 		return
 	}
 	d.poll()

@@ -61,18 +61,18 @@ type node struct {
 	coordinator watchdog.Coordinator // as the keeper last reported it, without the local orders
 	order       agent.GrantOrder     // the newest
 	runID       string
-	heard       watchdog.Sentinels // the newest tally
-	stopFault   error              // why a Redis that hangs could not be killed; nil: it could
-	blockedBy   string             // the file that keeps a killed Redis down; empty: none does
-	killed      string             // the run id of one that was killed and that nothing keeps down; empty: none
-	left        bool               // its stop is announced: nothing else is reported
-	verdict     vetoRecord         // the standing veto
-	lastReplica string             // the policy when every replica is vetoed
-	polls       time.Duration      // how often the gate looks when all is calm; zero: not told yet
-	handover    watchdog.Handover  // the order that was last heard
-	ordersNow   watchdog.Orders    // the coordinator's and the local ones
-	heldSince   watchdog.Instant   // of a Redis that came up shut; 0: it is none
-	heldFor     string             // why it is not opened; empty: it has not been shut for long
+	heard       watchdog.Sentinels       // the newest tally
+	stopFault   error                    // why a Redis that hangs could not be killed; nil: it could
+	blockedBy   string                   // the file that keeps a killed Redis down; empty: none does
+	killed      string                   // the run id of one that was killed and that nothing keeps down; empty: none
+	left        bool                     // its stop is announced: nothing else is reported
+	verdict     vetoRecord               // the standing veto
+	lastReplica string                   // the policy when every replica is vetoed
+	polls       time.Duration            // how often the gate looks when all is calm; zero: not told yet
+	planned     watchdog.PlannedFailover // the order that was last heard
+	ordersNow   watchdog.Orders          // the coordinator's and the local ones
+	heldSince   watchdog.Instant         // of a Redis that came up shut; 0: it is none
+	heldFor     string                   // why it is not opened; empty: it has not been shut for long
 }
 
 func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pace *pacer, from inherited, log hclog.Logger) (*node, error) {
@@ -158,7 +158,7 @@ func (x *node) parts(add func(string, func(context.Context) error)) {
 func (x *node) seeRedis(r watchdog.Redis) {
 	x.keeper.See(r)
 	x.agent.Post(r)
-	x.answerHandover(r)
+	x.answerPlannedFailover(r)
 }
 
 func (x *node) hearSentinels(s watchdog.Sentinels) {
@@ -186,7 +186,7 @@ func (x *node) seeCoordinator(c watchdog.Coordinator) {
 	}
 	x.countAgreement(before, c.Agreement, majority)
 	x.mergeOrders()
-	x.followHandover(c.Orders.Handover)
+	x.followPlannedFailover(c.Orders.PlannedFailover)
 	x.notifyKeeper()
 }
 
@@ -248,7 +248,7 @@ func (x *node) Pace(poll time.Duration) {
 	x.mu.Lock()
 	x.polls = poll
 	x.mu.Unlock()
-	x.followHandover(x.ordered())
+	x.followPlannedFailover(x.ordered())
 }
 
 // Identify tells how the Sentinels may know our Redis.

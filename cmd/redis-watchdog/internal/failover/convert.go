@@ -9,7 +9,7 @@ import (
 	steps "github.com/redis-watchdog/redis-watchdog/watchdog/failover"
 )
 
-func view(v grant.HandoverView) steps.View {
+func view(v grant.PlannedFailoverView) steps.View {
 	to := steps.View{Order: v.Standing.ID, Master: v.Agreement.Address, Holder: v.Grant.Holder, Answers: map[watchdog.Address]steps.Answer{}}
 	for from, a := range v.Answers {
 		to.Answers[from] = steps.Answer{

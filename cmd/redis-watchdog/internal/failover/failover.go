@@ -17,10 +17,10 @@ import (
 
 // Coordinator is what it asks of etcd.
 type Coordinator interface {
-	BeginHandover(ctx context.Context, group string, r grant.HandoverRecord, lasts time.Duration) error
-	StopHandover(ctx context.Context, group string, r grant.HandoverRecord, lasts time.Duration) error
-	EndHandover(ctx context.Context, group, id string) error
-	ReadHandover(ctx context.Context, group string) (grant.HandoverView, error)
+	BeginPlannedFailover(ctx context.Context, group string, r grant.PlannedFailoverRecord, lasts time.Duration) error
+	StopPlannedFailover(ctx context.Context, group string, r grant.PlannedFailoverRecord, lasts time.Duration) error
+	EndPlannedFailover(ctx context.Context, group, id string) error
+	ReadPlannedFailover(ctx context.Context, group string) (grant.PlannedFailoverView, error)
 }
 
 // Sentinels is what it asks of them.
@@ -33,9 +33,9 @@ type Sentinels interface {
 // Config is one planned failover. All fields are needed.
 type Config struct {
 	Group       string
-	Order       grant.HandoverRecord // ID, From, To and who gave it
-	Others      []watchdog.Address   // the replicas that must not be promoted
-	DownAfter   time.Duration        // the smallest any Sentinel reports
+	Order       grant.PlannedFailoverRecord // ID, From, To and who gave it
+	Others      []watchdog.Address          // the replicas that must not be promoted
+	DownAfter   time.Duration               // the smallest any Sentinel reports
 	Coordinator Coordinator
 	Sentinels   Sentinels
 	Now         func() watchdog.Instant
@@ -77,11 +77,11 @@ func (c *Config) do(ctx context.Context, a steps.Action) steps.Event {
 	}
 	switch a.Kind {
 	case steps.Begin:
-		return steps.Event{Err: c.Coordinator.BeginHandover(ctx, c.Group, c.Order, a.Lasts)}
+		return steps.Event{Err: c.Coordinator.BeginPlannedFailover(ctx, c.Group, c.Order, a.Lasts)}
 	case steps.Stop:
-		return steps.Event{Err: c.Coordinator.StopHandover(ctx, c.Group, c.Order, a.Lasts)}
+		return steps.Event{Err: c.Coordinator.StopPlannedFailover(ctx, c.Group, c.Order, a.Lasts)}
 	case steps.End:
-		return steps.Event{Err: c.Coordinator.EndHandover(ctx, c.Group, c.Order.ID)}
+		return steps.Event{Err: c.Coordinator.EndPlannedFailover(ctx, c.Group, c.Order.ID)}
 	case steps.FailOver:
 		return c.command(ctx, a.Sentinel, "SENTINEL", "FAILOVER", c.Group)
 	case steps.SetTimeout:
@@ -105,7 +105,7 @@ func (c *Config) look(ctx, limited context.Context, a steps.Action) steps.Event 
 	if a.Poll {
 		c.Sentinels.PollNow()
 	}
-	v, err := c.Coordinator.ReadHandover(limited, c.Group)
+	v, err := c.Coordinator.ReadPlannedFailover(limited, c.Group)
 	if ctx.Err() != nil {
 		return steps.Event{Interrupted: true}
 	}

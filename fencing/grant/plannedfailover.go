@@ -19,15 +19,15 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
-// ErrBusy is a handover that cannot begin now: another one stands, or a
+// ErrBusy is a planned failover that cannot begin now: another one stands, or a
 // maintenance does.
 var ErrBusy = errors.New("not now")
 
-// ErrNotMaster is a handover from a Redis that is not the granted master.
+// ErrNotMaster is a planned failover from a Redis that is not the granted master.
 var ErrNotMaster = errors.New("not the granted master")
 
-// HandoverRecord is handover/<group>.
-type HandoverRecord struct {
+// PlannedFailoverRecord is planned-failover/<group>.
+type PlannedFailoverRecord struct {
 	Order
 	ID     string           `json:"id"` // random
 	From   watchdog.Address `json:"from"`
@@ -37,9 +37,9 @@ type HandoverRecord struct {
 	Force  bool             `json:"force"`  // To is promoted although its own preflight vetoes it
 }
 
-// HandoverAnswer is handover-answers/<group>/<address>: what a watchdog has
-// made of the order and sees of its Redis.
-type HandoverAnswer struct {
+// PlannedFailoverAnswer is planned-failover-answers/<group>/<address>: what a
+// watchdog has made of the order and sees of its Redis.
+type PlannedFailoverAnswer struct {
 	ID        string           `json:"id"`   // of the order it answers
 	Stop      bool             `json:"stop"` // of the order it answers
 	Role      string           `json:"role"`
@@ -54,17 +54,17 @@ type HandoverAnswer struct {
 	Priority  string           `json:"priority"` // the operator's own replica-priority; empty: not known
 }
 
-// HandoverView is all of a handover as etcd has it at one revision.
-type HandoverView struct {
-	Standing  HandoverRecord // zero: none
+// PlannedFailoverView is all of a planned failover as etcd has it at one revision.
+type PlannedFailoverView struct {
+	Standing  PlannedFailoverRecord // zero: none
 	Agreement MasterRecord
 	Grant     Holding
-	Answers   map[watchdog.Address]HandoverAnswer
+	Answers   map[watchdog.Address]PlannedFailoverAnswer
 }
 
-// BeginHandover writes the order, for at most so long: only if neither another
+// BeginPlannedFailover writes the order, for at most so long: only if neither another
 // nor a maintenance stands, and From is the agreed master that holds the grant.
-func (s *Store) BeginHandover(ctx context.Context, group string, r HandoverRecord, lasts time.Duration) error {
+func (s *Store) BeginPlannedFailover(ctx context.Context, group string, r PlannedFailoverRecord, lasts time.Duration) error {
 	k := s.reader(group)
 	snap, err := k.readNow(ctx)
 	if err != nil {
@@ -73,41 +73,41 @@ func (s *Store) BeginHandover(ctx context.Context, group string, r HandoverRecor
 	var agreement MasterRecord
 	var holding Holding
 	if err := errors.Join(fill(&agreement, k.keys.master, snap.master, validMaster), fill(&holding, k.keys.grant, snap.grant, validHolding)); err != nil {
-		return fmt.Errorf("order handover: %w", err)
+		return fmt.Errorf("order planned failover: %w", err)
 	}
 	switch {
 	case !snap.group.exists():
-		return fmt.Errorf("order handover: group %q: %w", group, ErrNoGroup)
+		return fmt.Errorf("order planned failover: group %q: %w", group, ErrNoGroup)
 	case snap.maintenance.exists():
-		return fmt.Errorf("order handover: %w: the group is in maintenance", ErrBusy)
-	case snap.handover.exists():
-		other := HandoverRecord{}
-		_ = fill(&other, k.keys.handover, snap.handover, nil) // garbage is a handover too; it ends with its lease
-		return fmt.Errorf("order handover: %w: another one stands, to %s, by %s; it ends by itself within the minute", ErrBusy, other.To, other.By)
+		return fmt.Errorf("order planned failover: %w: the group is in maintenance", ErrBusy)
+	case snap.plannedFailover.exists():
+		other := PlannedFailoverRecord{}
+		_ = fill(&other, k.keys.plannedFailover, snap.plannedFailover, nil) // garbage is a planned failover too; it ends with its lease
+		return fmt.Errorf("order planned failover: %w: another one stands, to %s, by %s; it ends by itself within the minute", ErrBusy, other.To, other.By)
 	case agreement.Address != r.From || holding.Holder != r.From:
-		return fmt.Errorf("order handover: %s is %w: etcd has %s, the grant is held by %q", r.From, ErrNotMaster, agreement.Address, holding.Holder)
+		return fmt.Errorf("order planned failover: %s is %w: etcd has %s, the grant is held by %q", r.From, ErrNotMaster, agreement.Address, holding.Holder)
 	}
 	when := []clientv3.Cmp{
-		unchanged(k.keys.handover, snap.handover), unchanged(k.keys.maintenance, snap.maintenance),
+		unchanged(k.keys.plannedFailover, snap.plannedFailover), unchanged(k.keys.maintenance, snap.maintenance),
 		unchanged(k.keys.master, snap.master), unchanged(k.keys.grant, snap.grant), k.sameGroup(snap),
 	}
-	return s.putHandover(ctx, group, r, lasts, when)
+	return s.putPlannedFailover(ctx, group, r, lasts, when)
 }
 
-// StopHandover is the order's second half: From's writers are stopped, for at
+// StopPlannedFailover is the order's second half: From's writers are stopped, for at
 // most so long from now. ErrChanged: the order does not stand any more.
-func (s *Store) StopHandover(ctx context.Context, group string, r HandoverRecord, lasts time.Duration) error {
+func (s *Store) StopPlannedFailover(ctx context.Context, group string, r PlannedFailoverRecord, lasts time.Duration) error {
 	before, err := encode(nil, r)
 	if err != nil {
 		return err
 	}
 	r.Stop = true
-	standing := clientv3.Compare(clientv3.Value(keysOf(s.prefix, group).handover), "=", before)
-	return s.putHandover(ctx, group, r, lasts, []clientv3.Cmp{standing})
+	standing := clientv3.Compare(clientv3.Value(keysOf(s.prefix, group).plannedFailover), "=", before)
+	return s.putPlannedFailover(ctx, group, r, lasts, []clientv3.Cmp{standing})
 }
 
-func (s *Store) putHandover(ctx context.Context, group string, r HandoverRecord, lasts time.Duration, when []clientv3.Cmp) error {
-	key := keysOf(s.prefix, group).handover
+func (s *Store) putPlannedFailover(ctx context.Context, group string, r PlannedFailoverRecord, lasts time.Duration, when []clientv3.Cmp) error {
+	key := keysOf(s.prefix, group).plannedFailover
 	lease, err := s.orderLease(ctx, lasts)
 	if err != nil {
 		return err
@@ -116,7 +116,7 @@ func (s *Store) putHandover(ctx context.Context, group string, r HandoverRecord,
 	if err != nil {
 		return err
 	}
-	resp, err := s.transact(ctx, "order handover", commandTimeout, when,
+	resp, err := s.transact(ctx, "order planned failover", commandTimeout, when,
 		[]clientv3.Op{clientv3.OpPut(key, value, clientv3.WithLease(lease))}, []clientv3.Op{clientv3.OpGet(key)})
 	if err != nil {
 		return err
@@ -126,14 +126,14 @@ func (s *Store) putHandover(ctx context.Context, group string, r HandoverRecord,
 	}
 	// A hedged copy of our own change may have been first.
 	if stands := resp.Responses[0].GetResponseRange().GetKvs(); len(stands) == 0 || string(stands[0].Value) != value {
-		return fmt.Errorf("order handover: %w", ErrChanged)
+		return fmt.Errorf("order planned failover: %w", ErrChanged)
 	}
 	return nil
 }
 
-// EndHandover takes the order back, if it still is this one.
-func (s *Store) EndHandover(ctx context.Context, group, id string) error {
-	v, err := s.ReadHandover(ctx, group)
+// EndPlannedFailover takes the order back, if it still is this one.
+func (s *Store) EndPlannedFailover(ctx context.Context, group, id string) error {
+	v, err := s.ReadPlannedFailover(ctx, group)
 	if err != nil || v.Standing.ID != id {
 		return err
 	}
@@ -142,19 +142,19 @@ func (s *Store) EndHandover(ctx context.Context, group, id string) error {
 		return err
 	}
 	k := keysOf(s.prefix, group)
-	_, err = s.transact(ctx, "end handover", commandTimeout, []clientv3.Cmp{clientv3.Compare(clientv3.Value(k.handover), "=", value)},
-		[]clientv3.Op{clientv3.OpDelete(k.handover), clientv3.OpDelete(k.answers, clientv3.WithPrefix())}, nil)
+	_, err = s.transact(ctx, "end planned failover", commandTimeout, []clientv3.Cmp{clientv3.Compare(clientv3.Value(k.plannedFailover), "=", value)},
+		[]clientv3.Op{clientv3.OpDelete(k.plannedFailover), clientv3.OpDelete(k.answers, clientv3.WithPrefix())}, nil)
 	return err
 }
 
-// ReadHandover reads what the command that gave the order waits for. An answer
+// ReadPlannedFailover reads what the command that gave the order waits for. An answer
 // that cannot be understood is none.
-func (s *Store) ReadHandover(ctx context.Context, group string) (HandoverView, error) {
+func (s *Store) ReadPlannedFailover(ctx context.Context, group string) (PlannedFailoverView, error) {
 	k := keysOf(s.prefix, group)
-	resp, err := s.transact(ctx, "read handover", commandTimeout, nil, []clientv3.Op{
-		clientv3.OpGet(k.handover), clientv3.OpGet(k.master), clientv3.OpGet(k.grant), clientv3.OpGet(k.answers, clientv3.WithPrefix()),
+	resp, err := s.transact(ctx, "read planned failover", commandTimeout, nil, []clientv3.Op{
+		clientv3.OpGet(k.plannedFailover), clientv3.OpGet(k.master), clientv3.OpGet(k.grant), clientv3.OpGet(k.answers, clientv3.WithPrefix()),
 	}, nil)
-	v := HandoverView{Answers: map[watchdog.Address]HandoverAnswer{}}
+	v := PlannedFailoverView{Answers: map[watchdog.Address]PlannedFailoverAnswer{}}
 	if err != nil {
 		return v, err
 	}
@@ -165,9 +165,9 @@ func (s *Store) ReadHandover(ctx context.Context, group string) (HandoverView, e
 		}
 		return e
 	}
-	errs = append(errs, fill(&v.Standing, k.handover, read(0), nil), fill(&v.Agreement, k.master, read(1), nil), fill(&v.Grant, k.grant, read(2), nil))
+	errs = append(errs, fill(&v.Standing, k.plannedFailover, read(0), nil), fill(&v.Agreement, k.master, read(1), nil), fill(&v.Grant, k.grant, read(2), nil))
 	for _, kv := range resp.Responses[3].GetResponseRange().GetKvs() {
-		var a HandoverAnswer
+		var a PlannedFailoverAnswer
 		if json.Unmarshal(kv.Value, &a) == nil {
 			v.Answers[watchdog.Address(strings.TrimPrefix(string(kv.Key), k.answers))] = a
 		}
@@ -186,50 +186,50 @@ func (s *Store) WriteHistory(ctx context.Context, group string, record any) erro
 	return err
 }
 
-// handover is the order that stands, its end on our own clock, as maintenance's.
-func (k *Keeper) handover(ctx context.Context, s snapshot, limit time.Duration) watchdog.Handover {
-	e := s.handover
+// plannedFailover is the order that stands, its end on our own clock, as maintenance's.
+func (k *Keeper) plannedFailover(ctx context.Context, s snapshot, limit time.Duration) watchdog.PlannedFailover {
+	e := s.plannedFailover
 	if !e.exists() || e.lease == 0 {
-		k.orders.handover, k.orders.handoverLease = watchdog.Handover{}, 0
+		k.orders.plannedFailover, k.orders.plannedFailoverLease = watchdog.PlannedFailover{}, 0
 		k.answerUnder.Store(0)
-		return watchdog.Handover{}
+		return watchdog.PlannedFailover{}
 	}
-	if e.lease == k.orders.handoverLease {
-		return k.orders.handover
+	if e.lease == k.orders.plannedFailoverLease {
+		return k.orders.plannedFailover
 	}
-	r, err := decode(k.keys.handover, e.value, func(r HandoverRecord) bool { return r.ID != "" && r.From != "" && r.To != "" })
+	r, err := decode(k.keys.plannedFailover, e.value, func(r PlannedFailoverRecord) bool { return r.ID != "" && r.From != "" && r.To != "" })
 	if err != nil {
-		k.log.Warn("order for a handover not understood; it ends with its lease", "error", err)
-		return watchdog.Handover{}
+		k.log.Warn("order for a planned failover not understood; it ends with its lease", "error", err)
+		return watchdog.PlannedFailover{}
 	}
 	sentAt := k.store.now()
-	left, err := ask(ctx, k.store, "ask how long handover lasts", limit, func(ctx context.Context, m *member) (*pb.LeaseTimeToLiveResponse, error) {
+	left, err := ask(ctx, k.store, "ask how long planned failover lasts", limit, func(ctx context.Context, m *member) (*pb.LeaseTimeToLiveResponse, error) {
 		return m.lease.LeaseTimeToLive(ctx, &pb.LeaseTimeToLiveRequest{ID: int64(e.lease)})
 	})
 	if err != nil || left.TTL <= 0 {
 		k.again = true
 		if err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
-			k.log.Warn("order for a handover: its length not learnt; asked again", "error", err)
+			k.log.Warn("order for a planned failover: its length not learnt; asked again", "error", err)
 		}
-		return watchdog.Handover{}
+		return watchdog.PlannedFailover{}
 	}
-	k.orders.handoverLease = e.lease
-	k.orders.handover = watchdog.Handover{
+	k.orders.plannedFailoverLease = e.lease
+	k.orders.plannedFailover = watchdog.PlannedFailover{
 		ID: r.ID, From: r.From, To: r.To, Stop: r.Stop, Forced: r.Force,
 		Until: sentAt.Add(time.Duration(left.TTL) * time.Second),
 	}
 	k.answerUnder.Store(int64(e.lease))
-	k.log.Info("handover ordered", "from", r.From, "to", r.To, "stop", r.Stop, "by", r.By, "why", r.Reason)
-	return k.orders.handover
+	k.log.Info("planned failover ordered", "from", r.From, "to", r.To, "stop", r.Stop, "by", r.By, "why", r.Reason)
+	return k.orders.plannedFailover
 }
 
-// AnswerHandover tells what this node makes of the order that stands. It never
+// AnswerPlannedFailover tells what this node makes of the order that stands. It never
 // blocks; a newer answer replaces one not yet written.
-func (k *Keeper) AnswerHandover(a HandoverAnswer) { k.answers.set(a) }
+func (k *Keeper) AnswerPlannedFailover(a PlannedFailoverAnswer) { k.answers.set(a) }
 
-// answerHandovers writes the answers, from a goroutine of its own.
-func (k *Keeper) answerHandovers(ctx context.Context) {
-	var told HandoverAnswer
+// answerPlannedFailovers writes the answers, from a goroutine of its own.
+func (k *Keeper) answerPlannedFailovers(ctx context.Context) {
+	var told PlannedFailoverAnswer
 	var under clientv3.LeaseID
 	for {
 		a, err := k.answers.take(ctx)
@@ -243,12 +243,12 @@ func (k *Keeper) answerHandovers(ctx context.Context) {
 		}
 		value, err := encode(nil, a)
 		if err == nil {
-			_, err = k.store.transact(ctx, "answer handover", besideTimeout, nil,
+			_, err = k.store.transact(ctx, "answer planned failover", besideTimeout, nil,
 				[]clientv3.Op{clientv3.OpPut(k.keys.answers+string(self), value, clientv3.WithLease(lease))}, nil)
 		}
 		k.answers.settle(true)
 		if err != nil {
-			k.log.Debug("answer to a handover not written", "error", err) // the next look makes another, or the order is gone
+			k.log.Debug("answer to a planned failover not written", "error", err) // the next look makes another, or the order is gone
 			continue
 		}
 		told, under = a, lease

@@ -1,6 +1,6 @@
 package daemon
 
-// A handover that somebody has ordered: Redis is looked at often, and what is
+// A planned failover that somebody has ordered: Redis is looked at often, and what is
 // seen goes to etcd at once, where the command waits for it.
 
 import (
@@ -11,26 +11,26 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
-// handoverPoll is how often Redis is looked at while an order stands: writers
+// plannedFailoverPoll is how often Redis is looked at while an order stands: writers
 // wait for the offsets to be found equal.
-const handoverPoll = 20 * time.Millisecond
+const plannedFailoverPoll = 20 * time.Millisecond
 
-// ordered is the handover that was last heard of, standing or not.
-func (x *node) ordered() watchdog.Handover {
+// ordered is the planned failover that was last heard of, standing or not.
+func (x *node) ordered() watchdog.PlannedFailover {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.handover
+	return x.planned
 }
 
-// followHandover sets how often the gate looks, and has it look when an order
+// followPlannedFailover sets how often the gate looks, and has it look when an order
 // is new.
-func (x *node) followHandover(h watchdog.Handover) {
+func (x *node) followPlannedFailover(h watchdog.PlannedFailover) {
 	x.mu.Lock()
-	news, every := h != x.handover, x.polls
-	x.handover = h
+	news, every := h != x.planned, x.polls
+	x.planned = h
 	x.mu.Unlock()
 	if h.ID != "" && agent.Boottime() < h.Until {
-		every = handoverPoll
+		every = plannedFailoverPoll
 	}
 	if every > 0 {
 		x.gate.SetPollEvery(every)
@@ -40,18 +40,18 @@ func (x *node) followHandover(h watchdog.Handover) {
 	}
 }
 
-// answerHandover tells the one who gave the order what is seen.
-func (x *node) answerHandover(r watchdog.Redis) {
+// answerPlannedFailover tells the one who gave the order what is seen.
+func (x *node) answerPlannedFailover(r watchdog.Redis) {
 	h := x.ordered()
 	if h.ID == "" {
 		return
 	}
 	if agent.Boottime() >= h.Until {
-		x.followHandover(watchdog.Handover{})
+		x.followPlannedFailover(watchdog.PlannedFailover{})
 		return
 	}
 	d := x.gate.Details()
-	a := grant.HandoverAnswer{
+	a := grant.PlannedFailoverAnswer{
 		ID: h.ID, Stop: h.Stop, Role: r.Role.String(), RunID: r.RunID,
 		Following: r.Following, LinkUp: r.LinkUp, Offset: r.Offset,
 		Vetoed: d.Priority == "0", Priority: d.Originals.ReplicaPriority,
@@ -61,5 +61,5 @@ func (x *node) answerHandover(r watchdog.Redis) {
 	if r.Answer != watchdog.Up {
 		a.Fault = "Redis is " + r.Answer.String()
 	}
-	x.keeper.AnswerHandover(a)
+	x.keeper.AnswerPlannedFailover(a)
 }
