@@ -275,8 +275,8 @@ func (s *subject) users(n *Node) []User {
 	return r.Users
 }
 
-// dog is the watchdog beside a node; nil is recorded as missing.
-func (s *subject) dog(n *Node) *Watchdog {
+// watchdog is the watchdog beside a node; nil is recorded as missing.
+func (s *subject) watchdog(n *Node) *Watchdog {
 	if n == nil || n.Watchdog == nil {
 		why, remedy := "nobody is named", "redis-watchdog status "+s.facts.Group
 		if n != nil {

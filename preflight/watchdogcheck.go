@@ -181,7 +181,7 @@ func maintenance(s *subject) answer {
 }
 
 func watchdogCovers(s *subject) answer {
-	d := s.dog(s.node)
+	d := s.watchdog(s.node)
 	if d == nil {
 		why := gapWhy(s.node, "report", "watchdog")
 		if why != "it was not read" && why != NobodyReports {
@@ -196,7 +196,7 @@ func watchdogCovers(s *subject) answer {
 
 func watchdogReport(s *subject) answer {
 	if s.node.Watchdog == nil {
-		s.dog(s.node)
+		s.watchdog(s.node)
 		return answer{}
 	}
 	if s.node.Answers == "" {
@@ -208,7 +208,7 @@ func watchdogReport(s *subject) answer {
 }
 
 func watchdogFence(s *subject) answer {
-	d := s.dog(s.node)
+	d := s.watchdog(s.node)
 	if d == nil {
 		return answer{}
 	}
@@ -226,7 +226,7 @@ func watchdogFence(s *subject) answer {
 }
 
 func watchdogFaults(s *subject) answer {
-	d := s.dog(s.node)
+	d := s.watchdog(s.node)
 	if d == nil {
 		return answer{}
 	}
@@ -235,7 +235,7 @@ func watchdogFaults(s *subject) answer {
 }
 
 func watchdogVeto(s *subject) answer {
-	d := s.dog(s.node)
+	d := s.watchdog(s.node)
 	if d == nil {
 		return answer{}
 	}

@@ -392,14 +392,14 @@ func (s State) fenced(p Policy, v view, now Instant, verdict verdictFunc) Verdic
 		return verdict(RowFenced, "nobody_named", stay, s.giveUpIfRefusing())
 	}
 	grant := s.keepGrant(p, v, now)
-	if why := s.shut(p, v, now); why != "" {
+	if why := s.unmetClause(p, v, now); why != "" {
 		return verdict(RowFenced, why, stay, grant)
 	}
 	return verdict(RowFenced, "unfencing", Gate{Access: Lock, Open: true}, grant)
 }
 
-// shut says which clause of the unfence rule is not met; empty: all are.
-func (s State) shut(p Policy, v view, now Instant) string {
+// unmetClause says which clause of the unfence rule is not met; empty: all are.
+func (s State) unmetClause(p Policy, v view, now Instant) string {
 	f, m := s.Sentinels, s.Memory
 	wayOut := m.FencedAt != 0 && now.Sub(m.FencedAt) >= max(fencedWayOut, v.DownAfter+roleTermAtMost) && !f.Failover
 	switch {

@@ -77,7 +77,7 @@ type Config struct {
 	// otherwise; empty: it may be.
 	NoRewrite string
 
-	// PollEvery is how often Redis is looked at when all is calm, until
+	// PollEvery is how often Redis is looked at when all is idle, until
 	// SetPollEvery says otherwise; zero: 250 ms.
 	PollEvery time.Duration
 
@@ -89,7 +89,7 @@ type Config struct {
 
 const (
 	defaultPoll  = 250 * time.Millisecond
-	briskPoll    = 100 * time.Millisecond // while holding, shut or opening
+	fastPoll     = 100 * time.Millisecond // while holding, shut or opening
 	lookTimeout  = 300 * time.Millisecond // after which a Redis is called silent
 	lookFresh    = 50 * time.Millisecond  // a look this young is not taken again for a deadline that moved
 	stepTimeout  = time.Second            // for a change that is not the fence
@@ -275,7 +275,7 @@ func (g *Gate) Want(w watchdog.Gate) {
 	}
 }
 
-// SetPollEvery says how often Redis is looked at when all is calm. It never
+// SetPollEvery says how often Redis is looked at when all is idle. It never
 // blocks.
 func (g *Gate) SetPollEvery(d time.Duration) { g.every.Store(int64(d)) }
 

@@ -2,7 +2,7 @@ package gate
 
 // Looking at Redis: one pipelined write, answers folded into watchdog.Redis.
 //
-// Beside a calm master that is ROLE with every poll, CONFIG GET of the lock
+// Beside an idle master that is ROLE with every poll, CONFIG GET of the lock
 // once a second, and the rest seldom. INFO is the dear one (ten times ROLE).
 
 import (
@@ -68,7 +68,7 @@ func (g *Gate) compose(h *conn, want watchdog.Gate, now watchdog.Instant) *obser
 		w.on, w.dirty, w.replicationAt, w.memoryAt, w.lockAt, w.restAt = h, true, 0, 0, 0, 0
 	}
 	seen := w.seen
-	calm := !fresh && seen.Answer == watchdog.Up && seen.Role == watchdog.Master && want.Access != watchdog.Refuse
+	idle := !fresh && seen.Answer == watchdog.Up && seen.Role == watchdog.Master && want.Access != watchdog.Refuse
 	if g.pausing(want) {
 		put(func(r resp.Reply) { l.paused = r.OK() }, "CLIENT", "PAUSE", strconv.FormatInt(g.conf.pauseFor.Milliseconds(), 10), "WRITE")
 	}
@@ -76,7 +76,7 @@ func (g *Gate) compose(h *conn, want watchdog.Gate, now watchdog.Instant) *obser
 	if !w.noRole {
 		put(func(r resp.Reply) { l.role = r }, "ROLE")
 	}
-	if !calm {
+	if !idle {
 		put(func(r resp.Reply) { l.ping = r }, "PING")
 	}
 	config := func(key string, value *string) {

@@ -151,10 +151,10 @@ func (g *Gate) rest() time.Duration {
 	w := &g.worker
 	want, _ := g.wish()
 	every := time.Duration(g.every.Load())
-	brisk := want.Access == watchdog.Hold || w.seen.Answer != watchdog.Up ||
+	fast := want.Access == watchdog.Hold || w.seen.Answer != watchdog.Up ||
 		w.seen.Role == watchdog.Nowhere || w.rejoin || want.Open || w.rewriting != nil
-	if brisk || want.Access == watchdog.Refuse {
-		every = min(every, briskPoll)
+	if fast || want.Access == watchdog.Refuse {
+		every = min(every, fastPoll)
 	}
 	now := g.conf.Now()
 	next := now.Beat(every)

@@ -28,7 +28,7 @@ type GrantOrder struct {
 	Disk    bool               // its data came from disk and has not been in step since
 	Rests   watchdog.Record    // of the last holder's data, on which a claim rests; zero: it rests on none
 	Timing  watchdog.Timing
-	Calm    bool // nothing here depends on the coordinator's speed: ask seldom
+	Idle    bool // nothing here depends on the coordinator's speed: ask seldom
 }
 
 // Grant brings a GrantOrder about. Want does not block.
@@ -152,7 +152,7 @@ func (n *Node) Bears() time.Duration {
 
 // Run turns the loop until ctx ends, and returns its cause.
 func (n *Node) Run(ctx context.Context) error {
-	hands := hands{cfg: n.cfg}
+	out := dispatcher{cfg: n.cfg}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -164,7 +164,7 @@ func (n *Node) Run(ctx context.Context) error {
 		}
 		now := n.cfg.Now()
 		state, policy, turn, steps := n.turnOnce(now)
-		hands.bring(policy, state)
+		out.bring(policy, state)
 		if turn.oldest != 0 {
 			turn.Waited = n.cfg.Now().Sub(turn.oldest)
 		}

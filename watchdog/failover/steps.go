@@ -18,7 +18,7 @@ const (
 	giveUpTime   = 3 * time.Second // for Sentinel to end a failover that hangs; and for each of the settings that have it do so
 	restoreTries = 3
 	lookEvery    = 10 * time.Millisecond  // while writers wait
-	calmEvery    = 100 * time.Millisecond // else
+	idleEvery    = 100 * time.Millisecond // else
 )
 
 // phase is what the last Action was for.
@@ -104,7 +104,7 @@ func (f *Failover) Next(now watchdog.Instant, e Event) Action {
 		return f.shortened(now, e)
 	case givingUp:
 		if running(e.Sentinels, f.plan.From) && now < f.until {
-			return f.look(now, calmEvery)
+			return f.look(now, idleEvery)
 		}
 		return f.restore(now)
 	case restoring:
@@ -192,7 +192,7 @@ func (f *Failover) prepare(now watchdog.Instant, e Event) Action {
 	case late != nil:
 		return f.undo(now, late)
 	case waits:
-		return f.look(now, calmEvery)
+		return f.look(now, idleEvery)
 	}
 	f.phase, f.stoppedAt = stopping, now
 	return Action{Kind: Stop, Lasts: f.stopLasts()}

@@ -68,7 +68,7 @@ type node struct {
 	left        bool                     // its stop is announced: nothing else is reported
 	verdict     vetoRecord               // the standing veto
 	lastReplica string                   // the policy when every replica is vetoed
-	polls       time.Duration            // how often the gate looks when all is calm; zero: not told yet
+	polls       time.Duration            // how often the gate looks when all is idle; zero: not told yet
 	planned     watchdog.PlannedFailover // the order that was last heard
 	ordersNow   watchdog.Orders          // the coordinator's and the local ones
 	heldSince   watchdog.Instant         // of a Redis that came up shut; 0: it is none
@@ -211,7 +211,7 @@ func (x *node) Want(o agent.GrantOrder) {
 	x.notifyKeeper()
 }
 
-const calmRound = time.Second // while nothing here depends on the coordinator's speed
+const idleRound = time.Second // while nothing here depends on the coordinator's speed
 
 func (x *node) notifyKeeper() {
 	x.mu.Lock()
@@ -222,8 +222,8 @@ func (x *node) notifyKeeper() {
 		View: o.View, Grant: o.Grant, Propose: o.Propose, Opened: o.Opened, Disk: o.Disk, Rests: o.Rests,
 		TTL: o.Timing.LeaseTTL, Margin: o.Timing.Margin, Round: o.Timing.Round,
 	}
-	if o.Calm {
-		w.Round = calmRound
+	if o.Idle {
+		w.Round = idleRound
 	}
 	for _, a := range w.Known {
 		w.Listed = append(w.Listed, grant.Listed{Address: a, RunID: x.watcher.RunID(a)})

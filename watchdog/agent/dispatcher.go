@@ -1,6 +1,6 @@
 package agent
 
-// The hands: the newest want to each adapter, only when it is a new one.
+// The dispatcher: the newest want to each adapter, only when it is a new one.
 
 import (
 	"time"
@@ -8,7 +8,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
-type hands struct {
+type dispatcher struct {
 	cfg    Config
 	told   bool // something was brought once
 	gate   watchdog.Gate
@@ -20,7 +20,7 @@ type hands struct {
 	memory watchdog.Memory
 }
 
-func (h *hands) bring(p watchdog.Policy, s watchdog.State) {
+func (h *dispatcher) bring(p watchdog.Policy, s watchdog.State) {
 	w := s.Want()
 	first := !h.told
 	h.told = true
@@ -43,12 +43,12 @@ func (h *hands) bring(p watchdog.Policy, s watchdog.State) {
 		h.pace = t.Poll
 		h.cfg.Sentinels.Pace(t.Poll)
 	}
-	calm := s.Redis.Role == watchdog.Replica && w.Grant == watchdog.GrantLeave && w.Propose == (watchdog.Proposal{})
+	idle := s.Redis.Role == watchdog.Replica && w.Grant == watchdog.GrantLeave && w.Propose == (watchdog.Proposal{})
 	g := GrantOrder{
 		Self: s.Self(), Grant: w.Grant, Propose: w.Propose, View: s.Coordinator.Agreement,
 		Opened: s.Verdict.Row == watchdog.RowServe && s.Memory.Granted != "",
 		Disk:   s.Data().FromDisk(),
-		Timing: t, Calm: calm,
+		Timing: t, Idle: idle,
 	}
 	if s.Data().Rests() {
 		g.Rests = s.Coordinator.Record
