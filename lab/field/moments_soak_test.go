@@ -201,7 +201,7 @@ func TestStallInAPlannedFailoverSoak(t *testing.T) {
 		}()
 		stalls := []*lab.Redis{old.Redis, to.Redis}[i%2]
 		w.Eventually("the writers are stopped, or it is over", time.Minute, func() error {
-			if s, err := old.TryStatus(); len(ended) == 0 && err == nil && s.Reason != "handover" {
+			if s, err := old.TryStatus(); len(ended) == 0 && err == nil && s.Reason != "planned_failover" {
 				return fmt.Errorf("%s", s.Reason)
 			}
 			return nil

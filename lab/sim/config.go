@@ -59,10 +59,10 @@ type breakage struct {
 	noRow7     bool // a deposed master is left as it is
 	noAck      bool // a PING counts although its answer was not acknowledged
 
-	noBeneath   bool // a handover's hold has no lock beneath it
-	noWaitEqual bool // a handover does not wait for the data
+	noBeneath   bool // a planned failover's hold has no lock beneath it
+	noWaitEqual bool // a planned failover does not wait for the data
 	noEnd       bool // an order never ends
-	noStop      bool // a handover stops no writers
+	noStop      bool // a planned failover stops no writers
 }
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }

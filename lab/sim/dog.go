@@ -293,7 +293,7 @@ func (d *dog) describe(f *watchdog.Redis, sent watchdog.Instant, a watchdog.Answ
 	if d.guards == watchdog.Never && r.role != master { // a master is guarded once a fence stands armed again
 		d.guards = d.w.now
 	}
-	f.Locked, f.StartedFenced, f.Offset = r.locked, r.gated, r.data.at.off
+	f.Locked, f.StartedFenced, f.Offset = r.locked, r.startedFenced, r.data.at.off
 	d.priority = r.priority
 	f.Held = d.w.now < r.paused
 	f.Refusing = a == watchdog.Loading || r.role == nowhere && r.shut

@@ -35,15 +35,15 @@ type redis struct {
 	disk dataset // what a restart loads
 	data dataset
 
-	runID   int
-	barred  bool // nobody starts it again yet
-	gated   bool // started shut by the start gate, and not opened since
-	loading watchdog.Instant
-	silent  watchdog.Instant // a script runs and nothing at all is answered
-	busy    watchdog.Instant // a script runs and all is answered with BUSY
-	paused  watchdog.Instant
-	armed   []armed
-	nextArm int
+	runID         int
+	barred        bool // nobody starts it again yet
+	startedFenced bool // started shut by the start gate, and not opened since
+	loading       watchdog.Instant
+	silent        watchdog.Instant // a script runs and nothing at all is answered
+	busy          watchdog.Instant // a script runs and all is answered with BUSY
+	paused        watchdog.Instant
+	armed         []armed
+	nextArm       int
 
 	link link // to whom it follows
 
@@ -101,8 +101,8 @@ func (r *redis) boot(gate bool) {
 	r.start()
 	r.runID++
 	r.settings = r.file
-	r.gated = gate && r.role == master || r.role == nowhere && gate
-	if r.gated {
+	r.startedFenced = gate && r.role == master || r.role == nowhere && gate
+	if r.startedFenced {
 		r.role, r.shut, r.priority = nowhere, true, 0
 	}
 	r.link = link{}
@@ -117,7 +117,7 @@ func (r *redis) boot(gate bool) {
 	}
 	r.data.at, r.acked = r.data.fork(r.w), point{}
 	r.loading = r.w.now.Add(r.w.between(20*ms, r.w.LoadTime))
-	r.w.logf(r.name, "started as %s run=%d gated=%v loading %v", r.role, r.runID, r.gated, r.loading.Sub(r.w.now))
+	r.w.logf(r.name, "started as %s run=%d startedFenced=%v loading %v", r.role, r.runID, r.startedFenced, r.loading.Sub(r.w.now))
 	r.after(r.loading.Sub(r.w.now), r.seen)
 	r.seen()
 }
@@ -276,7 +276,7 @@ func (r *redis) follow(to role, whom int) {
 			r.w.dropReplicas(r)
 		}
 		r.role, r.link = master, link{}
-		r.gated = false
+		r.startedFenced = false
 		r.armed = nil
 		return
 	}
@@ -287,7 +287,7 @@ func (r *redis) follow(to role, whom int) {
 	r.role, r.following = to, whom
 	r.link = link{}
 	if to == replica {
-		r.gated = false
+		r.startedFenced = false
 	}
 	if r.w.Old {
 		r.w.dropReplicas(r)

@@ -64,7 +64,7 @@ func (x *node) faults() []agent.Fault {
 		add(f.Check, agent.SeverityWarning, f.Reason, f.Remedy)
 	}
 	for _, f := range x.survey.ofBuild() { // the promise is not kept there, whatever is done
-		add(agent.FaultLockScripts, agent.SeverityError, f.Reason, f.Remedy)
+		add(f.Check, agent.SeverityError, f.Reason, f.Remedy)
 	}
 	if text, remedy := x.reloads.refused(); text != "" {
 		add("reload_refused", agent.SeverityWarning, text, remedy)
