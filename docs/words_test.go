@@ -15,26 +15,16 @@ import (
 // ownWords are words that no declaration of the product may have in its name, and
 // what the thing is called in place of each.
 var ownWords = map[string]string{
-	"brisk": "fast", "calm": "idle", "cell": "group", "cells": "groups",
-	"complaint": "fault log", "complaints": "fault log", "dog": "watchdog", "dogs": "watchdogs",
-	"farewell": "announce stop", "gated": "started fenced", "hand": "primary connection", "hands": "dispatcher",
-	"handover": "planned failover", "kick": "signal.Signal", "poke": "signal.Signal", "poked": "signal.Signal",
+	"brisk": "fast", "complaints": "fault log", "dog": "watchdog", "dogs": "watchdogs",
+	"farewell": "announce stop", "gated": "started fenced", "handover": "planned failover",
+	"kick": "signal.Signal", "poke": "signal.Signal", "poked": "signal.Signal",
 	"reborn": "new run id", "scribe": "queue", "stopper": "helper", "teller": "notify",
 }
 
-// otherwise are declarations in which such a word means what it says.
+// otherwise are declarations that still have one: each is to be a signal.Signal.
 var otherwise = []string{
-	"FencedByHand", // by an operator
-	"HandOver",     // the sockets of armed fences are handed over
-
-	// of a table
-	"Cell", "cell", "csvCell", "costCell", "guardedCell",
-
-	// no failover runs, and nobody is held down
-	"sentinelCalm", "sentinelCalmCheck",
-
-	// fencing/grant and sentinel: each is to be a signal.Signal
-	"Poke", "poked", "kick",
+	"Poke", "poked", // fencing/grant
+	"kick", // sentinel
 }
 
 // wordsOf are the words of a name in camel case, in lower case.
