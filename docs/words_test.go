@@ -21,10 +21,9 @@ var ownWords = map[string]string{
 	"reborn": "new run id", "scribe": "queue", "stopper": "helper", "teller": "notify",
 }
 
-// otherwise are declarations that still have one: each is to be a signal.Signal.
+// otherwise are declarations that still have one: it is to be a signal.Signal.
 var otherwise = []string{
 	"Poke", "poked", // fencing/grant
-	"kick", // sentinel
 }
 
 // wordsOf are the words of a name in camel case, in lower case.

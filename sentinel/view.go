@@ -11,8 +11,8 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
-// Word is one Sentinel as it was last heard.
-type Word struct {
+// SentinelView is one Sentinel as it was last heard.
+type SentinelView struct {
 	Address   string // where it is found: resolved if it was ever reached
 	RunID     string // empty: not known
 	Answering bool
@@ -21,7 +21,7 @@ type Word struct {
 	Tilt      bool
 	Down      []watchdog.Address // the Redis it holds s_down
 	Failover  bool               // it shows a failover not past wait_promotion
-	Replicas  []ReplicaWord      // it lists, as of its last answer that told them
+	Replicas  []ReplicaView      // it lists, as of its last answer that told them
 	Quorum    int
 	DownAfter time.Duration
 	// FailoverTimeout is how long a failover may take in each of its steps.
@@ -33,8 +33,8 @@ type Word struct {
 	Polls, Failures, Garbage, Subscriptions uint64
 }
 
-// ReplicaWord is a replica as one Sentinel shows it.
-type ReplicaWord struct {
+// ReplicaView is a replica as one Sentinel shows it.
+type ReplicaView struct {
 	Address  watchdog.Address
 	Priority int  // 0: it does not promote it; -1: not told
 	Down     bool // it holds it s_down, or has no connection to it
@@ -47,7 +47,7 @@ type View struct {
 	Majority  bool             // more than half of Known name Master at Epoch
 	Master    watchdog.Address // the last that a majority named
 	Epoch     uint64
-	Sentinels []Word
+	Sentinels []SentinelView
 }
 
 // Saying is who names master at epoch now, by run id (or address): the evidence
@@ -77,7 +77,7 @@ func (w *Watcher) View() View {
 	for i := range s.Members {
 		m := &s.Members[i]
 		a := &m.Last
-		word := Word{
+		word := SentinelView{
 			Address: string(m.Address), RunID: m.RunID, Answering: s.fresh(m, now),
 			Master: a.Named, Epoch: a.Master.Epoch, Tilt: m.Tilt, Failover: a.Master.failing(),
 			Quorum: a.Master.Quorum, DownAfter: a.Master.DownAfter, FailoverTimeout: a.Master.FailoverTimeout, SentAt: a.SentAt,
@@ -92,7 +92,7 @@ func (w *Watcher) View() View {
 			if r.Has(FlagSDown) {
 				word.Down = append(word.Down, r.Address)
 			}
-			word.Replicas = append(word.Replicas, ReplicaWord{r.Address, r.Priority, r.Has(FlagSDown) || r.Has(FlagDisconnected)})
+			word.Replicas = append(word.Replicas, ReplicaView{r.Address, r.Priority, r.Has(FlagSDown) || r.Has(FlagDisconnected)})
 		}
 		if n := w.notes[m.Key]; n != nil {
 			word.Error, word.Polls, word.Failures = n.err, n.polls, n.failures

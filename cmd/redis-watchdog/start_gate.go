@@ -275,7 +275,7 @@ func (a *app) startGateShut(group, node, file string) error {
 		p.Line(terminal.Plain, "%s/%s starts as its redis.conf says: %s", group, node, why)
 		return nil
 	}
-	following, err := startgate.Shut(file)
+	following, err := startgate.StartFenced(file)
 	switch {
 	case err != nil:
 		return unknown("%w; the start gate keeps this Redis down rather than have it start open: redis-watchdog start-gate off takes the gate away", err)

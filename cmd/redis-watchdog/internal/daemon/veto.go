@@ -151,7 +151,7 @@ func (x *node) standing() bool {
 			continue
 		}
 		asked++
-		i := slices.IndexFunc(s.Replicas, func(r sentinel.ReplicaWord) bool { return r.Address == self })
+		i := slices.IndexFunc(s.Replicas, func(r sentinel.ReplicaView) bool { return r.Address == self })
 		if i < 0 || s.Replicas[i].Priority != 0 {
 			return false
 		}

@@ -109,7 +109,7 @@ func (s *scan) include(pattern string, depth int) error {
 	return nil
 }
 
-// Shut makes the Redis of the file start shut, unless that makes it a replica:
+// StartFenced makes the Redis of the file start shut, unless that makes it a replica:
 // then it changes nothing and says of whom. The file is replaced as a whole or
 // not at all; owner and mode stay. No Redis may be running on it.
 //
@@ -117,7 +117,7 @@ func (s *scan) include(pattern string, depth int) error {
 // put in the place of redis.conf is read and replaced, as CONFIG REWRITE does it.
 // Nothing is written anywhere else, and the new file is as closed as what was
 // read.
-func Shut(file string) (following string, err error) {
+func StartFenced(file string) (following string, err error) {
 	err = edit(file, func(content string) ([]string, error) {
 		kept := without(content)
 		s := scan{dir: filepath.Dir(file)}
@@ -135,13 +135,13 @@ func Shut(file string) (following string, err error) {
 	return following, err
 }
 
-// Undo takes out of the file what Shut has put there and no Redis has rewritten
+// Undo takes out of the file what StartFenced has put there and no Redis has rewritten
 // since.
 func Undo(file string) error {
 	return edit(file, func(content string) ([]string, error) { return without(content), nil })
 }
 
-// Reachable is why Shut could not get at the file; nil: it can.
+// Reachable is why StartFenced could not get at the file; nil: it can.
 func Reachable(file string) error {
 	return edit(file, func(string) ([]string, error) { return nil, nil })
 }

@@ -85,7 +85,7 @@ func TestShutRedisAnswersNobodyUntilItIsOpened(t *testing.T) {
 	}
 	shut := func() {
 		t.Helper()
-		if following, err := Shut(r.ConfigFile); following != "" || err != nil {
+		if following, err := StartFenced(r.ConfigFile); following != "" || err != nil {
 			t.Fatalf("shut: got %q, %v", following, err)
 		}
 	}
@@ -136,7 +136,7 @@ func TestShutRedisAnswersNobodyUntilItIsOpened(t *testing.T) {
 func TestReplicaIsLeftAsItIs(t *testing.T) {
 	file := write(t, filepath.Join(t.TempDir(), "redis.conf"), "replicaof 127.0.0.1 1\n\n\n")
 	before := text(t, file)
-	if following, err := Shut(file); following != "127.0.0.1 1" || err != nil {
+	if following, err := StartFenced(file); following != "127.0.0.1 1" || err != nil {
 		t.Errorf("got %q, %v", following, err)
 	}
 	if text(t, file) != before {

@@ -60,7 +60,7 @@ func TestRootWritesNowhereThatALinkOfRedisLeadsTo(t *testing.T) {
 	dir, victim := laid(t)
 	file := filepath.Join(dir, "redis.conf")
 	as(t, func() error { return errors.Join(os.Symlink(victim, file), os.Lchown(file, redisUser, redisUser)) })
-	if _, err := Shut(file); err != nil {
+	if _, err := StartFenced(file); err != nil {
 		t.Fatal(err)
 	}
 	untouched(t, victim)
@@ -86,7 +86,7 @@ func TestRootIsNotLedIntoAnotherDirectory(t *testing.T) {
 	}
 	link := filepath.Join(dir, "conf")
 	as(t, func() error { return errors.Join(os.Symlink(kept, link), os.Lchown(link, redisUser, redisUser)) })
-	if _, err := Shut(filepath.Join(link, "redis.conf")); !errors.Is(err, trusted.ErrLaid) || !strings.Contains(err.Error(), link) {
+	if _, err := StartFenced(filepath.Join(link, "redis.conf")); !errors.Is(err, trusted.ErrLaid) || !strings.Contains(err.Error(), link) {
 		t.Errorf("got %v, want %v of %s", err, trusted.ErrLaid, link)
 	}
 	untouched(t, there)
@@ -100,7 +100,7 @@ func TestRootWritesNoFileThatHasAnotherName(t *testing.T) {
 	dir, victim := laid(t)
 	file := filepath.Join(dir, "redis.conf")
 	as(t, func() error { return os.Link(victim, file) })
-	if _, err := Shut(file); err != nil {
+	if _, err := StartFenced(file); err != nil {
 		t.Fatal(err)
 	}
 	untouched(t, victim)
@@ -110,7 +110,7 @@ func TestRootIsHeldUpByNoPipe(t *testing.T) {
 	dir, _ := laid(t)
 	file := filepath.Join(dir, "redis.conf")
 	as(t, func() error { return unix.Mkfifo(file, 0o666) })
-	if _, err := Shut(file); !errors.Is(err, trusted.ErrLaid) {
+	if _, err := StartFenced(file); !errors.Is(err, trusted.ErrLaid) {
 		t.Errorf("got %v", err)
 	}
 	if err := os.Remove(file); err != nil {
@@ -119,7 +119,7 @@ func TestRootIsHeldUpByNoPipe(t *testing.T) {
 	pipe := filepath.Join(dir, "pipe")
 	as(t, func() error { return unix.Mkfifo(pipe, 0o666) })
 	write(t, file, "include "+pipe+"\n")
-	if _, err := Shut(file); err == nil {
+	if _, err := StartFenced(file); err == nil {
 		t.Error("a pipe was included")
 	}
 }
@@ -140,7 +140,7 @@ func TestRootsOwnLinksAreFollowed(t *testing.T) {
 	}
 	for _, name := range []string{"redis.conf", "absolute.conf", "up.conf", "twice.conf"} {
 		link := filepath.Join(root, name)
-		if _, err := Shut(link); err != nil {
+		if _, err := StartFenced(link); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if uid, mode := owner(t, real); uid != redisUser || mode != 0o640 || !strings.Contains(text(t, real), comment[0]) {
@@ -158,7 +158,7 @@ func TestRootsOwnLinksAreFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{circle, "relative.conf", "/", root, filepath.Join(root, "none.conf"), filepath.Join(root, "none", "redis.conf")} {
-		if _, err := Shut(name); err == nil {
+		if _, err := StartFenced(name); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
