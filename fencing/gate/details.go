@@ -56,6 +56,7 @@ type Details struct {
 
 	LastFence FenceTiming
 	Fences    int64 // seen to refuse after one of ours
+	Blind     int64 // of them, those sent to a Redis that had not said in time what it is
 	Armed     int64 // fences armed and put off
 	ArmErrors int64
 	Stops     int64 // kills asked for

@@ -43,7 +43,7 @@ func (g *Gate) fenceOnce(ctx context.Context) time.Duration {
 	const idle = time.Hour
 	g.mu.Lock()
 	want, h, seen := g.want, g.primary, g.seen
-	due := g.fenceDue()
+	due, blind := g.fenceDue(), seen.Answer != watchdog.Up
 	switch {
 	case !due && want.Access == watchdog.Hold && g.wanted:
 		g.trying = trying{}
@@ -87,7 +87,7 @@ func (g *Gate) fenceOnce(ctx context.Context) time.Duration {
 	proved, again := g.judge(re)
 	if proved {
 		g.fail("gate.fence.answered")
-		g.fenced(at, begun, behind)
+		g.fenced(at, begun, behind, blind)
 		return idle
 	}
 	g.wake.Raise()
@@ -229,13 +229,16 @@ func refusals(re []resp.Reply) string {
 func isNoFailover(r resp.Reply) bool { return r.Text == "ERR No failover in progress." }
 
 // fenced takes note that the fence was seen to stand.
-func (g *Gate) fenced(wantedAt, begun watchdog.Instant, behind uint64) {
+func (g *Gate) fenced(wantedAt, begun watchdog.Instant, behind uint64, blind bool) {
 	now := g.conf.Now()
 	g.mu.Lock()
 	g.seen.Role, g.seen.Refusing, g.seen.Answer = watchdog.Nowhere, true, watchdog.Up
 	g.provedAt, g.refused = now, true
 	g.settled = max(g.settled, behind)
 	g.details.Fences++
+	if blind {
+		g.details.Blind++
+	}
 	g.details.LastFence = FenceTiming{At: now, Decision: now.Sub(wantedAt), Command: now.Sub(begun)}
 	g.mu.Unlock()
 	g.clearFault("fence_incomplete")
