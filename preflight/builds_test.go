@@ -48,6 +48,56 @@ func TestNoPairOfBuildsIsVetoedForWhatIsBuiltIn(t *testing.T) {
 	}
 }
 
+// Before a failover it is said who would be empty after a full sync with the new
+// master, and nobody is named who would not; a replica that waits for a full sync
+// which it cannot load is told so, with the way out.
+func TestWhoWouldBeEmptyIsSaidOfEveryPairOfBuilds(t *testing.T) {
+	type pair struct{ own, of build }
+	var (
+		r60, r70, r80 = build{"redis", [2]int{6, 0}}, build{"redis", [2]int{7, 0}}, build{"redis", [2]int{8, 0}}
+		v81, v91      = build{"valkey", [2]int{8, 1}}, build{"valkey", [2]int{9, 1}}
+		all           = []build{r60, r70, r80, v81, v91}
+		empty         = map[pair]bool{ // as seen by TestWhoLoadsWhoseFullSyncSoak
+			{r60, r70}: true, {r60, r80}: true, {r60, v81}: true, {r60, v91}: true,
+			{r70, r80}: true, {r70, v81}: true, {r70, v91}: true,
+			{v81, r80}: true, {v91, r80}: true,
+		}
+	)
+	for _, from := range all {
+		for _, own := range all {
+			f := healthy()
+			each(&f, func(n *Node) { runs(n, own) })
+			runs(node(&f, b), from)
+			got := findingOf(t, f, "parity_version", b)
+			switch would := strings.Contains(got.Reason, "would be empty"); {
+			case own == from && got.Outcome != Passed, own != from && got.Outcome != Failed, would != empty[pair{own, from}]:
+				t.Errorf("%s of %s: %s, %q", own.whole(), from.whole(), got.Outcome, got.Reason)
+			}
+
+			f = healthy()
+			runs(node(&f, a), from)
+			runs(node(&f, b), own)
+			node(&f, b).Redis.Info["master_link_status"], node(&f, b).Redis.Info["master_sync_in_progress"] = "down", "1"
+			waits := findingOf(t, f, "replication_data", b)
+			if told := strings.Contains(waits.Reason, "none will end: "+own.whole()+" can load no full sync of "+from.whole()); told != empty[pair{own, from}] ||
+				told != strings.Contains(waits.Remedy, "install the master's build ("+from.whole()+")") || waits.Outcome != Failed {
+				t.Errorf("%s waits for %s: %s, %q, %q", own.whole(), from.whole(), waits.Outcome, waits.Reason, waits.Remedy)
+			}
+		}
+	}
+	// Fields of hashes that expire are loaded by Valkey 9 alone.
+	for _, own := range all {
+		f := healthy()
+		each(&f, func(n *Node) { runs(n, own) })
+		runs(node(&f, b), v91)
+		node(&f, b).Redis.Info["db0"] = "keys=10,expires=1,avg_ttl=5,keys_with_volatile_items=2"
+		got := findingOf(t, f, "parity_version", b)
+		if would := strings.Contains(got.Reason, "would be empty"); would != (own != v91) {
+			t.Errorf("%s of Valkey 9.1 with such fields: %q", own.whole(), got.Reason)
+		}
+	}
+}
+
 func TestAReplicaOfTwoChannelsIsNamedOnce(t *testing.T) {
 	f := healthy()
 	r := node(&f, a).Redis

@@ -218,35 +218,34 @@ func (s *subject) build(n *Node) (b build) {
 
 func parityVersion(s *subject) answer {
 	own := s.build(s.node)
-	name := own.name
-	var older, other []string
+	var empty, other []string
 	for _, n := range s.others(s.node) {
 		if n.Redis == nil {
 			continue // it is missed elsewhere
 		}
 		its := s.build(n)
-		switch {
-		case its.name != name:
-			other = append(other, n.Address+" ("+its.name+")")
-		case !its.since(own.release[0], own.release[1]):
-			older = append(older, fmt.Sprintf("%s (%d.%d)", n.Address, its.release[0], its.release[1]))
+		switch why := s.noSync(n, s.node); {
+		case why != "":
+			empty = append(empty, n.Address+" ("+why+")")
+		case its.name != own.name || !its.since(own.release[0], own.release[1]):
+			other = append(other, n.Address+" ("+its.whole()+")")
 		}
 	}
 	master := s.build(s.master)
 	if s.short() {
 		return answer{}
 	}
-	remedy := "upgrade the others right after the failover, or choose a replica of the version most nodes have"
 	switch {
+	case len(empty) > 0:
+		return failed(fmt.Sprintf("%s is %s, and these would be empty after a full sync with it, and answer nobody: %s", s.node.Address, own.whole(), strings.Join(empty, ", ")),
+			"upgrade the others right after the failover, each without the dump.rdb and append-only files it had, or choose a replica of the build most nodes have")
 	case len(other) > 0:
-		return failed(fmt.Sprintf("%s is %s and these are not: %s; a full sync between them may fail", s.node.Address, name, strings.Join(other, ", ")), remedy)
-	case len(older) > 0:
-		return failed(fmt.Sprintf("%s is %d.%d and older ones may not be able to load its data: %s", s.node.Address, own.release[0], own.release[1], strings.Join(older, ", ")), remedy)
-	case !own.since(master.release[0], master.release[1]):
-		return failed(fmt.Sprintf("%s is %d.%d, older than the master's %d.%d: clients may miss commands", s.node.Address, own.release[0], own.release[1], master.release[0], master.release[1]),
-			onHost(s.node, "upgrade Redis"))
+		return failed(fmt.Sprintf("%s is %s and these are not: %s; they load its data, and refuse commands that they do not know", s.node.Address, own.whole(), strings.Join(other, ", ")),
+			"upgrade the others right after the failover, or choose a replica of the build most nodes have")
+	case master.name == own.name && !own.since(master.release[0], master.release[1]):
+		return failed(fmt.Sprintf("%s is %s, older than the master's %s: clients may miss commands", s.node.Address, own, master), onHost(s.node, "upgrade Redis"))
 	}
-	return passed(fmt.Sprintf("every node can replicate from %s %d.%d", name, own.release[0], own.release[1]))
+	return passed("every node can replicate from " + own.whole())
 }
 
 func paritySettings(s *subject) answer {

@@ -95,7 +95,8 @@ func parityVersionCheck() Check {
 	return Check{ID: "parity_version", Area: areaParity, Severity: Warns,
 		Title: "Every node can replicate from the candidate",
 		Story: Story{
-			Why:       "A Redis loads data of its own version and older. A full sync from a newer one, or between Redis and Valkey, may fail.",
+			Why: "A Redis loads a full sync of its own version and older. Of the other house it loads what both had before they parted: Redis 8 loads Valkey 8, and Valkey 9, which writes an older RDB for it but for hashes with fields that expire; no Valkey loads Redis 7.4 or later. Files are another thing: dump.rdb of Valkey 9 is read by Valkey 9 alone. " +
+				"A partial sync works between all, so a failover right after the links were up empties nobody; the next full sync does.",
 			Otherwise: "The other nodes empty themselves for a full sync they cannot load, and one copy of the data is left.",
 			Fix:       "Upgrade the others right after the failover, as one does in a rolling upgrade, or choose another candidate.",
 		}}

@@ -67,8 +67,8 @@ func (s *subject) resync() string {
 	if look.short() {
 		return "redis-watchdog preflight " + s.facts.Group + "   # once its master answers: it names the way to a full sync"
 	}
-	if !own.loads(theirs) {
-		return onHost(s.node, fmt.Sprintf("upgrade it to the master's build (%s %d.%d): it can load no full sync of that, and would be empty after one", theirs.name, theirs.release[0], theirs.release[1]))
+	if why := s.noSync(s.node, s.master); why != "" {
+		return onHost(s.node, fmt.Sprintf("upgrade it to the master's build (%s): %s, and would be empty after one", theirs.whole(), why))
 	}
 	host, port := hostPort(s.master.Address)
 	remedy := fmt.Sprintf("printf 'MULTI\\nREPLICAOF NO ONE\\nREPLICAOF %s %s\\nEXEC\\n' | %s   # a full sync; as a master it is seen by nobody", host, port, cli(s.node))

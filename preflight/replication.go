@@ -159,8 +159,8 @@ func replicationData(s *subject) answer {
 		return answer{}
 	}
 	if running != "0" {
-		return failed(fmt.Sprintf("a full sync of %s is running: promoted now, it has a part of the data or none", s.node.Address),
-			"wait; "+cli(s.node)+" INFO replication | grep master_sync_")
+		reason, remedy := fmt.Sprintf("a full sync of %s is running: promoted now, it has a part of the data or none", s.node.Address), "wait; "+cli(s.node)+" INFO replication | grep master_sync_"
+		return failed(s.orNoSync(reason, remedy))
 	}
 	if a, judged := s.judgedData(); judged {
 		return a
@@ -178,9 +178,21 @@ func replicationData(s *subject) answer {
 	if s.short() {
 		return answer{}
 	}
-	return verdictOn(holds, s.node.Address+" holds its master's data",
-		fmt.Sprintf("%s has never been in step with its master since it started (offset %d, link %s): it may be empty", s.node.Address, offset, link),
+	reason, remedy := s.orNoSync(fmt.Sprintf("%s has never been in step with its master since it started (offset %d, link %s): it may be empty", s.node.Address, offset, link),
 		cli(s.node)+" INFO replication; its log says why it cannot sync")
+	return verdictOn(holds, s.node.Address+" holds its master's data", reason, remedy)
+}
+
+// orNoSync is a reason and its remedy, or those of a replica that waits in vain:
+// it is of another build than its master, and can load no full sync of it.
+func (s *subject) orNoSync(reason, remedy string) (string, string) {
+	why := s.noSync(s.node, s.master)
+	if why == "" {
+		return reason, remedy
+	}
+	look := subject{facts: s.facts}
+	return reason + "; and none will end: " + why,
+		onHost(s.node, "install the master's build ("+look.build(s.master).whole()+"), and start it without the dump.rdb and append-only files of this one")
 }
 
 // judgedData is what the watchdog beside the node makes of data that came from disk:
@@ -249,7 +261,10 @@ func lineOf(lines []ReplicaLine, address string) *ReplicaLine {
 }
 
 // keyCount is one database of INFO keyspace.
-type keyCount struct{ keys, expires int64 }
+type keyCount struct {
+	keys, expires int64
+	volatile      int64 // hashes with fields that expire; told by Valkey 9 and later
+}
 
 // keyspace is the key counts by database.
 func (s *subject) keyspace(n *Node) map[string]keyCount {
@@ -288,6 +303,8 @@ func keysOf(value string) (c keyCount, ok bool) {
 			c.keys, found = v, found+1
 		case "expires":
 			c.expires, found = v, found+1
+		case "keys_with_volatile_items":
+			c.volatile = v
 		}
 	}
 	return c, found == 2

@@ -93,14 +93,14 @@ func TestVersionsFailAndPassSoak(t *testing.T) {
 	}
 	const here = "/usr/bin/redis-server"
 	for _, f := range []failure{
-		{check: "parity_version", shows: []string{"is 7.0 and older ones may not be able to load its data", "(6.0)"},
+		{check: "parity_version", shows: []string{"is redis 7.0, and these would be empty after a full sync", "redis 6.0 can load no full sync of redis 7.0"},
 			spoil: func(w *world) { become(w.candidate(), "/", here) },
 			mend: func(w *world) {
 				become(w.group.Redis[2], "/", here)
 				become(w.master(), "/", here)
 				w.group.WaitReplicas()
 			}},
-		{check: "parity_version", shows: []string{"is valkey and these are not"},
+		{check: "parity_version", shows: []string{"is valkey 8.1, and these would be empty after a full sync"},
 			spoil: func(w *world) { become(w.candidate(), valkeyRoot, builds.Valkey81.Binary) },
 			mend:  func(w *world) { become(w.candidate(), "/", here); w.group.WaitReplicas() }},
 	} {
