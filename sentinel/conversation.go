@@ -176,8 +176,9 @@ func (c *conversation) talk(ctx context.Context, conn net.Conn) (good bool, culp
 				return good, nil, context.Cause(ctx)
 			case <-c.ask:
 			}
-			// Those that are due at the same beat are about to say so.
-			runtime.Gosched()
+			if c.several() {
+				runtime.Gosched() // those that are due at the same beat are about to say so
+			}
 			continue
 		}
 		late.Reset(lateAfter)
@@ -189,6 +190,12 @@ func (c *conversation) talk(ctx context.Context, conn net.Conn) (good bool, culp
 			return good, culprit, err // what follows on this connection means nothing
 		}
 	}
+}
+
+func (c *conversation) several() bool {
+	c.set.mu.Lock()
+	defer c.set.mu.Unlock()
+	return len(c.parties) > 1
 }
 
 func (c *conversation) isLate() {
