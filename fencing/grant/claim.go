@@ -45,11 +45,17 @@ func (k *Keeper) renew(ctx context.Context, w Want, start watchdog.Instant, r re
 	if k.asked == 0 {
 		k.asked = r.ttl
 	}
-	if k.asked != w.ttl() {
-		return k.claim(ctx, w, limit) // with a lease of the length now wanted
+	if k.asked != w.ttl() || r.ttl < k.asked {
+		return k.claim(ctx, w, limit) // with a lease of the length now wanted, or it was let go meanwhile
 	}
 	k.cfg.Failpoint(FailRenewDone)
 	k.extend(w, start, min(r.ttl, k.asked))
+	if k.store.shares() {
+		k.store.leases.share(w.ttl(), lease, 0)
+	}
+	if k.store.moves(w.ttl(), lease) {
+		return k.claim(ctx, w, limit)
+	}
 	if w.Opened {
 		return k.markOpened(ctx, limit)
 	}
@@ -75,13 +81,12 @@ func (k *Keeper) claim(ctx context.Context, w Want, limit time.Duration) error {
 		return err
 	}
 	defer turn()
-	start := k.store.now()
-	lease, ttl, err := k.newLease(ctx, w.ttl(), limit)
+	c, err := k.leaseToClaim(ctx, w.ttl(), limit)
 	if err != nil {
 		return err
 	}
 	s := k.seen
-	put, err := k.claimOps(s, w, lease)
+	put, err := k.claimOps(s, w, c.lease)
 	if err != nil {
 		return err
 	}
@@ -99,15 +104,17 @@ func (k *Keeper) claim(ctx context.Context, w Want, limit time.Duration) error {
 	k.cfg.Failpoint(FailClaimDone)
 	// A hedged claim may be beaten by its own first copy: it is the lease
 	// that tells.
-	if !won && (!k.fact.Grant.Ours || k.seen.grant.lease != lease) {
-		return k.revoke(ctx, lease, limit)
+	if !won && (!k.fact.Grant.Ours || k.seen.grant.lease != c.lease) {
+		return nil
 	}
 	k.asked = w.ttl()
-	k.extend(w, start, min(ttl, k.asked))
-	k.log.Info("grant claimed", "holder", w.Self, "lease_ttl", ttl, "agreement", k.fact.Agreement.Term)
-	if s.grant.exists() && s.grant.lease != 0 && s.grant.lease != lease {
-		return k.revoke(ctx, s.grant.lease, limit) // nothing hangs on it any more
+	k.log.Info("grant claimed", "holder", w.Self, "lease_ttl", c.ttl, "agreement", k.fact.Agreement.Term)
+	if c.term != 0 && c.term != k.seen.term {
+		// Not known to have been renewed by who leads now: the next round tells.
+		k.fact.Grant.RenewedAt, k.fact.Grant.Until, k.again = 0, 0, true
+		return nil
 	}
+	k.extend(w, c.from, min(c.ttl, k.asked))
 	return nil
 }
 
@@ -138,7 +145,6 @@ func (k *Keeper) claimOps(s snapshot, w Want, lease clientv3.LeaseID) ([]clientv
 // newLease asks for a lease under an id of our choosing, so that a copy of the
 // request does not make a second one.
 func (k *Keeper) newLease(ctx context.Context, ttl int64, limit time.Duration) (clientv3.LeaseID, int64, error) {
-	k.cfg.Failpoint(FailClaimLease)
 	id := randomLease()
 	resp, err := ask(ctx, k.store, "make lease", limit, func(ctx context.Context, m *member) (*pb.LeaseGrantResponse, error) {
 		return m.lease.LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: id, TTL: ttl})
@@ -160,8 +166,8 @@ func randomLease() int64 {
 	return int64(binary.BigEndian.Uint64(b[:])>>2 + 1)
 }
 
-// revoke ends a lease of ours on which nothing hangs any more. It would run
-// out anyway: that it failed is no failure of the round.
+// revoke ends a lease on which nothing hangs. It would run out anyway: that it
+// failed is no failure.
 func (k *Keeper) revoke(ctx context.Context, lease clientv3.LeaseID, limit time.Duration) error {
 	_, err := ask(ctx, k.store, "revoke lease", limit, func(ctx context.Context, m *member) (*pb.LeaseRevokeResponse, error) {
 		return m.lease.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: int64(lease)})
@@ -205,13 +211,10 @@ func (k *Keeper) giveUp(ctx context.Context, w Want, limit time.Duration) error 
 	if err != nil || !won {
 		return err
 	}
-	k.cfg.Failpoint(FailGiveUpRevoke)
+	k.cfg.Failpoint(FailGiveUpDone)
 	k.asked = 0
 	k.fact.Grant.RenewedAt, k.fact.Grant.Until = 0, 0
 	k.log.Info("grant given up", "holder", last.Holder)
-	if s.grant.lease != 0 {
-		return k.revoke(ctx, s.grant.lease, limit)
-	}
 	return nil
 }
 

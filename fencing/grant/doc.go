@@ -18,7 +18,8 @@
 // full length (etcd lease/lessor.go, Promote).
 //
 // The Keepers of one process read together, in one transaction that holds one of
-// each (together.go). Each has its own part of it, and counts from before it asked.
+// each (together.go), and their grants hang on one lease (leases.go). Each has its own
+// part of it, and counts from before it asked.
 //
 // A restored or emptied etcd is known by its revision: lower than one this node
 // has seen. One that was written on past that revision before the node's next

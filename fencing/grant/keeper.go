@@ -21,7 +21,7 @@ const (
 	FailRenew         = "grant.renew"          // before a renewal is sent
 	FailRenewDone     = "grant.renew.done"     // it was confirmed, nobody was told
 	FailGiveUp        = "grant.give_up"        // before the grant is deleted
-	FailGiveUpRevoke  = "grant.give_up.revoke" // it is deleted, its lease is not
+	FailGiveUpDone    = "grant.give_up.done"   // it is deleted, nobody was told
 	FailPropose       = "grant.propose"        // before the agreement is written
 	FailProposeDone   = "grant.propose.done"   // it is written, nobody was told
 	FailIdentitySaved = "grant.identity.saved" // after the identity was saved
@@ -286,6 +286,7 @@ func (k *Keeper) Run(ctx context.Context, report func(watchdog.Coordinator)) err
 	beside.Go(func() { k.answerPlannedFailovers(ctx) })
 
 	defer k.store.together.joins()()
+	defer k.store.leases.ends(k)
 	preferred := k.store.preferred.Load()
 	for wait := time.Duration(0); ; {
 		if err := k.pause(ctx, wait); err != nil {

@@ -320,7 +320,7 @@ func TestOneMember(t *testing.T) {
 		ctx, limit := t.Context(), patience
 		must(t, n.k.round(ctx, want))
 		was := n.k.fact.Grant
-		good := n.k.keepAlive(ctx, n.k.seen.grant.lease, limit)
+		good := n.k.store.keepAlive(ctx, n.k.seen.grant.lease, limit)
 		for name, r := range map[string]renewal{
 			"older term":    {lease: good.lease, ttl: good.ttl, term: good.term - 1},
 			"newer term":    {lease: good.lease, ttl: good.ttl, term: good.term + 1},
@@ -484,7 +484,7 @@ func testBeside(t *testing.T, s *Store) {
 func testKilled(t *testing.T, s *Store) {
 	for _, point := range []string{
 		FailClaimLease, FailClaimPut, FailClaimDone, FailRenew, FailRenewDone,
-		FailPropose, FailProposeDone, FailGiveUp, FailGiveUpRevoke, FailIdentitySaved,
+		FailPropose, FailProposeDone, FailGiveUp, FailGiveUpDone, FailIdentitySaved,
 	} {
 		t.Run(point, func(t *testing.T) {
 			group := "killed-" + point

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -195,7 +196,7 @@ func (k *Keeper) turnListed(ctx context.Context, l *lister, self watchdog.Addres
 	if len(reads) == 0 {
 		return nil
 	}
-	resp, err := k.store.transact(ctx, "publish listed redis", besideTimeout, nil, append(ops, reads...), nil)
+	answers, err := k.listedOthers(ctx, ops, reads)
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		k.present.lost(lease)
 	}
@@ -205,7 +206,7 @@ func (k *Keeper) turnListed(ctx context.Context, l *lister, self watchdog.Addres
 	l.written = fresh
 	var shared []Shared
 	for i, address := range asked {
-		entries := entriesOf(resp.Responses[len(ops)+i].GetResponseRange().GetKvs())
+		entries := entriesOf(answers[i].GetResponseRange().GetKvs())
 		if other := elsewhere(k.keys.listed+string(address)+"/", k.cfg.Group, []string{fresh[address]}, entries); other != "" {
 			shared = append(shared, Shared{address, other})
 		}
@@ -215,6 +216,20 @@ func (k *Keeper) turnListed(ctx context.Context, l *lister, self watchdog.Addres
 	k.shared = shared
 	k.mu.Unlock()
 	return nil
+}
+
+// listedOthers are the answers to the reads, after what there is to write: mostly
+// nothing, and then the groups of a host ask together.
+func (k *Keeper) listedOthers(ctx context.Context, writes, reads []clientv3.Op) ([]*pb.ResponseOp, error) {
+	if len(writes) == 0 {
+		a := k.store.read(ctx, &question{reads: reads, limit: besideTimeout})
+		return a.responses, a.err
+	}
+	resp, err := k.store.transact(ctx, "publish listed redis", besideTimeout, nil, append(writes, reads...), nil)
+	if err != nil {
+		return nil, err
+	}
+	return resp.Responses[len(writes):], nil
 }
 
 func (k *Keeper) listedKey(address, self watchdog.Address) string {

@@ -106,7 +106,7 @@ func (k *Keeper) keepPresent(ctx context.Context) {
 // presenceGone renews the lease, and says whether etcd has it no more. One that
 // could not be asked for may stand yet.
 func (k *Keeper) presenceGone(ctx context.Context, lease clientv3.LeaseID) bool {
-	r := k.keepAlive(ctx, lease, besideTimeout)
+	r := k.store.keepAlive(ctx, lease, besideTimeout)
 	return r.err == nil && r.ttl <= 0
 }
 

@@ -52,7 +52,11 @@ func (k *Keeper) round(ctx context.Context, w Want) error {
 	if ours := k.seen.grant; w.holding() && k.fact.Grant.Ours && ours.lease != 0 && k.rests(w) {
 		k.cfg.Failpoint(FailRenew)
 		kept = make(chan renewal, 1)
-		go func() { kept <- k.keepAlive(ctx, ours.lease, limit) }()
+		if k.store.leases.asks(k, ours) {
+			go func() { kept <- k.keepShared(ctx, ours.lease, limit) }()
+		} else {
+			kept <- renewal{lease: ours.lease} // as if it were gone
+		}
 	}
 	s, err := k.read(ctx, w, limit)
 	renewed := renewal{}
@@ -130,9 +134,9 @@ func (k *Keeper) read(ctx context.Context, w Want, limit time.Duration) (snapsho
 	return newSnapshot(&clientv3.TxnResponse{Header: a.header, Responses: a.responses})
 }
 
-func (k *Keeper) keepAlive(ctx context.Context, lease clientv3.LeaseID, limit time.Duration) renewal {
+func (s *Store) keepAlive(ctx context.Context, lease clientv3.LeaseID, limit time.Duration) renewal {
 	r := renewal{lease: lease}
-	resp, err := ask(ctx, k.store, "renew lease", limit, func(ctx context.Context, m *member) (*pb.LeaseKeepAliveResponse, error) {
+	resp, err := ask(ctx, s, "renew lease", limit, func(ctx context.Context, m *member) (*pb.LeaseKeepAliveResponse, error) {
 		return m.keepAlive(ctx, lease)
 	})
 	switch {
@@ -191,6 +195,7 @@ func (k *Keeper) trust(s snapshot, w Want, start watchdog.Instant) error {
 func (k *Keeper) lose() {
 	k.fact = watchdog.Coordinator{Orders: k.fact.Orders}
 	k.seen = snapshot{}
+	k.holds()
 	k.asked = 0
 	k.orders.modified, k.orders.lease, k.orders.plannedFailoverLease = 0, 0, 0
 }
@@ -235,6 +240,7 @@ func (k *Keeper) takeIn(ctx context.Context, s snapshot, w Want, limit time.Dura
 		k.remember(func(id *Identity) { id.Agreement = agreement })
 	}
 	k.fact.Grant = grant
+	k.holds()
 	k.fact.Record = k.recordIn(s)
 	self := k.keys.listed + string(k.self(w)) + "/"
 	k.fact.Elsewhere = elsewhere(self, k.cfg.Group, []string{k.lastSeen().RunID}, s.listed)

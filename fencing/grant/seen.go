@@ -75,7 +75,7 @@ func (k *Keeper) turnSeen(ctx context.Context, at *sightings, self watchdog.Addr
 		}
 		gone := true
 		if stands {
-			r := k.keepAlive(ctx, lease, besideTimeout)
+			r := k.store.keepAlive(ctx, lease, besideTimeout)
 			if r.err != nil {
 				problems = append(problems, r.err)
 				continue

@@ -45,6 +45,7 @@ type Store struct {
 	writable  writable
 	lanes     lanes
 	together  together
+	leases    leases
 	preferred atomic.Int32 // index of the member that answered last
 	requests  sync.WaitGroup
 }
@@ -77,7 +78,7 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.Log == nil {
 		cfg.Log = hclog.NewNullLogger()
 	}
-	s := &Store{prefix: cfg.Prefix, user: cfg.Username, now: cfg.Now, log: cfg.Log, lanes: newLanes()}
+	s := &Store{prefix: cfg.Prefix, user: cfg.Username, now: cfg.Now, log: cfg.Log, lanes: newLanes(), leases: newLeases()}
 	for _, endpoint := range cfg.Endpoints {
 		m, err := newMember(endpoint, cfg)
 		if err != nil {

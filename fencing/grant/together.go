@@ -26,8 +26,12 @@ import (
 )
 
 const (
-	// gatherFor is how long the first who asks waits for the others.
-	gatherFor = 5 * time.Millisecond
+	// gatherFor is how long the first who asks waits for the others, and gatherAtMost
+	// while an answer is outstanding: on a host that is short of processor, or with an
+	// etcd that is slow, the others come late, and many small requests are what neither
+	// has the time for.
+	gatherFor    = 5 * time.Millisecond
+	gatherAtMost = 40 * time.Millisecond
 	// togetherAtMost is how many groups' reads go into one transaction. etcd counts the
 	// operations of a transaction, those of one within it on top, and takes 128 where
 	// --max-txn-ops does not say otherwise (v3rpc/key.go, checkTxnRequest).
@@ -38,6 +42,9 @@ const (
 	// urgentAtOnce is how many transactions are under way before what is urgent waits
 	// for company as well: a storm of it is what company is best for.
 	urgentAtOnce = 2
+	// readsTogether is how many reads one may have that goes with others; more would
+	// leave no room for them.
+	readsTogether = 48
 )
 
 // question is what one Keeper reads.
@@ -59,12 +66,68 @@ type answered struct {
 
 // together gathers the questions of a Store's Keepers.
 type together struct {
-	mu      sync.Mutex
-	askers  int              // Keepers that run
-	open    *gathering       // that still takes questions; nil: none does
-	sending int              // transactions under way
-	atMost  int              // questions in one of them; zero: togetherAtMost
-	alone   watchdog.Instant // until then everybody asks alone
+	mu     sync.Mutex
+	askers int // Keepers that run
+	// open are those that still take questions, by how long they may take: nobody waits
+	// longer for another's sake, nor is given less.
+	open   map[time.Duration]*gathering
+	flight flight
+	atMost int              // questions in one transaction; zero: togetherAtMost
+	alone  watchdog.Instant // until then everybody asks alone
+}
+
+// flight counts what was sent and is not answered. Who uses it holds the lock of what
+// it is part of.
+type flight struct {
+	sent   int
+	landed chan struct{} // closed when the next one is answered; nil: nobody waits for that
+}
+
+func (f *flight) lands() <-chan struct{} {
+	if f.landed == nil {
+		f.landed = make(chan struct{})
+	}
+	return f.landed
+}
+
+func (f *flight) land() {
+	f.sent--
+	if f.landed != nil {
+		close(f.landed)
+		f.landed = nil
+	}
+}
+
+// gathers waits until what is gathered is to be sent: it is complete, or has waited
+// its time and nothing is under way. It holds mu when it returns, and has counted it.
+func gathers(mu *sync.Mutex, f *flight, complete <-chan struct{}) {
+	due, late := time.NewTimer(gatherFor), time.NewTimer(gatherAtMost)
+	defer due.Stop()
+	defer late.Stop()
+	select {
+	case <-complete:
+	case <-due.C:
+	}
+	for over := false; ; {
+		mu.Lock()
+		select {
+		case <-complete:
+			over = true
+		default:
+		}
+		if over || f.sent == 0 {
+			f.sent++
+			return
+		}
+		landed := f.lands()
+		mu.Unlock()
+		select {
+		case <-complete:
+		case <-landed:
+		case <-late.C:
+			over = true
+		}
+	}
 }
 
 // gathering is what goes into one transaction.
@@ -91,7 +154,7 @@ func (s *Store) read(ctx context.Context, q *question) answered {
 		return s.readAlone(ctx, q)
 	}
 	// The transaction is given as long, from when it is sent.
-	patience := time.NewTimer(q.limit + 2*gatherFor)
+	patience := time.NewTimer(q.limit + 2*gatherAtMost)
 	defer patience.Stop()
 	select {
 	case a := <-q.answer:
@@ -115,19 +178,22 @@ func (s *Store) gather(q *question) bool {
 	now := s.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.askers < 2 || now < t.alone || t.most() < 2 {
+	if t.askers < 2 || now < t.alone || t.most() < 2 || len(q.reads) > readsTogether {
 		return false
 	}
 	q.answer = make(chan answered, 1)
-	if t.open == nil {
-		g := &gathering{complete: make(chan struct{})}
-		t.open = g
-		s.requests.Go(func() { s.sendGathered(g) })
+	g := t.open[q.limit]
+	if g == nil {
+		g = &gathering{complete: make(chan struct{})}
+		if t.open == nil {
+			t.open = map[time.Duration]*gathering{}
+		}
+		t.open[q.limit] = g
+		s.requests.Go(func() { s.sendGathered(g, q.limit) })
 	}
-	g := t.open
 	g.questions = append(g.questions, q)
-	if len(g.questions) >= min(t.askers, t.most()) || q.urgent && t.sending < urgentAtOnce {
-		t.open = nil
+	if len(g.questions) >= min(t.askers, t.most()) || q.urgent && t.flight.sent < urgentAtOnce {
+		delete(t.open, q.limit)
 		close(g.complete)
 	}
 	return true
@@ -140,36 +206,25 @@ func (t *together) most() int {
 	return t.atMost
 }
 
-func (s *Store) sendGathered(g *gathering) {
-	due := time.NewTimer(gatherFor)
-	defer due.Stop()
-	select {
-	case <-g.complete:
-	case <-due.C:
-	}
+func (s *Store) sendGathered(g *gathering, limit time.Duration) {
 	t := &s.together
-	t.mu.Lock()
-	if t.open == g {
-		t.open = nil
+	gathers(&t.mu, &t.flight, g.complete)
+	if t.open[limit] == g {
+		delete(t.open, limit)
 	}
-	t.sending++
 	questions := g.questions
 	t.mu.Unlock()
 	defer func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		t.sending--
+		t.flight.land()
 	}()
-	s.readTogether(questions)
+	s.readTogether(questions, limit)
 }
 
 // readTogether asks those questions in one transaction, and each alone, or in two,
 // when etcd refuses it for what one of them may be the reason of.
-func (s *Store) readTogether(questions []*question) {
-	limit := time.Duration(0)
-	for _, q := range questions {
-		limit = max(limit, q.limit) // who has less does not wait for it
-	}
+func (s *Store) readTogether(questions []*question, limit time.Duration) {
 	if len(questions) == 1 {
 		questions[0].answer <- s.readAlone(context.Background(), questions[0])
 		return
@@ -185,8 +240,8 @@ func (s *Store) readTogether(questions []*question) {
 	case errors.Is(err, rpctypes.ErrTooManyOps) || errors.Is(err, rpctypes.ErrRequestTooLarge):
 		s.together.shrink(len(questions) / 2)
 		s.log.Info("etcd takes fewer groups in one transaction", "groups", len(questions)/2, "error", err)
-		s.readTogether(questions[:len(questions)/2])
-		s.readTogether(questions[len(questions)/2:])
+		s.readTogether(questions[:len(questions)/2], limit)
+		s.readTogether(questions[len(questions)/2:], limit)
 	case refusedForOne(err):
 		s.together.leaveAlone(s.now().Add(aloneFor))
 		s.log.Debug("what was read together was refused; each group is read alone", "error", err)

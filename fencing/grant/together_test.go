@@ -55,10 +55,20 @@ func renewsAll(t testing.TB, nodes []*node, times int) {
 	}
 }
 
-var handledTxn = regexp.MustCompile(`(?m)^grpc_server_handled_total\{[^}]*grpc_method="Txn"[^}]*\} ([0-9.e+]+)$`)
+var (
+	handledTxn         = regexp.MustCompile(`(?m)^grpc_server_handled_total\{[^}]*grpc_method="Txn"[^}]*\} ([0-9.e+]+)$`)
+	receivedKeepAlives = regexp.MustCompile(`(?m)^grpc_server_msg_received_total\{[^}]*grpc_method="LeaseKeepAlive"[^}]*\} ([0-9.e+]+)$`)
+)
 
-// transactions is how many a member has answered.
-func transactions(t testing.TB, m *lab.Member) float64 {
+// transactions is how many a member has answered, and keepAlives how many it was sent.
+func transactions(t testing.TB, m *lab.Member) float64 { t.Helper(); return counted(t, m, handledTxn) }
+func keepAlives(t testing.TB, m *lab.Member) float64 {
+	t.Helper()
+	return counted(t, m, receivedKeepAlives)
+}
+
+// counted is the sum of the lines of a member's metrics.
+func counted(t testing.TB, m *lab.Member, lines *regexp.Regexp) float64 {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -76,7 +86,7 @@ func transactions(t testing.TB, m *lab.Member) float64 {
 		t.Fatal(err)
 	}
 	sum := 0.0
-	for _, m := range handledTxn.FindAllStringSubmatch(string(text), -1) {
+	for _, m := range lines.FindAllStringSubmatch(string(text), -1) {
 		value, err := strconv.ParseFloat(m[1], 64)
 		if err != nil {
 			t.Fatal(err)

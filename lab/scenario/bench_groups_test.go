@@ -26,7 +26,8 @@ const (
 // is shipped, started cold; nobody of these Redis ever has a reason to be fenced.
 //
 // FLEET says how many, one after the other ("1,40"); AGAINST names another build,
-// which is measured before it with each number of groups.
+// which is measured before it with each number of groups; with KINDS set, what etcd's
+// members were asked is logged by its kind.
 func BenchmarkGroups(b *testing.B) {
 	eachFleet(b, "1,5,20,40,80", measureFleet)
 }
@@ -123,6 +124,19 @@ func fleetUse(b *testing.B, f *watched.Fleet) fleetUsage {
 // each, and one for every renewal on a stream.
 func etcdRequests(b *testing.B, m *lab.Member) float64 {
 	b.Helper()
+	text := etcdMetrics(b, m)
+	if os.Getenv("KINDS") != "" {
+		for line := range strings.Lines(text) {
+			if strings.HasPrefix(line, "grpc_server_msg_received_total") && !strings.HasSuffix(line, " 0\n") {
+				b.Logf("%s: %s", m.Name, strings.TrimSpace(line))
+			}
+		}
+	}
+	return watched.Sum(text, "grpc_server_msg_received_total")
+}
+
+func etcdMetrics(b *testing.B, m *lab.Member) string {
+	b.Helper()
 	ctx, cancel := context.WithTimeout(b.Context(), 5*time.Second)
 	defer cancel()
 	client := http.Client{Transport: &http.Transport{DialContext: m.Host.Dial, DisableKeepAlives: true}}
@@ -139,5 +153,5 @@ func etcdRequests(b *testing.B, m *lab.Member) float64 {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return watched.Sum(string(text), "grpc_server_msg_received_total")
+	return string(text)
 }

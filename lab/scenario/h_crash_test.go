@@ -41,7 +41,7 @@ func steps() []step {
 			"gate.unfence.sent", "gate.unfence.begun", "gate.restore.sent", "gate.restore.begun", "gate.rewrite.sent", "gate.unlock.begun", "gate.unlock.sent"}},
 		{"fence and rejoin: a failover", nil, typedFailover, false, []string{
 			"gate.fence.sent", "gate.rejoin.sent", "gate.fence.answered", "gate.rejoin.begun", "gate.restore.sent", "gate.restore.begun", "gate.rewrite.sent",
-			"grant.give_up", "grant.give_up.revoke"}},
+			"grant.give_up", "grant.give_up.done"}},
 		{"claim: a failover", nil, typedFailover, false, []string{
 			"grant.claim.put", "grant.propose", "grant.propose.done", "grant.claim.lease", "grant.claim.done", "grant.identity.saved", "gate.unlock.begun", "gate.unlock.sent"}},
 	}

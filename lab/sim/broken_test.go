@@ -23,6 +23,7 @@ func TestSimNoticesWhatIsLeftOut(t *testing.T) {
 		{"a lapsed grant is opened at once", breakage{noWait: true}, "overlap", "coup"},
 		{"a deposed master is left alone", breakage{noRow7: true}, "overlap", "failover typed"},
 		{"a PING counts although its answer is lost", breakage{noAck: true}, "late_read", "unasked sentinels hear nothing"},
+		{"a grant that is let go hangs on with those of its host", breakage{noLetGo: true}, "stuck", ""},
 		{"a planned failover stops no writers", breakage{noStop: true}, "lost", "planned failover"},
 		{"a planned failover does not wait for the data", breakage{noWaitEqual: true}, "lost", "planned failover disturbed"},
 		{"a planned failover's hold has no lock beneath it", breakage{noBeneath: true}, "lost", "planned failover, watchdog killed"},

@@ -33,6 +33,7 @@ type Config struct {
 	InstallAt       time.Duration
 	Walled          []bool // Sentinels that no watchdog can ask, from WalledAt on
 	WalledAt        watchdog.Instant
+	Mates           bool // every host has Redis of other groups, whose watchdog is the same and whose grants hang on one lease with ours
 
 	WatchFrom  watchdog.Instant // the checkers' first moment
 	ReadSlack  time.Duration
@@ -58,6 +59,7 @@ type breakage struct {
 	noHold     bool // an isolated master serves until it refuses
 	noRow7     bool // a deposed master is left as it is
 	noAck      bool // a PING counts although its answer was not acknowledged
+	noLetGo    bool // a grant that is not renewed hangs on with those of its host
 
 	noBeneath   bool // a planned failover's hold has no lock beneath it
 	noWaitEqual bool // a planned failover does not wait for the data
@@ -125,5 +127,6 @@ func configFor(seed uint64) Config {
 	c.LetGo = 4 * sec
 	c.StuckAfter = 3*c.FailoverTimeout + 60*sec + 2*c.DownAfter
 	c.wall()
+	c.Mates = rand.New(rand.NewPCG(seed, 0xbea7)).Float64() < 0.4
 	return c
 }

@@ -23,6 +23,11 @@ type coordinator struct {
 	granted   int // mod revisions of grant and last, as read last
 	lostUntil watchdog.Instant
 
+	hangs int              // the lease that our grant hangs on with those of our mates; 0: none
+	asked watchdog.Instant // when its renewal was last asked for, or it was first seen
+	given int              // as of which change of it the grant was let go; 0: it was not
+	own   bool             // it has a lease of its own since
+
 	order      watchdog.PlannedFailover // that stands, or stood
 	orderLease int                      // its; 0: its end is not known
 }
@@ -46,6 +51,9 @@ func (c *coordinator) round() {
 	id := c.rounds
 	c.under, c.begun, c.again = id, now, false
 	want := d.core.Want()
+	if want.Grant == watchdog.GrantRenew && (c.own || c.given != 0 && c.given == c.granted) {
+		want.Grant = watchdog.GrantClaim // as that it is not renewed any more
+	}
 	q := request{
 		from: d.id, want: want.Grant, lease: c.lease, granted: c.granted, agreed: c.fact.Agreement, proposal: want.Propose,
 		opened: d.fact.Role == watchdog.Master && !d.fact.Locked && d.fact.Answer == watchdog.Up,
@@ -54,6 +62,7 @@ func (c *coordinator) round() {
 	switch want.Grant {
 	case watchdog.GrantRenew:
 		ttl := c.ttl
+		c.asked = now
 		d.ask(&e.proc, func() func() {
 			ok := e.keepAlive(q.lease, ttl)
 			return e.answer(d, func() {
@@ -77,6 +86,36 @@ func (c *coordinator) round() {
 	default:
 		c.transact(id, q, now, true)
 	}
+}
+
+// letGoAfter is package grant's.
+const letGoAfter = 1500 * ms
+
+// mates is what the other groups of the host do with the lease that their grants
+// share with ours: it is renewed for them whatever we want, and ours is moved off it
+// when we have not asked for a while.
+func (c *coordinator) mates() {
+	d, e := c.dog, c.dog.w.etcd
+	if !d.w.Mates || c.hangs == 0 {
+		return
+	}
+	now, ttl := d.now(), d.policy.Timing(d.core.Sentinels.DownAfter).LeaseTTL
+	patience := time.Duration(letGoAfter)
+	if w := d.core.Want().Grant; w == watchdog.GrantRenew || w == watchdog.GrantClaim {
+		patience = max(patience, ttl)
+	}
+	lease, granted := c.hangs, c.granted
+	gone := now.Sub(c.asked) >= patience && !d.w.Breakage.noLetGo
+	if gone {
+		c.given = granted
+	}
+	lasts := max(c.asked.Add(ttl).Sub(now), 2*sec)
+	d.ask(&e.proc, func() func() {
+		if e.keepAlive(lease, ttl) && gone {
+			e.letGo(d.id, lease, granted, (lasts + sec - 1).Truncate(sec))
+		}
+		return nil
+	})
 }
 
 // answer delays what etcd says while it is slow.
@@ -151,8 +190,15 @@ func (c *coordinator) heard(q request, s shown, start watchdog.Instant, alive bo
 	case s.done && q.want == watchdog.GrantRenew && alive && s.lease == c.lease:
 		g.Ours, g.RenewedAt, g.Until = true, start, start.Add(c.ttl-t.Margin)
 	default:
-		g.Ours = s.lease == c.lease && g.Ours
+		g.Ours = (s.lease == c.lease || s.own) && g.Ours
 	}
+	switch {
+	case s.holder != d.id || s.own:
+		c.hangs = 0
+	case c.hangs != s.lease:
+		c.hangs, c.asked = s.lease, start
+	}
+	c.own = s.holder == d.id && s.own
 	d.feed(*f)
 	d.follow(c.order)
 }

@@ -119,6 +119,9 @@ func (d *dog) boot() {
 	})
 	d.every(d.pollEvery*9/10, d.pollEvery*11/10, d.pollSentinels)
 	d.every(t.Round*9/10, t.Round*11/10, d.coord.round)
+	if d.w.Mates {
+		d.every(t.Round*9/10, t.Round*11/10, d.coord.mates)
+	}
 	d.tickAt = 0
 	d.feed(watchdog.Tick{})
 }

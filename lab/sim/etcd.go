@@ -25,6 +25,7 @@ type store struct {
 	agreement watchdog.Agreement
 	holder    int // by Redis; -1: nobody
 	lease     int
+	own       bool // it was let go by those who share theirs, and has one of its own
 	last      holding
 	granted   int     // changes of holder, lease or last: their mod revisions
 	fenced    [8]bool // by the operator's order
@@ -126,6 +127,17 @@ func (e *etcd) grantLease(ttl time.Duration) int {
 	return e.nextID
 }
 
+// letGo puts the grant of a Redis, if it stands as it was read, under a lease of its own.
+func (e *etcd) letGo(id, lease, granted int, lasts time.Duration) {
+	if e.holder != id || e.lease != lease || e.granted != granted {
+		return
+	}
+	e.lease, e.own = e.grantLease(lasts), true
+	e.rev++
+	e.granted++
+	e.w.logf(e.name, "grant of R%d is let go", id)
+}
+
 func (e *etcd) txn(q request) shown {
 	s := &e.store
 	if p := q.proposal; p.Cause != watchdog.CauseNone && p.Replaces == s.agreement && p.Agreement != s.agreement {
@@ -146,7 +158,7 @@ func (e *etcd) txn(q request) shown {
 	case watchdog.GrantClaim:
 		if s.agreement == q.agreed && (s.holder < 0 || s.holder == q.from) && s.granted == q.granted && e.timeToLive(q.lease) > 0 {
 			done = true
-			s.holder, s.lease = q.from, q.lease
+			s.holder, s.lease, s.own = q.from, q.lease, false
 			if s.last.holder != q.from {
 				b, g := s.last.predecessor()
 				s.last = holding{holder: q.from, before: b, beforeGivenUp: g}
