@@ -96,7 +96,7 @@ func (a *app) printHistory(records []string, asJSON bool) error {
 		}
 		rows = append(rows, []terminal.Cell{
 			{Text: s.Time.Local().Format(time.DateTime + ".000")}, {Text: node}, {Text: s.From}, {Text: s.To, Colour: phaseColour(s.To)},
-			{Text: fmt.Sprint(s.Row)}, {Text: s.Reason}, {Text: s.Grant}, {Text: orDash(s.Master)}, {Text: s.Term},
+			{Text: fmt.Sprint(s.Row)}, {Text: toAndFro(s)}, {Text: s.Grant}, {Text: orDash(s.Master)}, {Text: s.Term},
 			{Text: fmt.Sprintf("%d/%d", s.Votes, s.Known)}, {Text: seconds(s.CoordinatorAge, s.CoordinatorAge >= 0)},
 		})
 		if cause, ok := causes[i]; ok {
@@ -105,6 +105,14 @@ func (a *app) printHistory(records []string, asJSON bool) error {
 	}
 	p.Table("", rows)
 	return nil
+}
+
+// toAndFro is the reason of a step, with how many before it were not recorded.
+func toAndFro(s agent.Step) string {
+	if s.Before == 0 {
+		return s.Reason
+	}
+	return fmt.Sprintf("%s (and %d to and fro before)", s.Reason, s.Before)
 }
 
 // otherRow is the line of a record that is no step of a decision: a planned

@@ -5,11 +5,13 @@ package scenario
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
 const (
@@ -70,4 +72,56 @@ func logged(line, key string) string {
 	_, rest, _ := strings.Cut(line, " "+key+"=")
 	value, _, _ := strings.Cut(rest, " ")
 	return value
+}
+
+// TestRenewalsThatComeLateAreToldTogether has an etcd that stands still for a moment
+// again and again: the masters serve, by row 11, and every decision is in the log and
+// the history, most of them as a number.
+func TestRenewalsThatComeLateAreToldTogether(t *testing.T) {
+	const groups, stalls = 3, 12
+	f := watched.StartFleet(t, watched.FleetOptions{Groups: groups})
+	f.Dog.Restart()
+	f.WaitServing(2 * time.Minute)
+	for range stalls {
+		f.Etcd.Stop()
+		f.Eventually("every master is certified by the Sentinels", time.Minute, allInRow(f, watchdog.RowCertified))
+		f.Etcd.Cont()
+		f.Eventually("every master is granted", time.Minute, allInRow(f, watchdog.RowServe))
+	}
+	// There and back was seen so often; on a busy machine it is oftener.
+	f.Eventually("the log stands for every decision", 3*time.Minute, func() error {
+		lines, told := 0, 0
+		for _, line := range f.Dog.Decisions() {
+			if logged(line, "from") != "serve" || logged(line, "to") != "serve" {
+				continue
+			}
+			before, _ := strconv.Atoi(logged(line, "not_told_before")) // none: zero
+			lines, told = lines+1, told+1+before
+		}
+		if told < 2*groups*stalls || lines > told*2/3 {
+			return fmt.Errorf("%d lines stand for %d decisions, of %d at least", lines, told, 2*groups*stalls)
+		}
+		return nil
+	})
+	f.Eventually("the history says so", time.Minute, func() error {
+		if text, code := f.Dog.CLI("history", f.Group(0)); code != 0 || !strings.Contains(text, "to and fro before") {
+			return fmt.Errorf("exit code %d: %s", code, text)
+		}
+		return nil
+	})
+	if after := countStorm(f); after.fences != 0 {
+		t.Errorf("%v were fenced", after.fences)
+	}
+}
+
+// allInRow is nil when the decision of every group is in that row.
+func allInRow(f *watched.Fleet, row watchdog.Row) func() error {
+	return func() error {
+		for line := range strings.Lines(f.Dog.Metrics()) {
+			if strings.HasPrefix(line, "redis_watchdog_decision_row{") && !strings.HasSuffix(line, fmt.Sprintf(" %d\n", row)) {
+				return fmt.Errorf("%s", line)
+			}
+		}
+		return nil
+	}
 }

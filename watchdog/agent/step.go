@@ -21,7 +21,8 @@ type Step struct {
 	Row    int       `json:"row"`  // of the decision table
 	Reason string    `json:"reason"`
 	Grant  string    `json:"grant"`
-	Would  string    `json:"would,omitempty"` // in maintenance: what was not done
+	Would  string    `json:"would,omitempty"`  // in maintenance: what was not done
+	Before int       `json:"before,omitempty"` // how many like it came since the last one that was told, and were not: nothing changed for clients
 
 	// The evidence.
 	Role           string  `json:"role"`

@@ -48,6 +48,7 @@ type node struct {
 	reloads     *reloads
 	hooks       *hooks.Runner
 	faultLog    faultLog
+	flaps       *flaps
 	unheard     func() error     // why nobody is answered over HTTP
 	announced   watchdog.Address // as configured
 	unit        string
@@ -83,6 +84,7 @@ func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pac
 		unit:    n.Unit, lastReplica: g.Preflight.LastReplica, newRunID: signal.New(),
 		orders: &localOrders{stateDir: d.cfg.StateDir, group: g.Name, node: n.Name, log: log},
 	}
+	x.flaps = newFlaps(agent.Boottime, x.tellStep)
 	var err error
 	if x.recorder, err = statedir.NewRecorder(filepath.Join(d.cfg.StateDir, "nodes"), d.cfg.RuntimeDir, g.Name, n.Name, log); err != nil {
 		return nil, err
@@ -152,6 +154,7 @@ func (x *node) parts(add func(string, func(context.Context) error)) {
 	add("killed redis", x.watchKilled)
 	add("start of redis", x.watchStart)
 	add("report", x.publish)
+	add("flaps", x.flaps.run)
 	add("survey", x.survey.run)
 }
 
@@ -295,8 +298,10 @@ func (x *node) prepareStop(ctx context.Context) error {
 	}
 }
 
-// onStep tells everybody who keeps a record of decisions.
-func (x *node) onStep(s agent.Step) {
+// onStep tells everybody who keeps a record of decisions, and not too often.
+func (x *node) onStep(s agent.Step) { x.flaps.take(s) }
+
+func (x *node) tellStep(s agent.Step) {
 	log := x.log.Info
 	switch watchdog.Row(s.Row) {
 	case watchdog.RowDeposed, watchdog.RowUncertified, watchdog.RowIsolated, watchdog.RowElse, watchdog.RowFenced:
@@ -309,6 +314,9 @@ func (x *node) onStep(s agent.Step) {
 	if s.Would != "" {
 		args = append(args, "would", s.Would)
 	}
+	if s.Before > 0 {
+		args = append(args, "not_told_before", s.Before)
+	}
 	log("decision", args...)
 	if err := x.keeper.History(s); err != nil {
 		x.log.Warn("history record not queued", "error", err)
@@ -320,6 +328,7 @@ const publishLook = time.Second
 
 // announceStop says in etcd that nobody guards this node any more.
 func (x *node) announceStop(ctx context.Context) {
+	x.flaps.flush()
 	s := x.status()
 	s.Guarded, s.Ready = false, false
 	s.Reason = "stopped"

@@ -173,6 +173,9 @@ func viewStep(s agent.Step) stepView {
 	if s.CoordinatorAge >= 0 {
 		v.Evidence += ", etcd heard " + seconds(s.CoordinatorAge) + " before"
 	}
+	if s.Before > 0 {
+		v.Why += fmt.Sprintf(", and %d to and fro before", s.Before)
+	}
 	if s.Would != "" {
 		v.Why += ", would " + s.Would
 	}
