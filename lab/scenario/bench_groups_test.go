@@ -65,6 +65,13 @@ func measureFleet(b *testing.B, groups int, binary string) {
 	began = time.Now()
 	after := watchFleet(b, f, began, fleetWindow)
 	used, took := fleetUse(b, f), time.Since(began).Seconds()
+	if os.Getenv("KINDS") != "" {
+		for _, line := range f.Dog.Decisions() {
+			if logged(line, "to") == "hold" {
+				b.Log(line)
+			}
+		}
+	}
 	n := float64(groups)
 	perGroup := func(now, then time.Duration) float64 { return 1000 * (now - then).Seconds() / took / n }
 
