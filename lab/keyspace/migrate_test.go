@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -73,15 +74,34 @@ func TestPreflightOfAMoveOfASlotGoesByTheKeptAudit(t *testing.T) {
 	if out, code := run(append(strings.Fields(line), "--fit", "off")...); code != 0 || !strings.Contains(out, key) {
 		t.Fatalf("the audit ended with %d: %s", code, out)
 	}
-	if out, code := ask(slot); code != 0 || !strings.Contains(out, fmt.Sprintf("MAY GO   cluster:%d can be moved", slot)) {
-		t.Errorf("with 15 s: %d: %s", code, out)
-	}
-	owner.Do("CONFIG", "SET", "cluster-node-timeout", "500")
-	if out, code := ask(slot); code != 1 || !strings.Contains(out, fmt.Sprintf("%q (200000 elements", key)) || !strings.Contains(out, "cluster-node-timeout is 500ms") {
-		t.Errorf("with 500 ms: %d: %s", code, out)
-	}
-	if out, code := ask(slot + 1); code != 0 {
-		t.Errorf("the next slot: %d: %s", code, out)
+	for _, shown := range []struct {
+		check, timeout string
+		slot, code     int
+		outcome        preflight.Outcome
+		says           []string
+	}{
+		{check: "keyspace_migrate", timeout: "15000", slot: slot, outcome: preflight.Passed, says: []string{fmt.Sprintf("MAY GO   cluster:%d can be moved", slot)}},
+		{check: "keyspace_migrate", timeout: "500", slot: slot, code: 1, outcome: preflight.Failed, says: []string{fmt.Sprintf("%q (200000 elements", key), "cluster-node-timeout is 500ms"}},
+		{check: "keyspace_migrate", timeout: "500", slot: slot + 1, outcome: preflight.Passed},
+	} {
+		owner.Do("CONFIG", "SET", "cluster-node-timeout", shown.timeout)
+		out, code := ask(shown.slot)
+		for _, want := range shown.says {
+			if !strings.Contains(out, want) {
+				t.Errorf("slot %d with %s ms does not say %q: %s", shown.slot, shown.timeout, want, out)
+			}
+		}
+		if code != shown.code {
+			t.Errorf("slot %d with %s ms: %d: %s", shown.slot, shown.timeout, code, out)
+		}
+		out, _ = run("preflight", "--migrate", "cluster:"+strconv.Itoa(shown.slot), "--cluster", c.nodes[1].Address, "-o", "json")
+		var m preflight.Migration
+		if err := json.Unmarshal([]byte(out), &m); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if !slices.ContainsFunc(m.Findings, func(f preflight.Finding) bool { return f.Check == shown.check && f.Outcome == shown.outcome }) {
+			t.Errorf("slot %d with %s ms: %s has not %s: %s", shown.slot, shown.timeout, shown.check, shown.outcome, out)
+		}
 	}
 	owner.Do("CONFIG", "SET", "cluster-node-timeout", "15000")
 
