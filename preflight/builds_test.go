@@ -31,11 +31,11 @@ func TestNoPairOfBuildsIsVetoedForWhatIsBuiltIn(t *testing.T) {
 			f := healthy()
 			runs(node(&f, a), from)
 			runs(node(&f, b), to)
-			if got := Vetoes(Own(DefaultPolicy(), *node(&f, a), *node(&f, b))); len(got) > 0 {
+			if got := Vetoes(Own(DefaultPolicy(), "shop", *node(&f, a), *node(&f, b))); len(got) > 0 {
 				t.Errorf("%s %v of %s %v: vetoed for %v", to.name, to, from.name, from, got)
 			}
 			node(&f, a).Redis.Modules = append(node(&f, a).Redis.Modules, "bf@20612")
-			if got := Vetoes(Own(DefaultPolicy(), *node(&f, a), *node(&f, b))); !slices.Equal(got, []string{"parity_modules"}) {
+			if got := Vetoes(Own(DefaultPolicy(), "shop", *node(&f, a), *node(&f, b))); !slices.Equal(got, []string{"parity_modules"}) {
 				t.Errorf("%s %v of %s %v, without a module that was loaded: %v", to.name, to, from.name, from, got)
 			}
 		}
@@ -43,7 +43,7 @@ func TestNoPairOfBuildsIsVetoedForWhatIsBuiltIn(t *testing.T) {
 	// The same name on a build that has it not built in is a module.
 	f := healthy()
 	node(&f, a).Redis.Modules = []string{"lua@1"}
-	if got := Vetoes(Own(DefaultPolicy(), *node(&f, a), *node(&f, b))); !slices.Equal(got, []string{"parity_modules"}) {
+	if got := Vetoes(Own(DefaultPolicy(), "shop", *node(&f, a), *node(&f, b))); !slices.Equal(got, []string{"parity_modules"}) {
 		t.Errorf("a module named lua of Redis 7: %v", got)
 	}
 }

@@ -42,7 +42,7 @@ func FuzzJudge(f *testing.F) {
 		}
 		PostSwitch(facts, less)
 		for _, n := range less.Nodes {
-			Own(Policy{}, less.Nodes[0], n)
+			Own(Policy{}, "shop", less.Nodes[0], n)
 		}
 	})
 }

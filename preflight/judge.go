@@ -56,8 +56,8 @@ func Judge(policy Policy, facts Facts, to string) Report {
 // Blocks veto (see Vetoes), and only where the master does not fail them too: a
 // fact that is missing for a moment, or a fault of all nodes alike, must not
 // take the last candidate away.
-func Own(policy Policy, master, own Node) []Finding {
-	facts := Facts{Master: master.Address, Nodes: []Node{master, own}}
+func Own(policy Policy, group string, master, own Node) []Finding {
+	facts := Facts{Group: group, Master: master.Address, Nodes: []Node{master, own}}
 	var some []check
 	for _, c := range checks() {
 		if c.Veto {

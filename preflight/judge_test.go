@@ -71,10 +71,10 @@ func TestJudgeBlocksTheReplicaThatWasRestartedWithAnOldLimit(t *testing.T) {
 	if best := Judge(DefaultPolicy(), f, ""); best.Candidate != c || !strings.Contains(best.Why, b) {
 		t.Errorf("best: got %s (%s), want %s, against %s", best.Candidate, best.Why, c, b)
 	}
-	if got := Vetoes(Own(DefaultPolicy(), *node(&f, a), *node(&f, b))); !slices.Equal(got, ids) {
+	if got := Vetoes(Own(DefaultPolicy(), "shop", *node(&f, a), *node(&f, b))); !slices.Equal(got, ids) {
 		t.Errorf("vetoes: got %v, want %v", got, ids)
 	}
-	if got := Vetoes(Own(DefaultPolicy(), *node(&f, a), *node(&f, c))); got != nil {
+	if got := Vetoes(Own(DefaultPolicy(), "shop", *node(&f, a), *node(&f, c))); got != nil {
 		t.Errorf("vetoes of the good one: got %v", got)
 	}
 }
@@ -107,12 +107,17 @@ func TestDataFromDiskIsNotDataInStep(t *testing.T) {
 }
 
 func TestOwnDoesNotVetoOnWhatItDoesNotKnow(t *testing.T) {
-	if got := Vetoes(Own(DefaultPolicy(), Node{Address: a}, Node{Address: b})); got != nil {
+	if got := Vetoes(Own(DefaultPolicy(), "shop", Node{Address: a}, Node{Address: b})); got != nil {
 		t.Errorf("got %v, want none", got)
 	}
-	for _, f := range Own(DefaultPolicy(), Node{Address: a}, Node{Address: b}) {
+	for _, f := range Own(DefaultPolicy(), "shop", Node{Address: a}, Node{Address: b}) {
 		if f.Severity == Blocks && f.Outcome == Passed {
 			t.Errorf("%s passed on nothing", f.Check)
+		}
+		for _, command := range []string{"preflight", "status", "unfence", "failover", "history"} {
+			if _, of, told := strings.Cut(f.Remedy, "redis-watchdog "+command+" "); told && !strings.HasPrefix(of, "shop") {
+				t.Errorf("the remedy of %s names no group: %s", f.Check, f.Remedy)
+			}
 		}
 	}
 }
@@ -173,7 +178,7 @@ func TestReplicaOfAnotherGroupBlocks(t *testing.T) {
 	own := *node(&f, b)
 	own.Redis.Info["master_replid"] = "of the master that is new"
 	own.Watchdog.Data = "in_step"
-	if got := Vetoes(Own(DefaultPolicy(), *node(&f, a), own)); slices.Contains(got, "replication_lineage") {
+	if got := Vetoes(Own(DefaultPolicy(), "shop", *node(&f, a), own)); slices.Contains(got, "replication_lineage") {
 		t.Error("vetoed for a report of the master that is older than its promotion")
 	}
 }

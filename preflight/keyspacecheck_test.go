@@ -41,7 +41,7 @@ func TestKeyspaceChecksWarnAndNeverMore(t *testing.T) {
 			}
 		}
 		for _, n := range f.Nodes[1:] {
-			if v := Vetoes(Own(DefaultPolicy(), f.Nodes[0], n)); len(v) > 0 {
+			if v := Vetoes(Own(DefaultPolicy(), "shop", f.Nodes[0], n)); len(v) > 0 {
 				t.Errorf("%s: %s is vetoed: %v", name, n.Address, v)
 			}
 		}

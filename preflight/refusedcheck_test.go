@@ -27,7 +27,7 @@ func TestNoFullSyncIsOfferedThatCannotBeLoaded(t *testing.T) {
 			}
 		}
 		node(&f, b).Refused.Count = 1
-		found := Own(DefaultPolicy(), *node(&f, a), *node(&f, b))
+		found := Own(DefaultPolicy(), "shop", *node(&f, a), *node(&f, b))
 		i := slices.IndexFunc(found, func(f Finding) bool { return f.Check == "replication_refused" })
 		for _, want := range c.says {
 			if i < 0 || found[i].Outcome != Failed || !strings.Contains(found[i].Remedy, want) {
@@ -66,7 +66,7 @@ func TestLoadsIsWhatServersDo(t *testing.T) {
 func TestRefusedIsCertainWithoutTheMaster(t *testing.T) {
 	f := healthy()
 	node(&f, b).Refused.Count = 1
-	if got := Vetoes(Own(DefaultPolicy(), Node{Address: a}, *node(&f, b))); !slices.Contains(got, "replication_refused") {
+	if got := Vetoes(Own(DefaultPolicy(), "shop", Node{Address: a}, *node(&f, b))); !slices.Contains(got, "replication_refused") {
 		t.Errorf("vetoes: %v", got)
 	}
 }

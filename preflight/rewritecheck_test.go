@@ -62,7 +62,7 @@ func TestAFileThatWouldNotStartBlocks(t *testing.T) {
 		if r := Judge(policy, f, b); c.want == Failed && r.Verdict != Blocked {
 			t.Errorf("%s: with drift: warns the verdict is %s", name, r.Verdict)
 		}
-		if v := Vetoes(Own(DefaultPolicy(), *node(&f, a), *node(&f, b))); v != nil {
+		if v := Vetoes(Own(DefaultPolicy(), "shop", *node(&f, a), *node(&f, b))); v != nil {
 			t.Errorf("%s: vetoed for %v: a promotion makes nothing of it worse", name, v)
 		}
 	}

@@ -218,7 +218,7 @@ func (s setup) outcome(t *testing.T) (vetoes, blocks []string) {
 	if s.policy != nil {
 		s.policy(&policy)
 	}
-	own := Own(policy, *node(&f, a), *node(&f, b))
+	own := Own(policy, "shop", *node(&f, a), *node(&f, b))
 	var standing Veto
 	standing = standing.Next(own)
 	vetoes = Vetoes(own)

@@ -96,7 +96,7 @@ func TestWhatMakesAReportNews(t *testing.T) {
 // veto answers otherwise, the number must be one that a report is written for.
 func TestVetoRestsOnNoOtherNumberOfTheMaster(t *testing.T) {
 	facts := healthy()
-	before := Own(DefaultPolicy(), *node(&facts, a), *node(&facts, b))
+	before := Own(DefaultPolicy(), "shop", *node(&facts, a), *node(&facts, b))
 	for key, value := range node(&facts, a).Redis.Info {
 		if shape(value) == value {
 			continue // a word
@@ -107,7 +107,7 @@ func TestVetoRestsOnNoOtherNumberOfTheMaster(t *testing.T) {
 			if got := node(&f, a).Standing(); got.News(node(&facts, a).Standing()) == Changed {
 				continue // its shape tells
 			}
-			after := Own(DefaultPolicy(), *node(&f, a), *node(&f, b))
+			after := Own(DefaultPolicy(), "shop", *node(&f, a), *node(&f, b))
 			if reflect.DeepEqual(before, after) || wordsOf(before) == wordsOf(after) {
 				continue
 			}
@@ -123,7 +123,7 @@ func TestVetoRestsOnNoOtherNumberOfTheMaster(t *testing.T) {
 	f := healthy()
 	h := node(&f, a).Host.withoutMoments()
 	node(&f, a).Host = &h
-	if got := wordsOf(Own(DefaultPolicy(), *node(&f, a), *node(&f, b))); got != wordsOf(before) {
+	if got := wordsOf(Own(DefaultPolicy(), "shop", *node(&f, a), *node(&f, b))); got != wordsOf(before) {
 		t.Errorf("a replica's veto rests on a moment of the master's host: %s, was %s", got, wordsOf(before))
 	}
 }

@@ -216,7 +216,7 @@ func TestTheReplicaRestartedWithAnOldLimitIsBlocked(t *testing.T) {
 		t.Errorf("best: got %s (%s), want the other replica", report.Candidate, report.Why)
 	}
 	facts := w.facts()
-	if got := preflight.Vetoes(preflight.Own(w.policy, facts.Nodes[0], facts.Nodes[1])); !strings.Contains(strings.Join(got, " "), "memory_limit_running") {
+	if got := preflight.Vetoes(preflight.Own(w.policy, "shop", facts.Nodes[0], facts.Nodes[1])); !strings.Contains(strings.Join(got, " "), "memory_limit_running") {
 		t.Errorf("vetoes: got %v", got)
 	}
 

@@ -47,11 +47,11 @@ type facing struct {
 func (s *surveyor) judge(ctx context.Context, st agent.Status, own preflight.Node) (preflight.Node, []preflight.Finding) {
 	policy := s.newestRules().policy
 	master := s.withUsers(ctx, st, s.master(ctx, st.Master))
-	findings := preflight.Own(policy, master, own)
+	findings := preflight.Own(policy, s.x.group, master, own)
 	if known := s.x.vetoedFor(); slices.ContainsFunc(preflight.Vetoes(findings), func(id string) bool { return !slices.Contains(known, id) }) {
 		if fresh, ok := s.fresh(ctx, st.Master); ok {
 			master = s.withUsers(ctx, st, fresh)
-			findings = preflight.Own(policy, master, own)
+			findings = preflight.Own(policy, s.x.group, master, own)
 		}
 	}
 	s.facing.judged, s.facing.looked = master.At, agent.Boottime()
