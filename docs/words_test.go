@@ -18,7 +18,8 @@ var ownWords = map[string]string{
 	"brisk": "fast", "complaints": "fault log", "dog": "watchdog", "dogs": "watchdogs",
 	"farewell": "announce stop", "gated": "started fenced", "handover": "planned failover",
 	"kick": "signal.Signal", "poke": "signal.Signal", "poked": "signal.Signal",
-	"reborn": "new run id", "scribe": "queue", "stopper": "helper", "teller": "notify",
+	"reborn": "new run id", "scribe": "queue", "stopper": "helper", "survey": "node report",
+	"surveyed": "reported", "surveyor": "reporter", "surveys": "node reports", "teller": "notify",
 }
 
 // otherwise are declarations that still have one: it is to be a signal.Signal.

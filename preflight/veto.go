@@ -1,6 +1,6 @@
 package preflight
 
-// The standing verdict on one replica, from survey to survey.
+// The standing verdict on one replica, from report to report.
 
 import (
 	"cmp"
@@ -25,11 +25,11 @@ func (v Veto) Checks() []string {
 	return slices.Compact(ids)
 }
 
-// Next is the verdict after a survey whose checks found own (see Own). A check
+// Next is the verdict after a node report whose checks found own (see Own). A check
 // that failed is a reason until it is seen to pass, or blocks no more (the
 // operator has made a warning of it, an upgrade has dropped it), or the master
 // fails it too. What could
-// not be found out neither vetoes nor takes a veto back, and a survey that came
+// not be found out neither vetoes nor takes a veto back, and a report that came
 // to nothing changes nothing.
 func (v Veto) Next(own []Finding) Veto {
 	if len(own) == 0 {

@@ -12,7 +12,7 @@ func found(check string, o Outcome) Finding {
 func TestVetoStandsUntilItsReasonIsSeenGone(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		own  [][]Finding // survey after survey
+		own  [][]Finding // report after report
 		want []string
 	}{
 		{"nothing found", [][]Finding{nil}, nil},
@@ -20,7 +20,7 @@ func TestVetoStandsUntilItsReasonIsSeenGone(t *testing.T) {
 		{"a warning never vetoes", [][]Finding{{{Check: "memory", Severity: Warns, Outcome: Failed}}}, nil},
 		{"failed vetoes", [][]Finding{{found("memory", Failed), found("drift", Passed)}}, []string{"memory"}},
 		{"unknown keeps it", [][]Finding{{found("memory", Failed)}, {found("memory", Unknown)}}, []string{"memory"}},
-		{"a survey that came to nothing keeps it", [][]Finding{{found("memory", Failed)}, nil}, []string{"memory"}},
+		{"a report that came to nothing keeps it", [][]Finding{{found("memory", Failed)}, nil}, []string{"memory"}},
 		{"passed lifts it", [][]Finding{{found("memory", Failed)}, {found("memory", Unknown)}, {found("memory", Passed)}}, nil},
 		{"each by itself", [][]Finding{{found("memory", Failed), found("drift", Failed)}, {found("memory", Passed), found("drift", Unknown)}}, []string{"drift"}},
 		{"a check that only warns by now lifts it", [][]Finding{{found("drift", Failed)}, {{Check: "drift", Severity: Warns, Outcome: Failed}}}, nil},

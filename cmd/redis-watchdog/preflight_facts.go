@@ -26,7 +26,7 @@ func gatherFacts(ctx context.Context, c *config.Config, g config.Group, probeKey
 	}
 	// Nothing was written that an end of the connection could undo.
 	defer func() { _ = opened.Close() }()
-	store, ok := opened.(surveyor)
+	store, ok := opened.(reportStore)
 	if !ok {
 		return preflight.Facts{}, errors.New("this etcd client cannot ask for reports")
 	}
@@ -34,7 +34,7 @@ func gatherFacts(ctx context.Context, c *config.Config, g config.Group, probeKey
 	if err != nil {
 		return preflight.Facts{}, err
 	}
-	conf.Coordinator, conf.ReportTimeout = survey{store: store, group: g.Name}, g.Preflight.ReportTimeout
+	conf.Coordinator, conf.ReportTimeout = reports{store: store, group: g.Name}, g.Preflight.ReportTimeout
 	facts, err := gather.Group(ctx, conf)
 	if err == nil {
 		share(ctx, store, &facts)
@@ -47,7 +47,7 @@ func gatherFacts(ctx context.Context, c *config.Config, g config.Group, probeKey
 }
 
 // share notes which nodes another group lists too.
-func share(ctx context.Context, store surveyor, facts *preflight.Facts) {
+func share(ctx context.Context, store reportStore, facts *preflight.Facts) {
 	var addresses []watchdog.Address
 	for _, n := range facts.Nodes {
 		addresses = append(addresses, watchdog.Address(n.Address))
@@ -125,8 +125,8 @@ func changeRedis(c *config.Config, g config.Group) changer {
 	}
 }
 
-// surveyor is the part of the coordinator that reports go through.
-type surveyor interface {
+// reportStore is the part of the coordinator that reports go through.
+type reportStore interface {
 	Read(ctx context.Context, group string) (grant.Group, error)
 	Ask(ctx context.Context, group, id string) error
 	Reports(ctx context.Context, group string, answered func([]byte) bool) (map[string][]byte, error)
@@ -136,19 +136,19 @@ type surveyor interface {
 	Shared(ctx context.Context, group string, addresses []watchdog.Address) ([]grant.Shared, error)
 }
 
-// survey is gather's view of etcd.
-type survey struct {
-	store surveyor
+// reports is gather's view of etcd.
+type reports struct {
+	store reportStore
 	group string
 }
 
-func (s survey) Ask(ctx context.Context, id string) error { return s.store.Ask(ctx, s.group, id) }
+func (s reports) Ask(ctx context.Context, id string) error { return s.store.Ask(ctx, s.group, id) }
 
-func (s survey) Reports(ctx context.Context, answered func([]byte) bool) (map[string][]byte, error) {
+func (s reports) Reports(ctx context.Context, answered func([]byte) bool) (map[string][]byte, error) {
 	return s.store.Reports(ctx, s.group, answered)
 }
 
-func (s survey) Read(ctx context.Context) (preflight.Coordinator, error) {
+func (s reports) Read(ctx context.Context) (preflight.Coordinator, error) {
 	var state preflight.Coordinator
 	for _, m := range s.store.Members(ctx) {
 		one := preflight.Member{Endpoint: m.Endpoint, Version: m.Version, Learner: m.Learner}
@@ -175,7 +175,7 @@ func (s survey) Read(ctx context.Context) (preflight.Coordinator, error) {
 
 // audit is the newest audit of the key space, and why there is none; neither: none
 // was kept.
-func (s survey) audit(ctx context.Context) (*preflight.Audit, string) {
+func (s reports) audit(ctx context.Context) (*preflight.Audit, string) {
 	text, err := s.store.Audit(ctx, s.group)
 	if err != nil {
 		return nil, err.Error()

@@ -101,14 +101,14 @@ func (a *app) clusterAudits() (audit func(ctx context.Context, ids []string) (*p
 		return never(err)
 	}
 	end = func() { _ = opened.Close() } // nothing was written
-	store, ok := opened.(surveyor)
+	store, ok := opened.(reportStore)
 	if !ok {
 		end()
 		return never(errors.New("this etcd client keeps none"))
 	}
 	return func(ctx context.Context, ids []string) (newest *preflight.Audit, err error) {
 		for _, id := range ids {
-			one, why := (survey{store: store, group: clusterAudit(id)}).audit(ctx)
+			one, why := (reports{store: store, group: clusterAudit(id)}).audit(ctx)
 			switch {
 			case why != "":
 				err = errors.New(why)

@@ -216,7 +216,7 @@ func TestUsers(t *testing.T) {
 	n.agree(first(addressA))
 	n.hold()
 	n.grant(watchdog.GrantRenew)
-	must(t, n.k.PublishNode("x"))
+	must(t, n.k.PublishStatus("x"))
 	must(t, n.k.History("x"))
 	must(t, n.k.Flush(ctx))
 	must(t, s.Fence(ctx, "users", addressB, Order{By: "test"}))

@@ -37,7 +37,7 @@
 // # Growth
 //
 // What is written: one small record a claim, a release of the grant or an
-// agreement; a node's report and its survey when they say something new; one
+// agreement; a node's status and its report when they say something new; one
 // history record a decision. Presence is a lease, and costs nothing. Give etcd
 // --auto-compaction-retention all the same (docs/etcd.md).
 //

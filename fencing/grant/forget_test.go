@@ -49,7 +49,7 @@ func TestForgetRemovesANodeThatIsGone(t *testing.T) {
 	a.grant(watchdog.GrantRenew)
 	b := start(addressB, everybody...)
 	b.await("a member", isMember)
-	if err := b.k.PublishNode(map[string]string{"role": "replica"}); err != nil {
+	if err := b.k.PublishStatus(map[string]string{"role": "replica"}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "B reports", func() bool { return get(t, client, DefaultPrefix+"nodes/m1/"+string(addressB)) != "" })

@@ -53,7 +53,7 @@ type KeeperConfig struct {
 	// Nil: nobody is.
 	OnRound func(took time.Duration, err error)
 
-	// OnAsk is told of every request for a survey (Store.Ask), by its id, once;
+	// OnAsk is told of every request for a report (Store.Ask), by its id, once;
 	// at the start of the last one, which may be old. It must not block. Nil:
 	// nobody is.
 	OnAsk func(id string)
@@ -175,8 +175,8 @@ type Keeper struct {
 	member      atomic.Bool // as fact.Membership says, for the goroutines beside
 	identities  *newest[Identity]
 	present     *presence
+	statuses    *newest[[]byte]
 	reports     *newest[[]byte]
-	surveys     *newest[[]byte]
 	datas       *newest[dataWrite]
 	disks       *newest[[]byte] // empty: take it back
 	lastAsk     atomic.Value    // string: the request told last
@@ -223,8 +223,8 @@ func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
 		floor:      cfg.Identity.Revision,
 		identities: newNewest[Identity](),
 		present:    newPresence(),
+		statuses:   newNewest[[]byte](),
 		reports:    newNewest[[]byte](),
-		surveys:    newNewest[[]byte](),
 		datas:      newNewest[dataWrite](),
 		disks:      newNewest[[]byte](),
 		hurry:      make(chan struct{}, 1),
@@ -232,7 +232,7 @@ func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
 		answers:    newNewest[PlannedFailoverAnswer](),
 		history:    newHistorian(),
 	}
-	k.reports.passed, k.surveys.passed = &s.lanes.passedOver, &s.lanes.passedOver
+	k.statuses.passed, k.reports.passed = &s.lanes.passedOver, &s.lanes.passedOver
 	k.identities.set(k.id)
 	return k
 }
@@ -276,8 +276,8 @@ func (k *Keeper) Run(ctx context.Context, report func(watchdog.Coordinator)) err
 	defer beside.Wait()
 	beside.Go(func() { k.saveIdentities(ctx) })
 	beside.Go(func() { k.keepPresent(ctx) })
+	beside.Go(func() { k.publishStatuses(ctx) })
 	beside.Go(func() { k.publishReports(ctx) })
-	beside.Go(func() { k.publishSurveys(ctx) })
 	beside.Go(func() { k.publishData(ctx) })
 	beside.Go(func() { k.publishDisk(ctx) })
 	beside.Go(func() { k.publishListed(ctx) })

@@ -238,7 +238,7 @@ func TestOneMember(t *testing.T) {
 			w.Propose = watchdog.Proposal{Agreement: agreed(1, 9, "192.0.2.9:6379"), Replaces: agreed(1, 1, addressA)}
 		})
 		x.await("a stranger", func(c watchdog.Coordinator) bool { return c.Membership == watchdog.Stranger })
-		_ = x.k.PublishNode(map[string]int{"x": 1})
+		_ = x.k.PublishStatus(map[string]int{"x": 1})
 		_ = x.k.History("x")
 		x.rounds(2)
 		if now := revisionOf(t, s, group); now != before {
@@ -354,7 +354,7 @@ func TestOneMember(t *testing.T) {
 		}
 	})
 
-	t.Run("NodeReportAndHistory", func(t *testing.T) { t.Parallel(); testBeside(t, s) })
+	t.Run("NodeStatusAndHistory", func(t *testing.T) { t.Parallel(); testBeside(t, s) })
 	t.Run("KilledAtEveryStep", func(t *testing.T) { t.Parallel(); testKilled(t, s) })
 
 	t.Run("GarbageIsNotRenewedOn", func(t *testing.T) {
@@ -431,18 +431,18 @@ func testBeside(t *testing.T, s *Store) {
 	n.await("a member", isMember)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	must(t, n.k.PublishNode(map[string]string{"role": "master"}))
+	must(t, n.k.PublishStatus(map[string]string{"role": "master"}))
 	must(t, n.k.Flush(ctx))
 	g, err := s.Read(ctx, group)
 	must(t, err)
 	if got := g.Nodes[string(addressA)]; got != `{"role":"master"}` {
-		t.Errorf("node report %q", got)
+		t.Errorf("node status %q", got)
 	}
 	// A stop leaves a second for the last word, whatever was said just before.
 	const words = 8
 	begun := time.Now()
 	for i := range words {
-		must(t, n.k.PublishNode(i))
+		must(t, n.k.PublishStatus(i))
 		must(t, n.k.Flush(ctx))
 	}
 	if took := time.Since(begun); took > words*nodeApart/2 {

@@ -2,7 +2,7 @@ package grant
 
 // What comes first. Renewals are what keeps masters open; what is for people
 // waits for them. Without that the records of one slow moment (a decision a group,
-// each a line, a record and a report) are what makes the next.
+// each a line, a record and a status) are what makes the next.
 
 import (
 	"context"
@@ -36,7 +36,7 @@ type lanes struct {
 	waiting atomic.Int64  // requests for people's sake that wait
 
 	claiming   atomic.Int64  // claims that wait
-	passedOver atomic.Uint64 // reports and surveys that a newer one took the place of
+	passedOver atomic.Uint64 // statuses and reports that a newer one took the place of
 }
 
 func newLanes() lanes {
@@ -61,7 +61,7 @@ func (s *Store) Waiting() int64 { return s.lanes.waiting.Load() }
 // Claiming is how many grants wait for their turn to be claimed.
 func (s *Store) Claiming() int64 { return s.lanes.claiming.Load() }
 
-// PassedOver is how many reports and surveys were never written because a newer
+// PassedOver is how many statuses and reports were never written because a newer
 // one took their place first, of all Keepers since the Store was opened.
 func (s *Store) PassedOver() uint64 { return s.lanes.passedOver.Load() }
 

@@ -97,8 +97,8 @@ func (k *Keeper) keepPresent(ctx context.Context) {
 			continue
 		}
 		k.present.lost(lease)
+		k.statuses.again()
 		k.reports.again()
-		k.surveys.again()
 		k.disks.again()
 	}
 }

@@ -14,10 +14,10 @@ import (
 )
 
 // What is written beside the decisions, from goroutines of its own: the node's
-// report and the history. Nothing waits for it.
+// status and the history. Nothing waits for it.
 
 const (
-	nodeApart     = time.Second // reports are not written more often
+	nodeApart     = time.Second // a status is not written more often
 	besideTimeout = 3 * time.Second
 	besideRetry   = time.Second
 
@@ -27,21 +27,21 @@ const (
 	historyAtOnce  = 32 // of them that are written in one revision
 )
 
-// PublishNode sets what this node says about itself (nodes/<group>/<address>).
+// PublishStatus sets what this node says about itself (nodes/<group>/<address>).
 // It is written once, and stands for as long as Run runs: who has nothing new to
-// say need not call. It never blocks; a newer report replaces one not yet
+// say need not call. It never blocks; a newer status replaces one not yet
 // written.
-func (k *Keeper) PublishNode(report any) error {
-	data, err := json.Marshal(report)
+func (k *Keeper) PublishStatus(status any) error {
+	data, err := json.Marshal(status)
 	if err != nil {
-		return fmt.Errorf("encode node report: %w", err)
+		return fmt.Errorf("encode node status: %w", err)
 	}
-	k.reports.set(data)
+	k.statuses.set(data)
 	return nil
 }
 
-func (k *Keeper) publishReports(ctx context.Context) {
-	for k.publishOne(ctx, k.reports, "write node report", k.keys.nodes) {
+func (k *Keeper) publishStatuses(ctx context.Context) {
+	for k.publishOne(ctx, k.statuses, "write node status", k.keys.nodes) {
 		select {
 		case <-ctx.Done():
 		case <-k.hurry:
@@ -203,11 +203,11 @@ func (k *Keeper) putHistory(ctx context.Context, records []historyRecord) error 
 	return err
 }
 
-// Flush waits until the newest node report and all of the history are written,
+// Flush waits until the newest node status and all of the history are written,
 // or ctx ends. It is for an orderly stop, before the context of Run ends.
 func (k *Keeper) Flush(ctx context.Context) error {
 	for {
-		if len(k.history.first()) == 0 && k.reports.settled() {
+		if len(k.history.first()) == 0 && k.statuses.settled() {
 			return nil
 		}
 		select {
@@ -216,7 +216,7 @@ func (k *Keeper) Flush(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("flush node report and history: %w", context.Cause(ctx))
+			return fmt.Errorf("flush node status and history: %w", context.Cause(ctx))
 		case <-time.After(hintsApart):
 		}
 	}

@@ -1,6 +1,6 @@
 package grant
 
-// The survey of each node (reports/<group>/<address>), and the request for
+// The report of each node (reports/<group>/<address>), and the request for
 // fresh ones (asks/<group>). What a report says is its publisher's affair.
 //
 // A report is as young as the request it answers: clocks of hosts are not
@@ -17,10 +17,11 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
-// PublishSurvey sets the survey of this node. It is written once, and stands for
+// PublishReport sets the report of this node: what a preflight
+// needs to know of it. It is written once, and stands for
 // as long as Run runs: the report of a dead watchdog disappears within 30 s. It
 // never blocks; a newer one replaces one not yet written.
-func (k *Keeper) PublishSurvey(report []byte) { k.surveys.set(report) }
+func (k *Keeper) PublishReport(report []byte) { k.reports.set(report) }
 
 // heardAsk tells of a request, unless it is the one told last.
 func (k *Keeper) heardAsk(value []byte) {
@@ -33,13 +34,13 @@ func (k *Keeper) heardAsk(value []byte) {
 	}
 }
 
-// publishSurveys writes every survey once.
-func (k *Keeper) publishSurveys(ctx context.Context) {
-	for k.publishOne(ctx, k.surveys, "write survey", k.keys.reports) {
+// publishReports writes every report once.
+func (k *Keeper) publishReports(ctx context.Context) {
+	for k.publishOne(ctx, k.reports, "write node report", k.keys.reports) {
 	}
 }
 
-// Ask asks every watchdog of a group for a survey that answers id.
+// Ask asks every watchdog of a group for a report that answers id.
 func (s *Store) Ask(ctx context.Context, group, id string) error {
 	_, err := s.transact(ctx, "ask for reports", commandTimeout, nil,
 		[]clientv3.Op{clientv3.OpPut(keysOf(s.prefix, group).asks, id)}, nil)
@@ -52,7 +53,7 @@ const (
 	lookAgainAtMost = 50 * time.Millisecond
 )
 
-// Reports are the surveys of a group's nodes, by their address. They are
+// Reports are those of a group's nodes, by their address. They are
 // awaited until all of those that stood at first satisfy answered, or until
 // ctx ends: then they come as they are, without an error.
 func (s *Store) Reports(ctx context.Context, group string, answered func(report []byte) bool) (map[string][]byte, error) {
@@ -87,7 +88,7 @@ func (s *Store) Reports(ctx context.Context, group string, answered func(report 
 	}
 }
 
-// Report is the survey of one node; nil: there is none.
+// Report is that of one node; nil: there is none.
 func (s *Store) Report(ctx context.Context, group string, node watchdog.Address) ([]byte, error) {
 	resp, err := s.transact(ctx, "read report", commandTimeout, nil,
 		[]clientv3.Op{clientv3.OpGet(keysOf(s.prefix, group).reports + string(node))}, nil)

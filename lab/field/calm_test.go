@@ -15,7 +15,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
-// TestCalmGroupWritesWhatIsNew: nothing happens for longer than a survey, and
+// TestCalmGroupWritesWhatIsNew: nothing happens for longer than a report of a node, and
 // than the lease that presence hangs on. What is written to etcd meanwhile says
 // something that did not stand there, whatever the machine does; and the
 // watchdogs are all still there at the end.
@@ -23,7 +23,7 @@ func TestCalmGroupWritesWhatIsNew(t *testing.T) {
 	t.Parallel()
 	w := watched.Start(t, watched.Options{})
 	s := begin(t, w)
-	w.Eventually("the first surveys are over", time.Minute, func() error {
+	w.Eventually("the first node reports are there", time.Minute, func() error {
 		w.Pause(time.Second)
 		for _, d := range w.Dogs {
 			// One is made at once, and another when the watchdog has seen its Redis.

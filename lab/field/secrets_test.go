@@ -87,7 +87,7 @@ func TestPasswordDiffersAtAReplica(t *testing.T) {
 	}
 }
 
-// asks has every node surveyed, by a preflight, until the status of one is as
+// asks has a report made of every node, by a preflight, until the status of one is as
 // wanted.
 func (s *story) asks(d interface {
 	WaitFor(string, func(agent.Status) bool) agent.Status

@@ -96,7 +96,7 @@ func without(prefix string) func(string) string {
 	}
 }
 
-// still is the candidate stopped: its watchdog's last survey is what is known.
+// still is the candidate stopped: its watchdog's last report is what is known.
 func still(check string, shows ...string) failure {
 	return failure{check: check, shows: shows,
 		spoil: func(w *world) {

@@ -48,7 +48,7 @@ func BenchmarkWritten(b *testing.B) {
 	for _, c := range counts {
 		c.begin(b)
 	}
-	l.Pause(2 * time.Minute) // two surveys of each node
+	l.Pause(2 * time.Minute) // two reports of each node
 	b.ReportMetric(0, "ns/op")
 	for name, c := range counts {
 		c.report(b, name)

@@ -193,7 +193,7 @@ func TestEachMissingRightIsNoticed(t *testing.T) {
 	// A CONFIG REWRITE of the watchdog's own may have written down the user
 	// without one of its rights: that is drift, and said to be.
 	d.Redis.Do("CONFIG", "REWRITE")
-	w.Eventually("no fault is left", 20*time.Second, surveyed(w, func() error {
+	w.Eventually("no fault is left", 20*time.Second, reported(w, func() error {
 		for _, d := range w.Dogs {
 			if f := d.Status().Faults; len(f) > 0 {
 				return fmt.Errorf("%s: %+v", d.Name, f)
@@ -224,13 +224,13 @@ func missed(t *testing.T, w *watched.World, d *watched.Dog, do func(...any) any,
 		}
 		return ""
 	}
-	without(w, do, right, surveyed(w, func() error {
+	without(w, do, right, reported(w, func() error {
 		if has() == "" {
 			return fmt.Errorf("faults %+v", d.Status().Faults)
 		}
 		return nil
 	}))
-	w.Eventually("all is well again with "+right, 20*time.Second, surveyed(w, func() error {
+	w.Eventually("all is well again with "+right, 20*time.Second, reported(w, func() error {
 		if f := has(); f != "" {
 			return fmt.Errorf("fault %s is there", f)
 		}
@@ -238,9 +238,9 @@ func missed(t *testing.T, w *watched.World, d *watched.Dog, do func(...any) any,
 	}))
 }
 
-// surveyed asks for surveys meanwhile, as a preflight does: by themselves they
+// reported asks for node reports meanwhile, as a preflight does: by themselves they
 // come once a minute.
-func surveyed(w *watched.World, done func() error) func() error {
+func reported(w *watched.World, done func() error) func() error {
 	var asked watchdog.Instant
 	return func() error {
 		err := done()

@@ -71,7 +71,7 @@ func filesThatHang(t *testing.T, w *watched.World, c gather.Config, r *lab.Redis
 	}
 	w.Eventually("it is told still", 20*time.Second, unknown)
 	if after := goroutines(t, d); after > before+10 {
-		t.Errorf("goroutines went from %d to %d in 20 surveys", before, after)
+		t.Errorf("goroutines went from %d to %d in 20 reports", before, after)
 	}
 
 	end()

@@ -18,5 +18,5 @@ func TestStandingVetoAsksOnceAMinuteSoak(t *testing.T) {
 	w.Group.Redis[2].Do("CONFIG", "SET", "maxmemory", "1mb")
 	w.Dogs[2].WaitFor("stands vetoed at every Sentinel", func(s agent.Status) bool { return s.Veto && s.VetoStanding })
 	w.Pause(15 * time.Second) // until that is in every report
-	seldomSurveyed(t, w, 4*time.Minute, 4)
+	seldomRead(t, w, 4*time.Minute, 4)
 }

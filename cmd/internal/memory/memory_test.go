@@ -15,26 +15,26 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/lab/need"
 )
 
-// left is what a survey leaves: more than any does.
+// left is what a report leaves: more than any does.
 const left = 64 << 20
 
-// afterSurvey is memory that was in use and that nobody uses any more. It is kept
+// afterReport is memory that was in use and that nobody uses any more. It is kept
 // as a number: a pointer would be a use.
-func afterSurvey(t *testing.T) (at uintptr) {
+func afterReport(t *testing.T) (at uintptr) {
 	t.Helper()
-	survey := make([]byte, left)
+	report := make([]byte, left)
 	for i := 0; i < left; i += os.Getpagesize() {
-		survey[i] = 1
+		report[i] = 1
 	}
-	at = uintptr(unsafe.Pointer(&survey[0]))
+	at = uintptr(unsafe.Pointer(&report[0]))
 	if n := resident(t, at); n < left*3/4 {
 		t.Fatalf("of %d MiB in use %d are resident", left>>20, n>>20)
 	}
-	runtime.KeepAlive(survey)
+	runtime.KeepAlive(report)
 	return at
 }
 
-// resident is how many bytes of what a survey left are in memory: these pages,
+// resident is how many bytes of what a report left are in memory: these pages,
 // and no others, for the process allocates meanwhile, and under the race
 // detector, which remembers every word of it, it takes more than it gives back.
 func resident(t *testing.T, at uintptr) int {
@@ -52,7 +52,7 @@ func resident(t *testing.T, at uintptr) int {
 	return n
 }
 
-// goesBy takes a few turns until most of what a survey left has gone. Go's own
+// goesBy takes a few turns until most of what a report left has gone. Go's own
 // scavenger may look into four of its megabytes at the same moment as we, and
 // then neither gives back the rest of those.
 func goesBy(t *testing.T, at uintptr, turn func()) {
@@ -95,9 +95,9 @@ func mapped(t *testing.T) int {
 	return n
 }
 
-// What a survey leaves goes, and so do pages of the program nobody needs now.
+// What a report leaves goes, and so do pages of the program nobody needs now.
 func TestTrimGivesMemoryBack(t *testing.T) {
-	at, before := afterSurvey(t), mapped(t)
+	at, before := afterReport(t), mapped(t)
 	goesBy(t, at, func() {
 		if err := trim(); err != nil {
 			t.Fatal(err)
@@ -151,7 +151,7 @@ func TestWhatIsKeptIsLocked(t *testing.T) {
 	if !locked() {
 		t.Error("nothing is locked")
 	}
-	goesBy(t, afterSurvey(t), func() { takeTurn(t, &careful) })
+	goesBy(t, afterReport(t), func() { takeTurn(t, &careful) })
 	if !locked() {
 		t.Error("nothing is locked after memory was given back")
 	}

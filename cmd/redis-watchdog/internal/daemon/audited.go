@@ -30,7 +30,7 @@ type audited struct {
 // readAudit reads the newest audit, every ten minutes and after every preflight, and
 // reckons what it means for the node as it is set now. Where it cannot be read the
 // one before stands, and its age tells.
-func (s *surveyor) readAudit(ctx context.Context, own preflight.Node, asked bool) {
+func (s *reporter) readAudit(ctx context.Context, own preflight.Node, asked bool) {
 	s.mu.Lock()
 	a := s.audit
 	s.mu.Unlock()
@@ -60,7 +60,7 @@ func (s *surveyor) readAudit(ctx context.Context, own preflight.Node, asked bool
 }
 
 // newestAudit is the one that is kept in etcd; nil: none is.
-func (s *surveyor) newestAudit(ctx context.Context) (*keyspace.Kept, error) {
+func (s *reporter) newestAudit(ctx context.Context) (*keyspace.Kept, error) {
 	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
 	defer cancel()
 	text, err := s.x.store.Audit(ctx, s.x.group)

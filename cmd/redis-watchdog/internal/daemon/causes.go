@@ -1,6 +1,6 @@
 package daemon
 
-// Why a Redis stood still, found out by the surveyor once it answers again, for the
+// Why a Redis stood still, found out by the reporter once it answers again, for the
 // history. Nothing is decided by it.
 
 import (
@@ -34,7 +34,7 @@ type puzzle struct {
 }
 
 // puzzled takes one in. It never blocks.
-func (s *surveyor) puzzled(one gate.Stall) {
+func (s *reporter) puzzled(one gate.Stall) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.puzzles) < puzzlesKept {
@@ -44,7 +44,7 @@ func (s *surveyor) puzzled(one gate.Stall) {
 
 // solve looks for the causes of the stalls that were told, and records them. A Redis
 // that does not answer is asked again with the next look.
-func (s *surveyor) solve(ctx context.Context) {
+func (s *reporter) solve(ctx context.Context) {
 	s.mu.Lock()
 	waiting := s.puzzles
 	s.puzzles = nil
@@ -61,7 +61,7 @@ func (s *surveyor) solve(ctx context.Context) {
 }
 
 // solved is whether nothing more is to be asked about a stall.
-func (s *surveyor) solved(ctx context.Context, p puzzle) bool {
+func (s *reporter) solved(ctx context.Context, p puzzle) bool {
 	ctx, cancel := context.WithTimeout(ctx, puzzleTimeout)
 	defer cancel()
 	slow, info, err := gather.SlowLog(ctx, s.server)
@@ -92,9 +92,9 @@ func (s *surveyor) solved(ctx context.Context, p puzzle) bool {
 	return true
 }
 
-// forks is how many there were since the last survey, -1 where that is not known,
+// forks is how many there were since the last report, -1 where that is not known,
 // and how long the newest took.
-func (s *surveyor) forks(info map[string]string) (more int64, took time.Duration) {
+func (s *reporter) forks(info map[string]string) (more int64, took time.Duration) {
 	usec, err := strconv.ParseInt(info["latest_fork_usec"], 10, 64)
 	now, err2 := strconv.ParseInt(info["total_forks"], 10, 64) // 6.2 and later
 	was, err3 := strconv.ParseInt(s.forked["total_forks"], 10, 64)
@@ -106,7 +106,7 @@ func (s *surveyor) forks(info map[string]string) (more int64, took time.Duration
 
 // name puts in what may be said of a key: its hash, and its name where whoever
 // audited the group has kept names in clear; and what that audit knows of it.
-func (s *surveyor) name(ctx context.Context, r *why.Record, key string) {
+func (s *reporter) name(ctx context.Context, r *why.Record, key string) {
 	sum := sha256.Sum256([]byte(key))
 	r.KeyHash = hex.EncodeToString(sum[:16])
 	text, err := s.x.store.Audit(ctx, s.x.group)

@@ -64,7 +64,7 @@ func New(cfg *config.Config, log hclog.Logger, version string) (_ *Daemon, err e
 		return nil, err
 	}
 	registry := prometheus.NewRegistry()
-	d.counts = metrics.New(registry, metrics.NewCollector(d.Status, d.surveys, d.load), version)
+	d.counts = metrics.New(registry, metrics.NewCollector(d.Status, d.reports, d.load), version)
 	d.counts.Reloaded(time.Now(), true) // what is read at the start is what is in force
 	d.hooks = hooks.New(hooksOf(cfg), d.counts.Hook, log.Named("hooks"))
 	adopted := d.fds.Adopted()
@@ -262,12 +262,12 @@ func (d *Daemon) Roles() []agent.Status {
 	return all
 }
 
-// surveys are what the newest survey of every node showed.
-func (d *Daemon) surveys() []metrics.Survey {
+// reports are what the newest report of every node showed.
+func (d *Daemon) reports() []metrics.Report {
 	nodes := d.nodes()
-	all := make([]metrics.Survey, 0, len(nodes))
+	all := make([]metrics.Report, 0, len(nodes))
 	for _, n := range nodes {
-		all = append(all, n.survey.metrics())
+		all = append(all, n.reporter.metrics())
 	}
 	return all
 }

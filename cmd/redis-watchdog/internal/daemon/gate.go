@@ -44,7 +44,7 @@ func (x *node) openGate(d *Daemon, n config.Node, from inherited) error {
 		Record:    func(o gate.Originals) error { return x.records.Save("originals", o) },
 		Failpoint: failpoint, Stalled: x.stalled,
 		Same: x.watcher.Same, Spelled: x.watcher.Spelled,
-		NoRewrite: "what it would write is not known yet", // the first survey tells
+		NoRewrite: "what it would write is not known yet", // the first node report tells
 	})
 	return err
 }

@@ -43,7 +43,7 @@ type node struct {
 	records     statedir.Records
 	orders      *localOrders
 	metrics     *metrics.Node
-	survey      *surveyor
+	reporter    *reporter
 	store       *grant.Store
 	reloads     *reloads
 	hooks       *hooks.Runner
@@ -101,14 +101,14 @@ func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pac
 	if err := x.openGate(d, n, from); err != nil {
 		return nil, err
 	}
-	if x.survey, err = newSurveyor(d, x, g, n); err != nil {
+	if x.reporter, err = newReporter(d, x, g, n); err != nil {
 		return nil, err
 	}
 	if err := x.openKeeper(d); err != nil {
 		return nil, err
 	}
 	x.pings = pings.New(pings.Config{
-		Clients: func(ctx context.Context) (string, error) { return x.survey.server.Do(ctx, "CLIENT", "LIST") },
+		Clients: func(ctx context.Context) (string, error) { return x.reporter.server.Do(ctx, "CLIENT", "LIST") },
 		Report:  func(p []watchdog.Ping) { x.local.Pinged(p) }, Now: agent.Boottime, Log: log.Named("sentinel"),
 	})
 	x.local = w.Local(n.Name, x.hearSentinels, func(a watchdog.Announcement) {
@@ -120,7 +120,7 @@ func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pac
 		Gate: x.gate, Grant: x, Sentinels: x,
 		Remember: x.recorder.Remember, OnStep: x.onStep, OnTurn: x.onTurn, Log: log,
 	})
-	x.survey.onSurvey = x.judged
+	x.reporter.onReport = x.judged
 	x.loadVeto()
 	return x, nil
 }
@@ -137,7 +137,7 @@ func (x *node) openKeeper(d *Daemon) error {
 	x.keeper = d.etcd.store.Keeper(grant.KeeperConfig{
 		Group: x.group, Node: x.name, BootID: boot, Identity: id,
 		Save:    func(id grant.Identity) error { return x.records.Save("coordinator", id) },
-		OnRound: x.onRound, OnAsk: x.survey.ask, Failpoint: failpoint, Log: d.log.Named("etcd"),
+		OnRound: x.onRound, OnAsk: x.reporter.ask, Failpoint: failpoint, Log: d.log.Named("etcd"),
 	})
 	return nil
 }
@@ -153,9 +153,9 @@ func (x *node) parts(add func(string, func(context.Context) error)) {
 	add("stop of redis", x.prepareStop)
 	add("killed redis", x.watchKilled)
 	add("start of redis", x.watchStart)
-	add("report", x.publish)
+	add("status", x.publish)
 	add("flaps", x.flaps.run)
-	add("survey", x.survey.run)
+	add("report", x.reporter.run)
 }
 
 func (x *node) seeRedis(r watchdog.Redis) {
@@ -338,7 +338,7 @@ func (x *node) announceStop(ctx context.Context) {
 	})
 	x.mu.Lock()
 	x.left = true
-	err := x.keeper.PublishNode(s.Lasting())
+	err := x.keeper.PublishStatus(s.Lasting())
 	x.mu.Unlock()
 	if err == nil {
 		err = x.keeper.Flush(ctx)
@@ -356,7 +356,7 @@ func (x *node) report(s agent.Status) error {
 	if x.left {
 		return nil
 	}
-	return x.keeper.PublishNode(s)
+	return x.keeper.PublishStatus(s)
 }
 
 // publish keeps this node's report in etcd: what stands there is written anew

@@ -24,7 +24,7 @@ func TestFenceOfAWakeIsCountedAsOpened(t *testing.T) {
 		{"restarted", []agent.Turn{{To: "down", RunID: "r"}, {To: "refuse", RunID: "r2"}, {To: "serve", RunID: "r2"}}, 0},
 	} {
 		registry := prometheus.NewPedanticRegistry()
-		collector := metrics.NewCollector(func() []agent.Status { return nil }, func() []metrics.Survey { return nil }, func() metrics.Load { return metrics.Load{} })
+		collector := metrics.NewCollector(func() []agent.Status { return nil }, func() []metrics.Report { return nil }, func() metrics.Load { return metrics.Load{} })
 		x := &node{metrics: metrics.New(registry, collector, "1").Node("g", "n")}
 		run := "r"
 		x.woke.Store(&run)

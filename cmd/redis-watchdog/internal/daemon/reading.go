@@ -12,7 +12,7 @@ import (
 )
 
 // reading reads files in a goroutine, so that one that hangs (a network mount
-// whose server is gone, a process whose memory is locked) holds up no survey.
+// whose server is gone, a process whose memory is locked) holds up no node report.
 // Nothing ends such a read: its goroutine is waited for only as long as the
 // reader has patience, and until it comes back nothing else is read. There is
 // one at most, whatever hangs and for how long. It belongs to one goroutine.

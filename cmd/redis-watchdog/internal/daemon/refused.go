@@ -8,7 +8,7 @@ import (
 )
 
 // loadRefused takes up what an earlier life saw our replica refuse.
-func (s *surveyor) loadRefused() {
+func (s *reporter) loadRefused() {
 	if err := s.x.records.Load("refused", &s.refused); err != nil {
 		s.x.log.Error("record of refused writes not read: starting without", "error", err)
 		s.refused = preflight.Refused{}
@@ -17,7 +17,7 @@ func (s *surveyor) loadRefused() {
 
 // countRefused takes in what the gate's newest look shows of our Redis as a
 // replica. What changed is on disk before it is told to anybody.
-func (s *surveyor) countRefused(l gate.Replication) {
+func (s *reporter) countRefused(l gate.Replication) {
 	before := s.refused
 	now := before.Next(preflight.ReplicaLook(l), time.Now().UTC())
 	s.refused = now

@@ -272,7 +272,7 @@ func (c *group) follow(g config.Group) {
 		n.mu.Lock()
 		n.lastReplica = g.Preflight.LastReplica
 		n.mu.Unlock()
-		n.survey.setRules(surveyRulesOf(g.Preflight))
+		n.reporter.setRules(reportRulesOf(g.Preflight))
 		n.agent.SetPolicy(g.Policy.Core())
 	}
 }

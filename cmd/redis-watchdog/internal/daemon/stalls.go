@@ -43,7 +43,7 @@ func (x *node) stalled(s gate.Stall) {
 	now := time.Now()
 	longest := false
 	if s.For >= stallTold {
-		longest = x.survey.stallOver(now, s)
+		longest = x.reporter.stallOver(now, s)
 	}
 	if !longest && !s.Fired {
 		return // a slow command that comes again and again would fill the history
@@ -53,7 +53,7 @@ func (x *node) stalled(s gate.Stall) {
 	if err := x.keeper.History(step); err != nil {
 		x.log.Warn("history record not queued", "error", err)
 	}
-	x.survey.puzzled(s)
+	x.reporter.puzzled(s)
 }
 
 // openedAgain counts a fence that fired on a wake and is opened again.
@@ -69,7 +69,7 @@ func (x *node) openedAgain(t agent.Turn) {
 }
 
 // loadStalls takes up what an earlier life saw.
-func (s *surveyor) loadStalls() {
+func (s *reporter) loadStalls() {
 	var had preflight.Stalls
 	if err := s.x.records.Load("stalls", &had); err != nil {
 		s.x.log.Error("record of stalls not read: starting without", "error", err)
@@ -81,7 +81,7 @@ func (s *surveyor) loadStalls() {
 }
 
 // stallOver takes one in, and says whether it is the longest of its hour.
-func (s *surveyor) stallOver(now time.Time, one gate.Stall) (longest bool) {
+func (s *reporter) stallOver(now time.Time, one gate.Stall) (longest bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stalls, longest = s.stalls.Add(now, one.For, one.Fired)
@@ -91,7 +91,7 @@ func (s *surveyor) stallOver(now time.Time, one gate.Stall) (longest bool) {
 
 // stallsOf is what a report says of them at that time, but for what the group bears;
 // what is new is on disk before it is told to anybody.
-func (s *surveyor) stallsOf(at time.Time) preflight.Stalls {
+func (s *reporter) stallsOf(at time.Time) preflight.Stalls {
 	s.mu.Lock()
 	now, unsaved := s.stalls.Lately(at), s.stallsNew
 	s.stalls, s.stallsNew = now, false

@@ -14,8 +14,8 @@ import (
 // are forgotten as come.
 func TestStallsOutliveARestart(t *testing.T) {
 	x := &node{log: hclog.NewNullLogger(), records: statedir.Records{Dir: t.TempDir(), Group: "g", Node: "n"}}
-	life := func() *surveyor {
-		s := &surveyor{x: x}
+	life := func() *reporter {
+		s := &reporter{x: x}
 		s.loadStalls()
 		return s
 	}

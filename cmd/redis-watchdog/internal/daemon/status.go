@@ -56,14 +56,14 @@ func (x *node) faults() []agent.Fault {
 	if text, remedy := x.sharedFault(); text != "" {
 		add("two_groups", agent.SeverityWarning, text, remedy)
 	}
-	if denied := x.survey.denied(); denied != "" {
-		add("rights_survey", agent.SeverityWarning, "preflight and veto cannot read all they compare: "+denied,
+	if denied := x.reporter.denied(); denied != "" {
+		add("rights_report", agent.SeverityWarning, "preflight and veto cannot read all they compare: "+denied,
 			"redis-cli ACL SETUSER <user> "+gather.ReadRights+"   # the user of nodes[].username")
 	}
-	for _, f := range x.survey.ofFile() {
+	for _, f := range x.reporter.ofFile() {
 		add(f.Check, agent.SeverityWarning, f.Reason, f.Remedy)
 	}
-	for _, f := range x.survey.ofBuild() { // the promise is not kept there, whatever is done
+	for _, f := range x.reporter.ofBuild() { // the promise is not kept there, whatever is done
 		add(f.Check, agent.SeverityError, f.Reason, f.Remedy)
 	}
 	if text, remedy := x.reloads.refused(); text != "" {

@@ -1,6 +1,6 @@
 package daemon
 
-// The standing veto: what every survey makes of our replica keeps Sentinel from
+// The standing veto: what every node report makes of our replica keeps Sentinel from
 // promoting it, or lets it.
 
 import (
@@ -19,7 +19,7 @@ import (
 )
 
 // vetoRecord is kept over restarts: without it a restart would lift a veto for
-// as long as the first survey takes.
+// as long as the first node report takes.
 type vetoRecord struct {
 	preflight.Veto
 	Spared bool `json:"spared"` // last_replica: allow has left this one to Sentinel
@@ -51,7 +51,7 @@ func (x *node) loadVeto() {
 	}
 }
 
-// judged takes the checks of a survey of our replica.
+// judged takes the checks of a report of our replica.
 func (x *node) judged(own, _ preflight.Node, findings []preflight.Finding) {
 	x.mu.Lock()
 	before, lastReplica := x.verdict, x.lastReplica

@@ -18,7 +18,7 @@ type gauge struct {
 // Collector makes gauges from the newest status of every node at each scrape.
 type Collector struct {
 	status func() []agent.Status
-	survey surveyCollector
+	report reportCollector
 	load   loadCollector
 	gauges []gauge
 	phase  *prometheus.Desc
@@ -27,12 +27,12 @@ type Collector struct {
 	master *prometheus.Desc
 }
 
-// NewCollector reads status, surveys and load at each scrape; they must answer at
+// NewCollector reads status, reports and load at each scrape; they must answer at
 // once.
-func NewCollector(status func() []agent.Status, surveys func() []Survey, load func() Load) *Collector {
+func NewCollector(status func() []agent.Status, reports func() []Report, load func() Load) *Collector {
 	return &Collector{
 		status: status,
-		survey: newSurveyCollector(surveys),
+		report: newReportCollector(reports),
 		load:   newLoadCollector(load),
 		gauges: gauges(),
 		phase:  nodeDesc(Phase, "1 for the phase the node is in, 0 for the others.", "phase"),
@@ -94,13 +94,13 @@ func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 	out <- c.able
 	out <- c.fault
 	out <- c.master
-	c.survey.describe(out)
+	c.report.describe(out)
 	c.load.describe(out)
 }
 
 // Collect is part of prometheus.Collector.
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
-	c.survey.collect(out)
+	c.report.collect(out)
 	c.load.collect(out)
 	for _, s := range c.status() {
 		send := func(desc *prometheus.Desc, value float64, labels ...string) {

@@ -9,14 +9,14 @@ type Load struct {
 	// Waiting for their turn, so that renewals have theirs.
 	Records, Claims int64
 
-	// PassedOver are the reports and surveys that were not written to etcd because
+	// PassedOver are the statuses and reports of nodes that were not written to etcd because
 	// a newer one took their place first, since the start.
 	PassedOver uint64
 }
 
 // The work that waits.
 const (
-	WorkRecords = "records" // for people, to etcd: reports, surveys, the history
+	WorkRecords = "records" // for people, to etcd: statuses and reports of nodes, the history
 	WorkClaims  = "claims"  // of grants
 )
 
@@ -30,7 +30,7 @@ func newLoadCollector(load func() Load) loadCollector {
 		load:    load,
 		oldest:  prometheus.NewDesc(OldestRenewal, "Since the grant of this host whose last renewal is the longest ago was renewed; 0 when there is none to be renewed.", nil, nil),
 		waiting: prometheus.NewDesc(WorkWaiting, "What waits for its turn so that renewals have theirs: records (for people, to etcd) and claims (of grants).", []string{"work"}, nil),
-		dropped: prometheus.NewDesc(WorkDropped, "Reports and surveys that were not written to etcd because a newer one took their place first.", nil, nil),
+		dropped: prometheus.NewDesc(WorkDropped, "Statuses and reports of nodes that were not written to etcd because a newer one took their place first.", nil, nil),
 	}
 }
 

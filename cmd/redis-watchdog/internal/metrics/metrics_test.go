@@ -31,8 +31,8 @@ func sample() []agent.Status {
 	}, {Group: "m1", Node: "b", Phase: "strange", Veto: true, VetoStanding: true, Deadline: -1, CoordinatorAge: -1}}
 }
 
-func surveys() []Survey {
-	return []Survey{{
+func reports() []Report {
+	return []Report{{
 		Group: "m1", Node: "a", Age: 12.5, AskedAge: -1, Drifted: 2, UntilLimit: 3600,
 		Checks:   []Check{{"maxmemory", "blocks", "failed"}, {"maxmemory", "blocks", "failed"}, {"drift", "blocks", "passed"}},
 		Keyspace: &Keyspace{Age: 3600, Keys: 1000, Bytes: 65536, Stalls: map[string]float64{"del": 4.5, "expire": 0}}, Borne: 4.25,
@@ -48,7 +48,7 @@ func TestLoadExposition(t *testing.T) {
 # HELP redis_watchdog_oldest_renewal_seconds Since the grant of this host whose last renewal is the longest ago was renewed; 0 when there is none to be renewed.
 # TYPE redis_watchdog_oldest_renewal_seconds gauge
 redis_watchdog_oldest_renewal_seconds 0.75
-# HELP redis_watchdog_work_dropped_total Reports and surveys that were not written to etcd because a newer one took their place first.
+# HELP redis_watchdog_work_dropped_total Statuses and reports of nodes that were not written to etcd because a newer one took their place first.
 # TYPE redis_watchdog_work_dropped_total counter
 redis_watchdog_work_dropped_total 7
 # HELP redis_watchdog_work_waiting What waits for its turn so that renewals have theirs: records (for people, to etcd) and claims (of grants).
@@ -56,12 +56,12 @@ redis_watchdog_work_dropped_total 7
 redis_watchdog_work_waiting{work="claims"} 0
 redis_watchdog_work_waiting{work="records"} 3
 `
-	if err := testutil.CollectAndCompare(NewCollector(sample, surveys, load), strings.NewReader(want), OldestRenewal, WorkWaiting, WorkDropped); err != nil {
+	if err := testutil.CollectAndCompare(NewCollector(sample, reports, load), strings.NewReader(want), OldestRenewal, WorkWaiting, WorkDropped); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestSurveyExposition(t *testing.T) {
+func TestReportExposition(t *testing.T) {
 	want := `
 # HELP redis_watchdog_check 1, for the outcome of every check of its own that a replica was put to last: failed, unknown or passed; severity blocks with outcome failed is what vetoes it.
 # TYPE redis_watchdog_check gauge
@@ -93,19 +93,19 @@ redis_watchdog_preflight_age_seconds{master_name="m1",node="b"} +Inf
 # HELP redis_watchdog_stall_borne_seconds How long this Redis may stand still as a master and is not fenced; no series while no Sentinel told its down-after-milliseconds.
 # TYPE redis_watchdog_stall_borne_seconds gauge
 redis_watchdog_stall_borne_seconds{master_name="m1",node="a"} 4.25
-# HELP redis_watchdog_survey_age_seconds Since the facts of this node were last read for its own checks and for a preflight; +Inf when they never were.
-# TYPE redis_watchdog_survey_age_seconds gauge
-redis_watchdog_survey_age_seconds{master_name="m1",node="a"} 12.5
-redis_watchdog_survey_age_seconds{master_name="m1",node="b"} +Inf
+# HELP redis_watchdog_node_report_age_seconds Since the facts of this node were last read for its own checks and for a preflight; +Inf when they never were.
+# TYPE redis_watchdog_node_report_age_seconds gauge
+redis_watchdog_node_report_age_seconds{master_name="m1",node="a"} 12.5
+redis_watchdog_node_report_age_seconds{master_name="m1",node="b"} +Inf
 `
-	if err := testutil.CollectAndCompare(NewCollector(sample, surveys, load), strings.NewReader(want), Checks, Drifted, UntilLimit, SurveyAge, PreflightAge,
+	if err := testutil.CollectAndCompare(NewCollector(sample, reports, load), strings.NewReader(want), Checks, Drifted, UntilLimit, ReportAge, PreflightAge,
 		KeyspaceAge, KeyspaceKeys, KeyspaceBytes, KeyspaceStall, StallBorne); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestCollectorExposition(t *testing.T) {
-	collector := NewCollector(sample, surveys, load)
+	collector := NewCollector(sample, reports, load)
 	want := `
 # HELP redis_watchdog_coordinator_age_seconds Since etcd last answered in full; +Inf when it never did.
 # TYPE redis_watchdog_coordinator_age_seconds gauge
@@ -182,7 +182,7 @@ func fenceSeries() string {
 
 func TestMetricsCountFromZero(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	node := New(registry, NewCollector(sample, surveys, load), "1.2.3").Node("m1", "a")
+	node := New(registry, NewCollector(sample, reports, load), "1.2.3").Node("m1", "a")
 	node.Step(time.Millisecond)
 	node.Transition("serve", "hold", "isolated")
 	node.Transition("hold", "down", "isolated") // it does not answer, and is what it was

@@ -40,7 +40,7 @@ const (
 	Checks       = "redis_watchdog_check"
 	Drifted      = "redis_watchdog_drifted_parameters"
 	UntilLimit   = "redis_watchdog_memory_limit_seconds"
-	SurveyAge    = "redis_watchdog_survey_age_seconds"
+	ReportAge    = "redis_watchdog_node_report_age_seconds"
 	PreflightAge = "redis_watchdog_preflight_age_seconds"
 
 	KeyspaceAge   = "redis_watchdog_keyspace_audit_age_seconds"

@@ -41,7 +41,7 @@ func linkedTo(st agent.Status) string {
 // withUsers puts the users that the master's Redis lists in place of those in its
 // watchdog's report, which have no passwords. Where they cannot be had a Gap says
 // why, and what is compared of the passwords is unknown.
-func (s *surveyor) withUsers(ctx context.Context, st agent.Status, master preflight.Node) preflight.Node {
+func (s *reporter) withUsers(ctx context.Context, st agent.Status, master preflight.Node) preflight.Node {
 	if master.Redis == nil {
 		return master
 	}
@@ -60,7 +60,7 @@ func (s *surveyor) withUsers(ctx context.Context, st agent.Status, master prefli
 	return master
 }
 
-func (s *surveyor) usersAt(ctx context.Context, address string) ([]preflight.User, error) {
+func (s *reporter) usersAt(ctx context.Context, address string) ([]preflight.User, error) {
 	now := agent.Boottime()
 	if s.peer.refusedAt != 0 && now.Sub(s.peer.refusedAt) < refusedAgain {
 		return nil, s.peer.refusal

@@ -25,18 +25,18 @@ import (
 )
 
 const (
-	surveyEvery   = time.Minute     // the one CONFIG GET * a minute that standing guard costs Redis
-	surveyLook    = time.Second     // how often it is looked whether something changed
-	surveyApart   = 5 * time.Second // changes bring no more surveys than this; requests do
-	surveyTimeout = 5 * time.Second
+	reportEvery   = time.Minute     // the one CONFIG GET * a minute that standing guard costs Redis
+	reportLook    = time.Second     // how often it is looked whether something changed
+	reportApart   = 5 * time.Second // changes bring no more reports than this; requests do
+	reportTimeout = 5 * time.Second
 	nodeTimeout   = 4 * time.Second // of all that is read of this node; what is left is for the master's report
 	filesTimeout  = 2 * time.Second // of that, for what no shadow run is in
 	hostTimeout   = time.Second
-	reportTimeout = time.Second
+	masterTimeout = time.Second
 )
 
-// surveyor makes one node's surveys.
-type surveyor struct {
+// reporter makes one node's reports.
+type reporter struct {
 	x       *node
 	version string
 	server  gather.Server
@@ -44,29 +44,29 @@ type surveyor struct {
 	started []string // what Redis is started with, as the operator says; nil: that is found out
 	asked   signal.Signal
 
-	// onSurvey is handed every survey of a replica with the newest one of its
+	// onReport is handed every report of a replica with the newest one of its
 	// master, and what the node's own checks make of them. A master's report
 	// that is not there is a Node with an address and nothing else. Nil: nobody
 	// is.
-	onSurvey func(own, master preflight.Node, findings []preflight.Finding)
+	onReport func(own, master preflight.Node, findings []preflight.Finding)
 
 	mu      sync.Mutex
 	request string // the newest of a preflight
 	confirm string // the newest for a veto of another node; empty: it was answered
 	since   requests
 	askedAt watchdog.Instant // of the last that was answered; 0: none was
-	last    surveyed
+	last    reported
 	stalls  preflight.Stalls
 
 	audit audited
 
 	stallsNew bool // there are some that are not on disk
 	puzzles   []puzzle
-	rules     surveyRules
+	rules     reportRules
 
-	// Of the one goroutine that surveys:
+	// Of the one goroutine that reports:
 	rates    rates
-	stands   preflight.Standing // of the survey that was published last
+	stands   preflight.Standing // of the report that was published last
 	stoodAt  watchdog.Instant
 	compared comparison
 	peer     peer
@@ -74,48 +74,48 @@ type surveyor struct {
 	silent   bool // a file of this host does not answer
 	facing   facing
 	refused  preflight.Refused
-	forked   map[string]string // INFO of the last survey
+	forked   map[string]string // INFO of the last report
 }
 
-// surveyRules are what the operator asks of a survey.
-type surveyRules struct {
+// reportRules are what the operator asks of a report.
+type reportRules struct {
 	made   int // counts the reloads that changed them
 	policy preflight.Policy
 	ignore []string // names that may differ from redis.conf
 	shadow bool     // redis-server may be started on a copy of it
 }
 
-func surveyRulesOf(p config.Preflight) surveyRules {
-	return surveyRules{policy: p.Policy(), ignore: append(drift.DefaultIgnore(), p.DriftIgnore...), shadow: p.Shadow == config.ShadowAuto}
+func reportRulesOf(p config.Preflight) reportRules {
+	return reportRules{policy: p.Policy(), ignore: append(drift.DefaultIgnore(), p.DriftIgnore...), shadow: p.Shadow == config.ShadowAuto}
 }
 
-// setRules has other rules followed, by a survey that is soon.
-func (s *surveyor) setRules(r surveyRules) {
+// setRules has other rules followed, by a report that is soon.
+func (s *reporter) setRules(r reportRules) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.made = s.rules.made + 1
 	s.rules = r
 }
 
-func (s *surveyor) newestRules() surveyRules {
+func (s *reporter) newestRules() reportRules {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.rules
 }
 
-func newSurveyor(d *Daemon, x *node, g config.Group, n config.Node) (*surveyor, error) {
+func newReporter(d *Daemon, x *node, g config.Group, n config.Node) (*reporter, error) {
 	tls, err := n.TLS.Client()
 	if err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
-	return &surveyor{
-		x: x, version: d.version, rules: surveyRulesOf(g.Preflight), units: d.units, started: n.CommandLine, asked: signal.New(), files: newReading(), peer: peer{key: rand.Text()},
+	return &reporter{
+		x: x, version: d.version, rules: reportRulesOf(g.Preflight), units: d.units, started: n.CommandLine, asked: signal.New(), files: newReading(), peer: peer{key: rand.Text()},
 		server: gather.Server{Address: n.Address, Socket: n.Socket, Username: n.Username, Password: string(n.Password), TLS: tls, Commands: n.Commands},
 	}, nil
 }
 
 // ask is told of a request that somebody made in etcd. It never blocks.
-func (s *surveyor) ask(id string) {
+func (s *reporter) ask(id string) {
 	s.mu.Lock()
 	s.since.heard(id)
 	switch {
@@ -129,7 +129,7 @@ func (s *surveyor) ask(id string) {
 	s.asked.Raise()
 }
 
-// mark is what a survey is made anew for.
+// mark is what a report is made anew for.
 type mark struct {
 	runID, role, following, phase, file string
 	policy                              string // maxmemory-policy
@@ -142,7 +142,7 @@ type mark struct {
 }
 
 // mark is of now. A redis.conf that does not answer counts as unchanged.
-func (s *surveyor) mark(ctx context.Context, st agent.Status, d gate.Details, last mark) mark {
+func (s *reporter) mark(ctx context.Context, st agent.Status, d gate.Details, last mark) mark {
 	m := mark{
 		runID: st.RunID, role: st.Role, following: st.Following, phase: st.Phase, data: st.Data,
 		file: d.ConfigFile, policy: d.MaxMemoryPolicy, maxMemory: d.MaxMemory, refused: s.refused.Count, missing: len(d.Missing), faults: len(st.Faults), rules: s.newestRules().made, originals: d.Recorded,
@@ -169,7 +169,7 @@ func (s *surveyor) mark(ctx context.Context, st agent.Status, d gate.Details, la
 }
 
 // told passes an error of reading on, and logs the first and the last of them.
-func (s *surveyor) told(err error) error {
+func (s *reporter) told(err error) error {
 	switch {
 	case err != nil && !s.silent:
 		s.x.log.Warn("files of this host not read: checks that need them are unknown", "error", err)
@@ -180,9 +180,9 @@ func (s *surveyor) told(err error) error {
 	return err
 }
 
-// run surveys at the start, every minute, when something changed, and when
+// run reports at the start, every minute, when something changed, and when
 // asked, until ctx ends.
-func (s *surveyor) run(ctx context.Context) error {
+func (s *reporter) run(ctx context.Context) error {
 	s.loadRefused()
 	s.loadStalls()
 	var seen mark
@@ -195,8 +195,8 @@ func (s *surveyor) run(ctx context.Context) error {
 		now := agent.Boottime()
 		age := now.Sub(at)
 		request := s.pending()
-		if at == 0 || age >= surveyEvery || request != "" || age >= surveyApart && (m != seen || s.masterChanged(ctx, st)) {
-			s.survey(ctx, st, d, m, request)
+		if at == 0 || age >= reportEvery || request != "" || age >= reportApart && (m != seen || s.masterChanged(ctx, st)) {
+			s.report(ctx, st, d, m, request)
 			seen, at = m, now
 		}
 		if err := s.pause(ctx); err != nil {
@@ -206,9 +206,9 @@ func (s *surveyor) run(ctx context.Context) error {
 }
 
 // pause waits for the next look, or for a request.
-func (s *surveyor) pause(ctx context.Context) error {
+func (s *reporter) pause(ctx context.Context) error {
 	now := agent.Boottime()
-	wait := time.NewTimer(now.Beat(surveyLook).Sub(now))
+	wait := time.NewTimer(now.Beat(reportLook).Sub(now))
 	defer wait.Stop()
 	select {
 	case <-ctx.Done():
@@ -220,7 +220,7 @@ func (s *surveyor) pause(ctx context.Context) error {
 }
 
 // pending is a request that was not answered yet.
-func (s *surveyor) pending() string {
+func (s *reporter) pending() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.request != s.last.answers {
@@ -229,8 +229,8 @@ func (s *surveyor) pending() string {
 	return s.confirm
 }
 
-func (s *surveyor) survey(ctx context.Context, st agent.Status, d gate.Details, m mark, request string) {
-	ctx, cancel := context.WithTimeout(ctx, surveyTimeout+confirmTimeout)
+func (s *reporter) report(ctx context.Context, st agent.Status, d gate.Details, m mark, request string) {
+	ctx, cancel := context.WithTimeout(ctx, reportTimeout+confirmTimeout)
 	defer cancel()
 	own := s.node(ctx, st, d, m, request)
 	if own.Redis != nil {
@@ -243,11 +243,11 @@ func (s *surveyor) survey(ctx context.Context, st agent.Status, d gate.Details, 
 		master, findings = s.judge(ctx, st, own)
 		for _, f := range findings {
 			if f.Outcome != preflight.Passed {
-				s.x.log.Debug("survey", "check", f.Check, "outcome", f.Outcome, "reason", f.Reason)
+				s.x.log.Debug("node report", "check", f.Check, "outcome", f.Outcome, "reason", f.Reason)
 			}
 		}
-		if s.onSurvey != nil {
-			s.onSurvey(own, master, findings)
+		if s.onReport != nil {
+			s.onReport(own, master, findings)
 		}
 	}
 	s.keep(own, findings, request)
@@ -255,9 +255,9 @@ func (s *surveyor) survey(ctx context.Context, st agent.Status, d gate.Details, 
 	s.readAudit(ctx, own, request != "" && !confirms(request))
 }
 
-// publish writes a survey to etcd: where it answers a request, or says something
+// publish writes a report to etcd: where it answers a request, or says something
 // that the one that stands there does not.
-func (s *surveyor) publish(own preflight.Node) {
+func (s *reporter) publish(own preflight.Node) {
 	standing, now := own.Standing(), agent.Boottime()
 	switch s.stands.News(standing) {
 	case preflight.NoNews:
@@ -272,15 +272,15 @@ func (s *surveyor) publish(own preflight.Node) {
 	}
 	report, err := json.Marshal(own)
 	if err != nil {
-		s.x.log.Error("survey not encoded", "error", err)
+		s.x.log.Error("node report not encoded", "error", err)
 		return
 	}
-	s.x.keeper.PublishSurvey(report)
+	s.x.keeper.PublishReport(report)
 	s.stands, s.stoodAt = standing, now
 }
 
 // node is all of this node.
-func (s *surveyor) node(ctx context.Context, st agent.Status, d gate.Details, m mark, request string) preflight.Node {
+func (s *reporter) node(ctx context.Context, st agent.Status, d gate.Details, m mark, request string) preflight.Node {
 	ctx, cancel := context.WithTimeout(ctx, nodeTimeout)
 	defer cancel()
 	n := preflight.Node{Address: st.Address, Elsewhere: s.x.agent.State().Coordinator.Elsewhere, Answers: request, At: time.Now().UTC(), Watchdog: s.watchdog(st, d)}
@@ -301,7 +301,7 @@ func (s *surveyor) node(ctx context.Context, st agent.Status, d gate.Details, m 
 }
 
 // host is what this host shows.
-func (s *surveyor) host(ctx context.Context, d gate.Details, running map[string]string) (*preflight.Host, []preflight.Gap) {
+func (s *reporter) host(ctx context.Context, d gate.Details, running map[string]string) (*preflight.Host, []preflight.Gap) {
 	ctx, cancel := context.WithTimeout(ctx, filesTimeout)
 	defer cancel()
 	type host struct {
@@ -320,7 +320,7 @@ func (s *surveyor) host(ctx context.Context, d gate.Details, running map[string]
 	return got.shows, got.gaps
 }
 
-func (s *surveyor) hostConfig(running map[string]string) gather.HostConfig {
+func (s *reporter) hostConfig(running map[string]string) gather.HostConfig {
 	c := gather.HostConfig{LogFile: running["logfile"]}
 	if c.LogFile != "" && !filepath.IsAbs(c.LogFile) {
 		c.LogFile = filepath.Join(running["dir"], c.LogFile)
@@ -348,7 +348,7 @@ func processOf(d gate.Details) int {
 	return p.PID()
 }
 
-func (s *surveyor) watchdog(st agent.Status, d gate.Details) *preflight.Watchdog {
+func (s *reporter) watchdog(st agent.Status, d gate.Details) *preflight.Watchdog {
 	w := &preflight.Watchdog{
 		Node: st.Node, User: s.server.Username, Version: s.version, Phase: st.Phase, Reason: st.Reason, Guarded: st.Guarded, Data: st.Data, GrantOurs: st.GrantOurs,
 		Veto: st.Veto, VetoReasons: []string{}, Faults: []string{}, Missing: append([]string{}, d.Missing...), Maintenance: st.Maintenance > 0,
@@ -367,7 +367,7 @@ func (s *surveyor) watchdog(st agent.Status, d gate.Details) *preflight.Watchdog
 	return w
 }
 
-func (s *surveyor) vetoes() []string {
+func (s *reporter) vetoes() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string{}, s.last.vetoes...)

@@ -32,7 +32,7 @@ type comparison struct {
 }
 
 // drift compares redis.conf with what runs.
-func (s *surveyor) drift(ctx context.Context, m mark, d gate.Details, redis *preflight.Redis, secrets gather.Secrets, anew bool) (*preflight.Drift, []preflight.Gap) {
+func (s *reporter) drift(ctx context.Context, m mark, d gate.Details, redis *preflight.Redis, secrets gather.Secrets, anew bool) (*preflight.Drift, []preflight.Gap) {
 	if redis == nil || secrets.Config == nil {
 		return nil, []preflight.Gap{{What: "redis.conf", Why: "what runs was not read"}}
 	}
@@ -84,7 +84,7 @@ func sumOf(seed maphash.Seed, secrets gather.Secrets) (sum uint64) {
 
 // service is what its service manager starts our Redis with; nil: that is not
 // known, or the operator says it.
-func (s *surveyor) service(ctx context.Context, pid int) []string {
+func (s *reporter) service(ctx context.Context, pid int) []string {
 	if pid == 0 || s.started != nil {
 		return nil
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
-// surveyed is what is kept of a survey: little, for metrics and for the next.
-type surveyed struct {
+// reported is what is kept of a node report: little, for metrics and for the next.
+type reported struct {
 	at      watchdog.Instant
 	answers string
 	checks  []metrics.Check
@@ -26,8 +26,8 @@ type surveyed struct {
 	build   []preflight.Finding // likewise, of what its build is able to do
 }
 
-func (s *surveyor) keep(own preflight.Node, findings []preflight.Finding, request string) {
-	one := surveyed{at: agent.Boottime(), answers: request, drifted: -1, limit: untilLimit(own), vetoes: preflight.Vetoes(findings)}
+func (s *reporter) keep(own preflight.Node, findings []preflight.Finding, request string) {
+	one := reported{at: agent.Boottime(), answers: request, drifted: -1, limit: untilLimit(own), vetoes: preflight.Vetoes(findings)}
 	for _, f := range findings {
 		severity := f.Severity
 		if f.MasterToo {
@@ -66,23 +66,23 @@ func (s *surveyor) keep(own preflight.Node, findings []preflight.Finding, reques
 	s.last = one
 }
 
-// denied is what Redis refused to tell the newest survey; empty: nothing.
-func (s *surveyor) denied() string {
+// denied is what Redis refused to tell the newest report; empty: nothing.
+func (s *reporter) denied() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.last.denied
 }
 
-// ofFile is what the newest survey found wrong with redis.conf.
-func (s *surveyor) ofFile() []preflight.Finding {
+// ofFile is what the newest report found wrong with redis.conf.
+func (s *reporter) ofFile() []preflight.Finding {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.last.file)
 }
 
-// ofBuild is what the newest survey found that the build of this Redis is not able
+// ofBuild is what the newest report found that the build of this Redis is not able
 // to do.
-func (s *surveyor) ofBuild() []preflight.Finding {
+func (s *reporter) ofBuild() []preflight.Finding {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.last.build)
@@ -90,7 +90,7 @@ func (s *surveyor) ofBuild() []preflight.Finding {
 
 // allowRewrite tells the gate whether redis.conf may be written. What is not
 // known is allowed, as it was before it could be known.
-func (s *surveyor) allowRewrite(own preflight.Node) {
+func (s *reporter) allowRewrite(own preflight.Node) {
 	if own.Drift == nil || own.Drift.Rewrite == nil || own.Drift.Rewrite.Refused == "" {
 		s.x.gate.AllowRewrite("", "")
 		return
@@ -102,12 +102,12 @@ func (s *surveyor) allowRewrite(own preflight.Node) {
 	}
 }
 
-// metrics is the newest survey as the metrics show it.
-func (s *surveyor) metrics() metrics.Survey {
+// metrics is the newest report as the metrics show it.
+func (s *reporter) metrics() metrics.Report {
 	now, borne := agent.Boottime(), s.x.agent.Bears().Seconds()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m := metrics.Survey{Group: s.x.group, Node: s.x.name, Age: -1, AskedAge: -1, Drifted: s.last.drifted, UntilLimit: s.last.limit, Checks: s.last.checks,
+	m := metrics.Report{Group: s.x.group, Node: s.x.name, Age: -1, AskedAge: -1, Drifted: s.last.drifted, UntilLimit: s.last.limit, Checks: s.last.checks,
 		Keyspace: s.audit.metrics(), Borne: borne}
 	if s.last.at == 0 {
 		m.Drifted, m.UntilLimit = -1, math.NaN()

@@ -23,7 +23,7 @@ const (
 	confirmTimeout = 2 * time.Second
 	confirmLook    = 50 * time.Millisecond
 	// confirmBurst is how many reports may be asked for at once; each is worth
-	// surveyEvery. A set-up that is changed step by step, as one does, brings a
+	// reportEvery. A set-up that is changed step by step, as one does, brings a
 	// new reason with every step.
 	confirmBurst = 6
 	// confirmation begins the request for a report that confirms a veto, so
@@ -44,7 +44,7 @@ type facing struct {
 // a master that dies meanwhile says no more. So a reason that is new is only
 // taken up on a report that is younger than it, where the master's watchdog
 // gives one in time.
-func (s *surveyor) judge(ctx context.Context, st agent.Status, own preflight.Node) (preflight.Node, []preflight.Finding) {
+func (s *reporter) judge(ctx context.Context, st agent.Status, own preflight.Node) (preflight.Node, []preflight.Finding) {
 	policy := s.newestRules().policy
 	master := s.withUsers(ctx, st, s.master(ctx, st.Master))
 	findings := preflight.Own(policy, s.x.group, master, own)
@@ -61,8 +61,8 @@ func (s *surveyor) judge(ctx context.Context, st agent.Status, own preflight.Nod
 // mayConfirm spends one of the reports that may be asked for. In the long run
 // there is one a minute: each time every node of the group is read.
 func (f *facing) mayConfirm(now watchdog.Instant) bool {
-	next := f.confirmed.Max(now).Add(surveyEvery)
-	if next.Sub(now) > confirmBurst*surveyEvery {
+	next := f.confirmed.Max(now).Add(reportEvery)
+	if next.Sub(now) > confirmBurst*reportEvery {
 		return false
 	}
 	f.confirmed = next
@@ -70,7 +70,7 @@ func (f *facing) mayConfirm(now watchdog.Instant) bool {
 }
 
 // fresh asks for a report of the master that is as young as the asking.
-func (s *surveyor) fresh(ctx context.Context, address string) (preflight.Node, bool) {
+func (s *reporter) fresh(ctx context.Context, address string) (preflight.Node, bool) {
 	if !s.facing.mayConfirm(agent.Boottime()) {
 		return preflight.Node{}, false
 	}
@@ -117,7 +117,7 @@ func (r *requests) heard(id string) {
 }
 
 // asYoung is whether a report that answers this request is as young as our own.
-func (s *surveyor) asYoung(answers string) bool {
+func (s *reporter) asYoung(answers string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return answers != "" && (answers == s.since.own || slices.Contains(s.since.later, answers))
@@ -128,11 +128,11 @@ func confirms(request string) bool { return strings.HasPrefix(request, confirmat
 
 // masterChanged is whether the master has another report than the one a
 // standing veto was judged by: what the veto rests on may be gone.
-func (s *surveyor) masterChanged(ctx context.Context, st agent.Status) bool {
+func (s *reporter) masterChanged(ctx context.Context, st agent.Status) bool {
 	if len(s.x.vetoedFor()) == 0 || st.Role != watchdog.Replica.String() || st.Master == "" {
 		return false
 	}
-	if now := agent.Boottime(); now.Sub(s.facing.looked) >= surveyApart {
+	if now := agent.Boottime(); now.Sub(s.facing.looked) >= reportApart {
 		s.facing.looked = now
 		at := s.master(ctx, st.Master).At
 		return !at.IsZero() && !at.Equal(s.facing.judged)
@@ -142,11 +142,11 @@ func (s *surveyor) masterChanged(ctx context.Context, st agent.Status) bool {
 
 var errNoReport = errors.New("there is none")
 
-// master is the survey of the master that stands: as it is, but for numbers that
+// master is the report of the master that stands: as it is, but for numbers that
 // have changed by less than they mean (see preflight.Standing).
-func (s *surveyor) master(ctx context.Context, address string) preflight.Node {
+func (s *reporter) master(ctx context.Context, address string) preflight.Node {
 	n := preflight.Node{Address: address}
-	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
+	ctx, cancel := context.WithTimeout(ctx, masterTimeout)
 	defer cancel()
 	report, err := s.x.store.Report(ctx, s.x.group, watchdog.Address(address))
 	if err == nil && report == nil {

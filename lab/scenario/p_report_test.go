@@ -122,7 +122,7 @@ func TestWatchdogsAnswerAPreflight(t *testing.T) {
 		}
 	}
 
-	seldomSurveyed(t, w, 8*time.Second, 1)
+	seldomRead(t, w, 8*time.Second, 1)
 
 	w.Group.Redis[1].Do("CONFIG", "SET", "maxmemory", "7gb")
 	w.Eventually("a drifted parameter is told", 20*time.Second, func() error {
@@ -176,16 +176,16 @@ func TestWatchdogsAnswerAPreflight(t *testing.T) {
 	}
 }
 
-// seldomSurveyed counts at every Redis how often it is surveyed while nothing changes:
+// seldomRead counts at every Redis how often it is read while nothing changes:
 // each time takes one CONFIG GET *, and with it the only ACL LIST there is.
-func seldomSurveyed(t *testing.T, w *watched.World, span time.Duration, most int) {
+func seldomRead(t *testing.T, w *watched.World, span time.Duration, most int) {
 	t.Helper()
 	count := func() (all []int) {
 		for _, r := range w.Group.Redis {
 			calls := 0
 			_, err := fmt.Sscanf(r.Info()["cmdstat_acl|list"], "calls=%d,", &calls)
 			if err != nil || calls == 0 {
-				t.Fatalf("%s was not surveyed: %v", r.Name, err)
+				t.Fatalf("%s was not read: %v", r.Name, err)
 			}
 			all = append(all, calls)
 		}
@@ -196,7 +196,7 @@ func seldomSurveyed(t *testing.T, w *watched.World, span time.Duration, most int
 	after := count()
 	for i, r := range w.Group.Redis {
 		if n := after[i] - before[i]; n > most {
-			t.Errorf("%s was surveyed %d times in %v, want %d at most", r.Name, n, span, most)
+			t.Errorf("%s was read %d times in %v, want %d at most", r.Name, n, span, most)
 		}
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Survey is what the newest survey of a node showed.
-type Survey struct {
+// Report is what the newest report of a node showed.
+type Report struct {
 	Group, Node string
 	Age         float64   // seconds; -1: there was none
 	AskedAge    float64   // seconds since one was made for a preflight; -1: none was
@@ -28,20 +28,20 @@ type Keyspace struct {
 // Check is how one check came out.
 type Check struct{ ID, Severity, Outcome string }
 
-type surveyCollector struct {
-	surveys                           func() []Survey
+type reportCollector struct {
+	reports                           func() []Report
 	check, drifted, limit, age, asked *prometheus.Desc
 
 	auditAge, keys, bytes, stall, borne *prometheus.Desc
 }
 
-func newSurveyCollector(surveys func() []Survey) surveyCollector {
-	return surveyCollector{
-		surveys: surveys,
+func newReportCollector(reports func() []Report) reportCollector {
+	return reportCollector{
+		reports: reports,
 		check:   nodeDesc(Checks, "1, for the outcome of every check of its own that a replica was put to last: failed, unknown or passed; severity blocks with outcome failed is what vetoes it.", "check", "severity", "outcome"),
 		drifted: nodeDesc(Drifted, "Parameters that run with another value than redis.conf has; no series while that could not be compared."),
 		limit:   nodeDesc(UntilLimit, "Until maxmemory is reached at the growth of the last minutes; +Inf when it does not grow or has no limit, no series while that is not known."),
-		age:     nodeDesc(SurveyAge, "Since the facts of this node were last read for its own checks and for a preflight; +Inf when they never were."),
+		age:     nodeDesc(ReportAge, "Since the facts of this node were last read for its own checks and for a preflight; +Inf when they never were."),
 		asked:   nodeDesc(PreflightAge, "Since a preflight last asked for this node's facts; +Inf when none did since the start."),
 
 		auditAge: nodeDesc(KeyspaceAge, "Since the newest audit of the group's key space that was kept; no series where none was."),
@@ -52,20 +52,20 @@ func newSurveyCollector(surveys func() []Survey) surveyCollector {
 	}
 }
 
-func (c surveyCollector) describe(out chan<- *prometheus.Desc) {
+func (c reportCollector) describe(out chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{c.check, c.drifted, c.limit, c.age, c.asked, c.auditAge, c.keys, c.bytes, c.stall, c.borne} {
 		out <- desc
 	}
 }
 
-func (c surveyCollector) collect(out chan<- prometheus.Metric) {
+func (c reportCollector) collect(out chan<- prometheus.Metric) {
 	never := func(seconds float64) float64 {
 		if seconds < 0 {
 			return math.Inf(1)
 		}
 		return seconds
 	}
-	for _, s := range c.surveys() {
+	for _, s := range c.reports() {
 		send := func(desc *prometheus.Desc, value float64, labels ...string) {
 			out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, append([]string{s.Group, s.Node}, labels...)...)
 		}

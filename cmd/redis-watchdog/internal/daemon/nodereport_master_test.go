@@ -35,7 +35,7 @@ func TestYoungReportsAreAskedForSixAtOnceAndOneAMinute(t *testing.T) {
 // A report answers one request, and every replica makes one: an answer to a
 // request made after ours is as young as one to ours, any other is not.
 func TestAnAnswerToALaterRequestIsAsYoung(t *testing.T) {
-	s := &surveyor{since: requests{own: "ours"}, asked: signal.New()}
+	s := &reporter{since: requests{own: "ours"}, asked: signal.New()}
 	s.ask("before")
 	for _, id := range []string{"", "before", "after"} {
 		if s.asYoung(id) {
