@@ -1,49 +1,39 @@
 package shadow
 
 import (
-	"bufio"
+	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 
 	"github.com/redis-watchdog/redis-watchdog/preflight"
-	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/redisclient"
 )
 
+var errStrange = errors.New("an answer no Redis gives")
+
 // ask asks for everything at once.
-func ask(conn net.Conn, password string) (*Result, error) {
-	commands := [][]string{{"AUTH", user, password}, {"CONFIG", "GET", "*"}, {"INFO", "server"}, {"ACL", "LIST"},
+func ask(ctx context.Context, client *redisclient.Client) (*Result, error) {
+	const mayFail = 2 // from here on
+	commands := [][]string{{"CONFIG", "GET", "*"}, {"INFO", "server"}, {"ACL", "LIST"},
 		// Last, for it changes the shadow.
 		{"CONFIG", "SET", "min-replicas-max-lag", "10"}, {"CONFIG", "SET", "min-replicas-to-write", "1"}, {"EVAL", lockedScript, "0"}}
-	const mayFail = 3 // from here on
-	var request []byte
-	for _, words := range commands {
-		request = resp.Append(request, words...)
-	}
-	if _, err := conn.Write(request); err != nil {
+	answers, err := client.Ask(ctx, commands...)
+	if err != nil {
 		return nil, fmt.Errorf("ask the shadow: %w", err)
 	}
-	in := bufio.NewReader(conn)
-	answers := make([][]string, len(commands))
-	for i, words := range commands {
-		answer, err := texts(in)
-		if said := serverError(""); errors.As(err, &said) && i >= mayFail {
-			continue
+	for i, a := range answers[:mayFail] {
+		if a.Err != nil {
+			// Its code only: the rest may quote.
+			code, _, _ := strings.Cut(a.Err.Error(), " ")
+			return nil, fmt.Errorf("ask the shadow %s: %s", commands[i][0], code)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("ask the shadow %s: %w", words[0], err)
-		}
-		answers[i] = answer
 	}
-	if len(answers[1])%2 != 0 || len(answers[2]) != 1 {
-		return nil, fmt.Errorf("ask the shadow: %w", resp.ErrGarbage)
+	r := &Result{Config: answers[0].Pairs(), LockedScript: locked(answers[len(answers)-1].Text())}
+	if len(r.Config) == 0 || answers[1].Text() == "" {
+		return nil, fmt.Errorf("ask the shadow: %w", errStrange)
 	}
-	r := &Result{Config: map[string]string{}, LockedScript: locked(answers[len(answers)-1])}
-	for i := 0; i < len(answers[1]); i += 2 {
-		r.Config[answers[1][i]] = answers[1][i+1]
-	}
-	for line := range strings.SplitSeq(answers[2][0], "\r\n") {
+	for line := range strings.SplitSeq(answers[1].Text(), "\r\n") {
 		name, value, _ := strings.Cut(line, ":")
 		switch name {
 		case "redis_version", "valkey_version":
@@ -52,8 +42,8 @@ func ask(conn net.Conn, password string) (*Result, error) {
 			r.BuildID = value
 		}
 	}
-	for _, line := range answers[3] {
-		if !strings.HasPrefix(line, "user "+user+" ") {
+	for _, e := range answers[2].List() {
+		if line := redisclient.Text(e); !strings.HasPrefix(line, "user "+user+" ") {
 			r.Users = append(r.Users, line)
 		}
 	}
@@ -65,42 +55,12 @@ const lockedScript = `local r = redis.pcall('del', 'redis-watchdog:probe')
 if type(r) == 'table' and r.err then return r.err end
 return 'executed'`
 
-func locked(answer []string) string {
+func locked(answer string) string {
 	switch {
-	case len(answer) != 1:
-	case answer[0] == preflight.ScriptExecuted:
+	case answer == preflight.ScriptExecuted:
 		return preflight.ScriptExecuted
-	case strings.Contains(answer[0], "NOREPLICAS"):
+	case strings.Contains(answer, "NOREPLICAS"):
 		return preflight.ScriptRefused
 	}
 	return ""
-}
-
-// serverError is an error reply's code: the rest may quote.
-type serverError string
-
-func (e serverError) Error() string { return string(e) }
-
-// texts reads one answer: the texts of an array, or one text.
-func texts(in *bufio.Reader) ([]string, error) {
-	r, err := resp.Read(in)
-	switch {
-	case err != nil:
-		return nil, err
-	case r.IsError():
-		code, _, _ := strings.Cut(r.Text, " ")
-		return nil, serverError(code)
-	case r.Null:
-		return nil, resp.ErrGarbage
-	case r.Kind != '*':
-		return []string{r.Text}, nil
-	}
-	all := make([]string, len(r.Elems))
-	for i, e := range r.Elems {
-		if e.Kind == '*' || e.Null || e.IsError() {
-			return nil, resp.ErrGarbage
-		}
-		all[i] = e.Text
-	}
-	return all, nil
 }

@@ -1,7 +1,6 @@
 package shadow
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -18,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/redis-watchdog/redis-watchdog/preflight/redisconf"
-	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/redisclient"
 )
 
 // Config is one shadow to be run.
@@ -69,35 +68,18 @@ const (
 // not start on the configuration; any other error that it could not be tried.
 // Nothing is left behind: not the process, not its directory.
 func Run(ctx context.Context, c Config) (result *Result, err error) {
-	err = c.with(ctx, func(conn net.Conn, password string) error {
-		result, err = ask(conn, password)
+	err = Use(ctx, c, func(ctx context.Context, client *redisclient.Client) error {
+		result, err = ask(ctx, client)
 		return err
 	})
 	return result, err
 }
 
 // Use starts the shadow, lets use speak to it as a user who may do everything,
-// and kills it. The connection ends with the deadline. What use returns, and what
-// Run returns, is what it returns.
-func Use(ctx context.Context, c Config, use func(context.Context, net.Conn) error) error {
-	return c.with(ctx, func(conn net.Conn, password string) error {
-		if _, err := conn.Write(resp.Append(nil, "AUTH", user, password)); err != nil {
-			return fmt.Errorf("log in to the shadow: %w", err)
-		}
-		// Nothing else was asked, so nothing is read ahead.
-		answer, err := resp.Read(bufio.NewReader(conn))
-		if err == nil && !answer.OK() {
-			err = resp.ErrGarbage
-		}
-		if err != nil {
-			return fmt.Errorf("log in to the shadow: %w", err)
-		}
-		return use(ctx, conn)
-	})
-}
-
-// with runs the shadow for as long as use takes.
-func (c Config) with(ctx context.Context, use func(conn net.Conn, password string) error) error {
+// and kills it. The context ends with the deadline. What use returns, and what Run
+// returns, is what it returns; a use that asks nothing has not waited for the
+// shadow to listen.
+func Use(ctx context.Context, c Config, use func(context.Context, *redisclient.Client) error) error {
 	if c.Deadline == 0 {
 		c.Deadline = defaultDeadline
 	}
@@ -117,18 +99,14 @@ func (c Config) with(ctx context.Context, use func(conn net.Conn, password strin
 		return err
 	}
 	defer p.stop()
-	conn, err := p.dial(ctx)
-	if err != nil {
-		return err
+	client := redisclient.Open(redisclient.Server{Socket: p.socket, Username: user, Password: p.password,
+		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dial(ctx) }}, 2)
+	defer client.Close()
+	err = use(ctx, client)
+	if refused, ok := errors.AsType[*Refused](err); ok {
+		return refused // and not that it could not be connected to
 	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	deadline, _ := ctx.Deadline()
-	if err := conn.SetDeadline(deadline); err != nil {
-		return fmt.Errorf("bound the shadow: %w", err)
-	}
-	return use(conn, p.password)
+	return err
 }
 
 // makeDir makes a directory that only the shadow's user can enter.

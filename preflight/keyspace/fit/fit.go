@@ -4,12 +4,10 @@
 package fit
 
 import (
-	"bufio"
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,7 +16,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/stall"
 	"github.com/redis-watchdog/redis-watchdog/preflight/redisconf"
 	"github.com/redis-watchdog/redis-watchdog/preflight/shadow"
-	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/redisclient"
 )
 
 // Config is one fit.
@@ -63,10 +61,8 @@ func Run(ctx context.Context, c Config) (stall.Rates, error) {
 	}
 	s := shadow.Config{Binary: c.Binary, Root: c.Root, Credential: c.Credential, Temporary: c.Temporary, Build: build, Read: read, Deadline: c.Deadline}
 	var rates stall.Rates
-	err = shadow.Use(ctx, s, func(ctx context.Context, conn net.Conn) error {
-		f := &fitter{Config: c, conn: conn, in: bufio.NewReaderSize(conn, 1<<16)}
-		var err error
-		rates, err = f.all(ctx)
+	err = shadow.Use(ctx, s, func(ctx context.Context, client *redisclient.Client) (err error) {
+		rates, err = (&fitter{Config: c, ctx: ctx, client: client}).all()
 		return err
 	})
 	if err != nil {
@@ -78,15 +74,15 @@ func Run(ctx context.Context, c Config) (stall.Rates, error) {
 // fitter is one measurement under way.
 type fitter struct {
 	Config
-	conn net.Conn
-	in   *bufio.Reader
+	ctx    context.Context // ends with the deadline
+	client *redisclient.Client
 }
 
 // keys of one class are filled side by side, so that the memory of each lies
 // scattered as that of values which grow together does.
 const keys = 3
 
-func (f *fitter) all(ctx context.Context) (stall.Rates, error) {
+func (f *fitter) all() (stall.Rates, error) {
 	info, err := f.info()
 	if err != nil {
 		return stall.Rates{}, err
@@ -105,8 +101,8 @@ func (f *fitter) all(ctx context.Context) (stall.Rates, error) {
 			f.Progress(int64(i), int64(len(stall.Classes())))
 		}
 		var few, large measured
-		if few, err = f.class(ctx, class, stall.Small); err == nil {
-			large, err = f.class(ctx, class, stall.Large)
+		if few, err = f.class(class, stall.Small); err == nil {
+			large, err = f.class(class, stall.Large)
 		}
 		if err != nil {
 			return stall.Rates{}, fmt.Errorf("%s: %w", class, err)
@@ -151,8 +147,8 @@ func least(all []float64) float64 {
 }
 
 // class measures one, with values of n units.
-func (f *fitter) class(ctx context.Context, class stall.Class, n int) (m measured, err error) {
-	units, err := f.fill(ctx, class, n)
+func (f *fitter) class(class stall.Class, n int) (m measured, err error) {
+	units, err := f.fill(class, n)
 	if err != nil {
 		return m, fmt.Errorf("fill: %w", err)
 	}
@@ -162,7 +158,7 @@ func (f *fitter) class(ctx context.Context, class stall.Class, n int) (m measure
 		if err != nil {
 			return m, fmt.Errorf("DUMP: %w", err)
 		}
-		if _, err := f.timed(&m.restore, units, "RESTORE", "copy", "0", payload.Text); err != nil {
+		if _, err := f.timed(&m.restore, units, "RESTORE", "copy", "0", payload.Text()); err != nil {
 			return m, fmt.Errorf("RESTORE: %w", err)
 		}
 		if _, err := f.timed(&m.free, units, "DEL", key); err != nil {
@@ -176,31 +172,31 @@ func (f *fitter) class(ctx context.Context, class stall.Class, n int) (m measure
 }
 
 // timed is one command, and what it took of the server.
-func (f *fitter) timed(to *spent, units float64, words ...string) (resp.Reply, error) {
+func (f *fitter) timed(to *spent, units float64, words ...string) (redisclient.Answer, error) {
 	before, err := f.used()
 	if err != nil {
-		return resp.Reply{}, err
+		return redisclient.Answer{}, err
 	}
 	if _, err := f.ask("CONFIG", "RESETSTAT"); err != nil {
-		return resp.Reply{}, err
+		return redisclient.Answer{}, err
 	}
 	answer, err := f.ask(words...)
 	if err != nil {
-		return resp.Reply{}, err
+		return redisclient.Answer{}, err
 	}
 	info, err := f.info()
 	if err != nil {
-		return resp.Reply{}, err
+		return redisclient.Answer{}, err
 	}
 	_, usec, ok := strings.Cut(info["cmdstat_"+strings.ToLower(words[0])], "usec=")
 	usec, _, _ = strings.Cut(usec, ",")
 	clock, err := strconv.ParseFloat(usec, 64)
 	if !ok || err != nil {
-		return resp.Reply{}, fmt.Errorf("INFO commandstats does not say how long %s took", words[0])
+		return redisclient.Answer{}, fmt.Errorf("INFO commandstats does not say how long %s took", words[0])
 	}
 	after, err := f.used()
 	if err != nil {
-		return resp.Reply{}, err
+		return redisclient.Answer{}, err
 	}
 	// Processor time has the question and the answer in it; the clock has whatever
 	// else ran on this host meanwhile. The smaller one is the command's.
@@ -236,7 +232,7 @@ func (f *fitter) info() (map[string]string, error) {
 		return nil, fmt.Errorf("INFO: %w", err)
 	}
 	fields := map[string]string{}
-	for line := range strings.Lines(answer.Text) {
+	for line := range strings.Lines(answer.Text()) {
 		if name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":"); ok {
 			fields[name] = value
 		}
@@ -244,44 +240,36 @@ func (f *fitter) info() (map[string]string, error) {
 	return fields, nil
 }
 
-func (f *fitter) ask(words ...string) (resp.Reply, error) {
-	if _, err := f.conn.Write(resp.Append(nil, words...)); err != nil {
-		return resp.Reply{}, err
-	}
-	answer, err := resp.Read(f.in)
+func (f *fitter) ask(words ...string) (redisclient.Answer, error) {
+	answers, err := f.client.Ask(f.ctx, words)
 	if err != nil {
-		return answer, err
+		return redisclient.Answer{}, err
 	}
-	return answer, answer.Err()
+	return answers[0], answers[0].Err
 }
 
 // fill makes the keys of a class, and says how many units each has.
-func (f *fitter) fill(ctx context.Context, class stall.Class, n int) (units float64, err error) {
+func (f *fitter) fill(class stall.Class, n int) (units float64, err error) {
 	most := 100 // elements of one command
 	if class == stall.Stream {
 		most = 1
 	}
-	var batch bytes.Buffer
-	waiting := 0
+	var batch [][]string
+	bytes := 0
 	flush := func() error {
-		if _, err := f.conn.Write(batch.Bytes()); err != nil {
-			return err
+		answers, err := f.client.Ask(f.ctx, batch...)
+		for _, a := range answers {
+			err = cmp.Or(err, a.Err)
 		}
-		batch.Reset()
-		for ; waiting > 0; waiting-- {
-			answer, err := resp.Read(f.in)
-			if err == nil {
-				err = answer.Err()
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return ctx.Err()
+		batch, bytes = batch[:0], 0
+		return err
 	}
 	add := func(words ...string) error {
-		batch.Write(resp.Append(nil, words...))
-		if waiting++; waiting < 64 && batch.Len() < 1<<20 {
+		batch = append(batch, words)
+		for _, w := range words {
+			bytes += len(w)
+		}
+		if len(batch) < 64 && bytes < 1<<20 {
 			return nil
 		}
 		return flush()
