@@ -6,7 +6,6 @@ package docs
 
 import (
 	"go/ast"
-	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -20,11 +19,6 @@ var ownWords = map[string]string{
 	"kick": "signal.Signal", "poke": "signal.Signal", "poked": "signal.Signal",
 	"reborn": "new run id", "scribe": "queue", "stopper": "helper", "survey": "node report",
 	"surveyed": "reported", "surveyor": "reporter", "surveys": "node reports", "teller": "notify",
-}
-
-// otherwise are declarations that still have one: it is to be a signal.Signal.
-var otherwise = []string{
-	"Poke", "poked", // fencing/grant
 }
 
 // wordsOf are the words of a name in camel case, in lower case.
@@ -46,9 +40,6 @@ func TestNoWordsOfOurOwn(t *testing.T) {
 			check := func(names ...*ast.Ident) {
 				for _, id := range names {
 					declared++
-					if slices.Contains(otherwise, id.Name) {
-						continue
-					}
 					for _, word := range wordsOf(id.Name) {
 						if better := ownWords[word]; better != "" {
 							t.Errorf("%s: %s: %q is %s", p.files.Position(id.Pos()), id.Name, word, better)

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/signal"
 )
 
 // The failpoints, in the order in which they are passed.
@@ -144,9 +145,9 @@ type Keeper struct {
 	keys  keys
 	log   hclog.Logger
 
-	urgent chan struct{} // holds one: the want changed
-	poked  chan struct{} // holds one: a hint
-	moved  chan struct{} // holds one: another member is the preferred one
+	urgent signal.Signal // the want changed
+	hinted signal.Signal // a hint
+	moved  signal.Signal // another member is the preferred one
 
 	mu     sync.Mutex
 	want   Want
@@ -180,8 +181,8 @@ type Keeper struct {
 	datas       *newest[dataWrite]
 	disks       *newest[[]byte] // empty: take it back
 	lastAsk     atomic.Value    // string: the request told last
-	hurry       chan struct{}   // holds one: Flush waits
-	relist      chan struct{}   // holds one: our Sentinels list others than they did
+	hurry       signal.Signal   // Flush waits
+	relist      signal.Signal   // our Sentinels list others than they did
 	answers     *newest[PlannedFailoverAnswer]
 	answerUnder atomic.Int64 // the lease of the planned failover that stands; zero: none does
 	history     *historian
@@ -216,9 +217,9 @@ func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
 		cfg:        cfg,
 		keys:       keysOf(s.prefix, cfg.Group),
 		log:        cfg.Log.With("group", cfg.Group, "node", cfg.Node),
-		urgent:     make(chan struct{}, 1),
-		poked:      make(chan struct{}, 1),
-		moved:      make(chan struct{}, 1),
+		urgent:     signal.New(),
+		hinted:     signal.New(),
+		moved:      signal.New(),
 		id:         cfg.Identity,
 		floor:      cfg.Identity.Revision,
 		identities: newNewest[Identity](),
@@ -227,8 +228,8 @@ func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
 		reports:    newNewest[[]byte](),
 		datas:      newNewest[dataWrite](),
 		disks:      newNewest[[]byte](),
-		hurry:      make(chan struct{}, 1),
-		relist:     make(chan struct{}, 1),
+		hurry:      signal.New(),
+		relist:     signal.New(),
 		answers:    newNewest[PlannedFailoverAnswer](),
 		history:    newHistorian(),
 	}
@@ -245,10 +246,10 @@ func (k *Keeper) Want(w Want) {
 	k.want = w
 	k.mu.Unlock()
 	if other {
-		wake(k.relist)
+		k.relist.Raise()
 	}
 	if urgent {
-		wake(k.urgent)
+		k.urgent.Raise()
 	}
 }
 
@@ -258,15 +259,8 @@ func (k *Keeper) newestWant() Want {
 	return k.want
 }
 
-// Poke runs a round soon: something has changed. It never blocks.
-func (k *Keeper) Poke() { wake(k.poked) }
-
-func wake(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
+// Hint runs a round soon: something has changed. It never blocks.
+func (k *Keeper) Hint() { k.hinted.Raise() }
 
 // Run goes round until ctx ends, and calls report after every round, from the
 // one goroutine. Ending it gives nothing up: the lease runs out unless another
@@ -314,7 +308,7 @@ func (k *Keeper) Run(ctx context.Context, report func(watchdog.Coordinator)) err
 
 		if at := k.store.preferred.Load(); at != preferred {
 			preferred = at
-			wake(k.moved)
+			k.moved.Raise()
 		}
 		wait = began.Beat(want.round()).Sub(k.store.now())
 		if k.again {
@@ -338,7 +332,7 @@ func (k *Keeper) pause(ctx context.Context, wait time.Duration) error {
 	case <-k.urgent:
 		k.hurried = true
 		return nil
-	case <-k.poked:
+	case <-k.hinted:
 	}
 	due.Reset(min(wait, hintsApart) - time.Since(began))
 	select {
@@ -390,7 +384,7 @@ func (k *Keeper) saveIdentities(ctx context.Context) {
 // the same one is due again.
 func (k *Keeper) takeIdentity(ctx context.Context, failed bool) (Identity, error) {
 	if failed {
-		pause := time.AfterFunc(saveAgain, func() { wake(k.identities.ready) })
+		pause := time.AfterFunc(saveAgain, func() { k.identities.ready.Raise() })
 		defer pause.Stop()
 	}
 	return k.identities.take(ctx)

@@ -368,7 +368,7 @@ func TestOneMember(t *testing.T) {
 			put(t, client, DefaultPrefix+key+"garbage", `{"address":5}x`)
 			eventually(t, "garbage noticed", func() bool { return hasFault(n.k.Faults(), FaultGarbage) })
 			was := n.now().RoundAt
-			n.k.Poke()
+			n.k.Hint()
 			eventually(t, "another round", n.reported())
 			if got := n.now().RoundAt; got != was {
 				t.Errorf("a round with garbage in %s was good", key)

@@ -6,11 +6,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog/signal"
 )
 
 // newest hands the newest of some values to one taker.
 type newest[T any] struct {
-	ready chan struct{} // holds one
+	ready signal.Signal
 
 	mu      sync.Mutex
 	value   T
@@ -30,7 +32,7 @@ type newest[T any] struct {
 	}
 }
 
-func newNewest[T any]() *newest[T] { return &newest[T]{ready: make(chan struct{}, 1)} }
+func newNewest[T any]() *newest[T] { return &newest[T]{ready: signal.New()} }
 
 func (n *newest[T]) set(v T) {
 	n.mu.Lock()
@@ -41,7 +43,7 @@ func (n *newest[T]) set(v T) {
 	n.sets++
 	n.count++
 	n.mu.Unlock()
-	wake(n.ready)
+	n.ready.Raise()
 }
 
 // take waits for a value newer than the one last taken, or for a retry.
@@ -65,7 +67,7 @@ func (n *newest[T]) retry(ctx context.Context, pause time.Duration) {
 	case <-ctx.Done():
 	case <-time.After(pause):
 	}
-	wake(n.ready)
+	n.ready.Raise()
 }
 
 // again lets the value be taken once more, and counts it as not dealt with.
@@ -73,7 +75,7 @@ func (n *newest[T]) again() {
 	n.mu.Lock()
 	n.count++
 	n.mu.Unlock()
-	wake(n.ready)
+	n.ready.Raise()
 }
 
 // settle says that what was last taken has been dealt with, or not.

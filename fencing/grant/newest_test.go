@@ -39,7 +39,7 @@ func TestWhatANewerOneTookThePlaceOfIsCounted(t *testing.T) {
 			case 'a':
 				n.again()
 			case 't':
-				wake(n.ready)
+				n.ready.Raise()
 				if _, err := n.take(t.Context()); err != nil {
 					t.Fatal(err)
 				}

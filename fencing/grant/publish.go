@@ -11,6 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/signal"
 )
 
 // What is written beside the decisions, from goroutines of its own: the node's
@@ -106,7 +107,7 @@ func (k *Keeper) HistoryDropped() uint64 {
 
 // historian is the queue of records that wait for etcd.
 type historian struct {
-	ready chan struct{} // holds one
+	ready signal.Signal
 
 	mu      sync.Mutex
 	waiting []historyRecord
@@ -118,7 +119,7 @@ type historyRecord struct {
 	data []byte
 }
 
-func newHistorian() *historian { return &historian{ready: make(chan struct{}, 1)} }
+func newHistorian() *historian { return &historian{ready: signal.New()} }
 
 func (h *historian) add(data []byte) {
 	h.mu.Lock()
@@ -128,7 +129,7 @@ func (h *historian) add(data []byte) {
 		h.waiting = append(h.waiting, historyRecord{at: time.Now(), data: data})
 	}
 	h.mu.Unlock()
-	wake(h.ready)
+	h.ready.Raise()
 }
 
 // first are the oldest that wait, as many as go into one transaction.
@@ -210,10 +211,7 @@ func (k *Keeper) Flush(ctx context.Context) error {
 		if len(k.history.first()) == 0 && k.statuses.settled() {
 			return nil
 		}
-		select {
-		case k.hurry <- struct{}{}: // the last word may follow another at once
-		default:
-		}
+		k.hurry.Raise() // the last word may follow another at once
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("flush node status and history: %w", context.Cause(ctx))

@@ -53,7 +53,7 @@ func (k *Keeper) watchAt(ctx context.Context, at int) (moved bool) {
 						k.heardAsk(kv.Value)
 					}
 				default:
-					k.Poke()
+					k.Hint()
 				}
 			}
 		}()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/signal"
 )
 
 const (
@@ -24,7 +25,7 @@ const (
 type flaps struct {
 	tell func(agent.Step) // called in the order of the steps; it must not block
 	now  func() watchdog.Instant
-	wake chan struct{} // holds one: a step is held back
+	wake signal.Signal // a step is held back
 
 	mu     sync.Mutex
 	spent  int              // of flapsAtOnce
@@ -34,7 +35,7 @@ type flaps struct {
 }
 
 func newFlaps(now func() watchdog.Instant, tell func(agent.Step)) *flaps {
-	return &flaps{tell: tell, now: now, wake: make(chan struct{}, 1), filled: now()}
+	return &flaps{tell: tell, now: now, wake: signal.New(), filled: now()}
 }
 
 // flap is whether nothing changes for clients by a step: the master serves, with
@@ -59,10 +60,7 @@ func (f *flaps) take(s agent.Step) {
 	default:
 		f.held = s
 		f.behind++
-		select {
-		case f.wake <- struct{}{}:
-		default:
-		}
+		f.wake.Raise()
 	}
 }
 
