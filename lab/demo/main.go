@@ -158,7 +158,7 @@ func lastAfter(t lab.Trace, at watchdog.Instant) time.Duration {
 
 func stay(p *lab.Program, w *watched.World) {
 	p.Logf("\nThe guarded group stays up until ctrl-C. Look around from another terminal:\n")
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		p.Logf("  host %s:  nsenter -t %d -n bash", d.Host.Name, d.PID())
 		p.Logf("           redis-cli -h %s -p %d; redis-cli -p 26379; curl http://%s/status", d.Host.IP, d.Redis.Port, d.HTTP)
 		p.Logf("           bin/redis-watchdog status --watch --config %s", d.ConfigFile)

@@ -90,7 +90,7 @@ func (s *story) calm() {
 	s.t.Helper()
 	s.WaitGuarded()
 	s.Eventually("nobody is told of anything", 2*time.Minute, func() error {
-		for _, d := range s.Dogs {
+		for _, d := range s.Watchdogs {
 			st, err := d.TryStatus()
 			if err != nil {
 				return err
@@ -111,7 +111,7 @@ func TestOrdinaryCommandsAtRedis(t *testing.T) {
 	s := begin(t, w)
 	replica := w.Others(s.master)[0]
 	s.types(replica.Name, append(onlyAtReplica, "CLIENT PAUSE 700 ALL", ""), replica.Redis.Try)
-	for _, d := range []*watched.Dog{s.master, replica} {
+	for _, d := range []*watched.Watchdog{s.master, replica} {
 		lines := atRedis
 		if d != s.master {
 			lines = nil

@@ -28,7 +28,7 @@ func TestScriptsPassTheLockOfAnOldBuildSoak(t *testing.T) {
 	w = watched.Start(t, watched.Options{Group: c, Systemd: true})
 	s := begin(t, w)
 	s.done("nothing: the packages of Debian 11 are installed; redis-watchdog failover")
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		st := s.told(d, "lock_scripts", "6.0.16", "may be run by default", "upgrade to Redis 6.0.17", "-eval -evalsha")
 		for _, f := range st.Faults {
 			if f.ID == "lock_scripts" && f.Severity != agent.SeverityError {
@@ -45,10 +45,10 @@ func TestScriptsPassTheLockOfAnOldBuildSoak(t *testing.T) {
 	}
 	s.undisturbed()
 
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		do(t, d, remedy(t, d, "lock_scripts"))
 	}
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.WaitFor("has no fault of the lock", func(st agent.Status) bool {
 			for _, f := range st.Faults {
 				if f.ID == "lock_scripts" {
@@ -67,7 +67,7 @@ func TestScriptsPassTheLockOfAnOldBuildSoak(t *testing.T) {
 }
 
 // remedy is the lines of redis-cli that a fault's remedy has.
-func remedy(t *testing.T, d *watched.Dog, fault string) (lines [][]string) {
+func remedy(t *testing.T, d *watched.Watchdog, fault string) (lines [][]string) {
 	t.Helper()
 	for _, f := range d.Status().Faults {
 		if f.ID != fault {
@@ -87,7 +87,7 @@ func remedy(t *testing.T, d *watched.Dog, fault string) (lines [][]string) {
 }
 
 // do runs them on the node's host.
-func do(t *testing.T, d *watched.Dog, lines [][]string) {
+func do(t *testing.T, d *watched.Watchdog, lines [][]string) {
 	t.Helper()
 	for i, words := range lines {
 		p := d.Host.Start(fmt.Sprintf("redis-cli%d", i), "redis-cli", words...)

@@ -25,7 +25,7 @@ func TestCalmGroupWritesWhatIsNew(t *testing.T) {
 	s := begin(t, w)
 	w.Eventually("the first node reports are there", time.Minute, func() error {
 		w.Pause(time.Second)
-		for _, d := range w.Dogs {
+		for _, d := range w.Watchdogs {
 			// One is made at once, and another when the watchdog has seen its Redis.
 			if text, err := w.Store(w.Hosts[0]).Report(t.Context(), "mymaster", watchdog.Address(d.Redis.Address)); err != nil || !strings.Contains(string(text), `{"address":"`+d.Redis.Address) {
 				return fmt.Errorf("%s: %v", d.Name, err)

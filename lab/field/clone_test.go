@@ -46,13 +46,13 @@ func TestTwoSentinelsOfOneImage(t *testing.T) {
 		other.Do("SENTINEL", "RESET", w.Group.Name)
 	}
 	second.Restart()
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		st := s.told(d, "sentinel_same_id", first.Address+", "+second.Address, "sentinel myid", "stop the sentinel at "+second.Address)
 		if st.SentinelsKnown < 3 {
 			t.Errorf("%s counts %d sentinels", d.Name, st.SentinelsKnown)
 		}
 	}
-	d := w.Dogs[0]
+	d := w.Watchdogs[0]
 	d.Process.Restart() // both are remembered, and are two
 	s.told(d, "sentinel_same_id", first.Address+", "+second.Address)
 	s.done("what the remedy says")
@@ -68,7 +68,7 @@ func TestTwoSentinelsOfOneImage(t *testing.T) {
 		return nil
 	})
 	w.Group.WaitStable()
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.WaitFor("says nothing of it", func(st agent.Status) bool {
 			return remedyOf(st, "sentinel_same_id") == "" && st.SentinelsKnown == 3 && st.SentinelsAgreeing == 3
 		})
@@ -86,7 +86,7 @@ func TestASentinelOfAClonedHostThatNobodyNamed(t *testing.T) {
 		Monitors: []lab.Monitor{{Group: w.Group.Name, Master: s.master.Redis, DownAfter: 30 * time.Second, Quorum: 2}},
 		Lines:    []string{"sentinel myid " + first.MyID()}})
 	s.done("a Sentinel is started on a fourth host, with the sentinel.conf of b's")
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.WaitFor("counts it, and says so", func(st agent.Status) bool {
 			text := remedyOf(st, "sentinel_same_id")
 			return st.SentinelsKnown == 4 && st.SentinelsAgreeing == 4 && strings.Contains(text, "stop the sentinel at "+clone.Address) && strings.Contains(text, first.MyID())
@@ -105,7 +105,7 @@ func TestASentinelOfAClonedHostThatNobodyNamed(t *testing.T) {
 		}
 		return nil
 	})
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		s.Eventually(d.Name+" says nothing of it", 4*time.Minute, func() error {
 			st, err := d.TryStatus()
 			if err == nil && (remedyOf(st, "sentinel_same_id") != "" || st.SentinelsKnown != 4 || st.SentinelsAgreeing != 4) {

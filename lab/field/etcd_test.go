@@ -38,7 +38,7 @@ const rootSecret = "root's own"
 // freeOf waits until no watchdog has the fault and every one is guarded.
 func (s *story) freeOf(fault string) {
 	s.t.Helper()
-	for _, d := range s.Dogs {
+	for _, d := range s.Watchdogs {
 		d.WaitFor("says "+fault+" no more", func(st agent.Status) bool {
 			return st.Guarded && !slices.ContainsFunc(st.Faults, func(f agent.Fault) bool { return f.ID == fault })
 		})
@@ -62,12 +62,12 @@ func TestEtcdRunsFull(t *testing.T) {
 
 	s.done("another application fills etcd to 85 % of its quota")
 	w.Etcd.Fill(0.85)
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		s.told(d, "etcd_quota", "quota", "etcdctl defrag")
 	}
 	s.done("and then to its end")
 	w.Etcd.Fill(1)
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		s.told(d, "etcd_nospace", "NOSPACE", "stays locked", "etcdctl alarm disarm")
 	}
 	s.serves(9) // the grant is renewed all the same
@@ -123,7 +123,7 @@ func guardedAsUser(t *testing.T) (w *watched.World, as string) {
 		Config:  func(c *watched.Config) { c.Etcd["username"], c.Etcd["password_file"] = "redis-watchdog", file }})
 	as = "export ETCDCTL_ENDPOINTS=" + strings.Join(w.Etcd.Endpoints(), ",") + " ETCDCTL_USER=root\n"
 	(&story{World: w, t: t}).pasteAll(w.Hosts[0], as+linesOf(t, "../../docs/install.md", "etcdctl", "redis-watchdog", "secret"))
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.Restart()
 	}
 	w.WaitGuarded()
@@ -160,7 +160,7 @@ func TestEtcdRoleMayOnlyRead(t *testing.T) {
 
 	s.done("the role may only read from now on")
 	s.pasteAll(w.Hosts[1], as+"etcdctl role grant-permission redis-watchdog read --prefix=true /redis-watchdog/v1/")
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		s.told(d, "etcd_read_only", `"redis-watchdog"`, "/redis-watchdog/v1/", "stays locked", "readwrite")
 	}
 	s.serves(11) // nothing is renewed, and the Sentinels certify it
@@ -189,7 +189,7 @@ func TestEtcdEndpointIsALearner(t *testing.T) {
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Paused: true, Etcd: []string{"a", "b"}})
 	learner := w.Etcd.Learner(w.Host("learner"))
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		c := d.Config()
 		c.Etcd["endpoints"] = append([]string{learner.Endpoint}, w.Etcd.Endpoints()...)
 		d.Write(c)
@@ -197,7 +197,7 @@ func TestEtcdEndpointIsALearner(t *testing.T) {
 	}
 	w.WaitGuarded()
 	s := begin(t, w)
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		s.told(d, "etcd_learner", learner.Endpoint, "no vote", "etcdctl member promote")
 	}
 	if text, code := s.master.CLI("preflight", "mymaster"); !strings.Contains(text, "it is a learner") {
@@ -215,7 +215,7 @@ func TestEtcdSaysItIsCorrupt(t *testing.T) {
 	s := begin(t, w)
 	s.done("the alarm CORRUPT is raised")
 	w.Etcd.Raise(pb.AlarmType_CORRUPT)
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		s.told(d, "etcd_corrupt", "CORRUPT", "certify", "alarm disarm")
 	}
 	s.serves(11)

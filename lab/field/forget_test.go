@@ -19,7 +19,7 @@ import (
 )
 
 // clean waits until status, asked on a host, finds nothing wrong.
-func (s *story) clean(d *watched.Dog) {
+func (s *story) clean(d *watched.Watchdog) {
 	s.t.Helper()
 	s.Eventually("status is clean at "+d.Name, 2*patience, func() error {
 		s.Pause(time.Second) // a process each time

@@ -25,7 +25,7 @@ func shortFailover(o watched.Options) watched.Options {
 // writes, and then ends the master, with all of it on its disk, and every other
 // replica. The stale one is started again, alone. What was acknowledged is the
 // result.
-func leaveStale(s *story) (stale *watched.Dog, acked lab.Trace) {
+func leaveStale(s *story) (stale *watched.Watchdog, acked lab.Trace) {
 	s.t.Helper()
 	others := s.Others(s.master)
 	stale = others[0]
@@ -150,7 +150,7 @@ func commandsIn(t *testing.T, st agent.Status, fault string) []string {
 }
 
 // run does what was printed, on the host of a watchdog.
-func (s *story) run(d *watched.Dog, command string) {
+func (s *story) run(d *watched.Watchdog, command string) {
 	s.t.Helper()
 	words := strings.Fields(command)
 	if len(words) == 0 {

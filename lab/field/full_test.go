@@ -117,15 +117,15 @@ func (o ordinary) up(t *testing.T, w *watched.World) {
 // veto its replica after it.
 func (o ordinary) notVetoed(t *testing.T, w *watched.World) {
 	t.Helper()
-	dog := w.WaitServing()
+	daemon := w.WaitServing()
 	w.Eventually("preflight lets a planned failover go, but for drift", time.Minute, func() error {
-		text, code := dog.CLI("preflight", w.Group.Name)
+		text, code := daemon.CLI("preflight", w.Group.Name)
 		if (code == 0) == o.drifts || o.drifts && !strings.Contains(text, "drift_running") {
 			return fmt.Errorf("it ended with %d: %s", code, text)
 		}
 		return nil
 	})
-	for _, d := range w.Others(dog) {
+	for _, d := range w.Others(daemon) {
 		if s := d.Status(); s.Veto || len(s.VetoReasons) > 0 {
 			t.Errorf("%s: %s is vetoed for %v", o.name, d.Name, s.VetoReasons)
 		}

@@ -80,13 +80,13 @@ func TestBackupAtTheMasterLeavesAGhost(t *testing.T) {
 	s.done("once more")
 	backup(s, place, s.master.Redis)
 
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		s.told(d, "sentinel_ghost", ghost, "SENTINEL RESET "+w.Group.Name)
 		d.WaitFor("hears and counts every Sentinel", func(st agent.Status) bool {
 			return st.SentinelsAnswering == 3 && st.SentinelsAgreeing == 3
 		})
 	}
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		for _, f := range d.Status().Faults {
 			if strings.HasPrefix(f.ID, "sentinel_") && f.ID != "sentinel_ghost" {
 				t.Errorf("%s is told %s besides: %s", d.Name, f.ID, f.Text)
@@ -109,7 +109,7 @@ func TestBackupAtTheMasterLeavesAGhost(t *testing.T) {
 			return nil
 		})
 	}
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.WaitFor("is told of nothing any more", func(st agent.Status) bool {
 			return !slices.ContainsFunc(st.Faults, func(f agent.Fault) bool { return strings.HasPrefix(f.ID, "sentinel_") })
 		})

@@ -16,7 +16,7 @@ import (
 )
 
 // runInit runs init on a host.
-func runInit(t *testing.T, d *watched.Dog, file string, more ...string) (text string, code int) {
+func runInit(t *testing.T, d *watched.Watchdog, file string, more ...string) (text string, code int) {
 	t.Helper()
 	binary, err := watched.Binary()
 	if err != nil {
@@ -31,7 +31,7 @@ func runInit(t *testing.T, d *watched.Dog, file string, more ...string) (text st
 // guard the group with it as it is, but for where the lab has its directories.
 func guardsByInit(t *testing.T, w *watched.World, written func(host *lab.Host, text string)) {
 	t.Helper()
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		c := d.Config()
 		if err := os.Remove(d.ConfigFile); err != nil { // the lab's own
 			t.Fatal(err)
@@ -50,7 +50,7 @@ func guardsByInit(t *testing.T, w *watched.World, written func(host *lab.Host, t
 			t.Fatal(err)
 		}
 	}
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.Restart()
 	}
 	w.WaitGuarded()
@@ -143,7 +143,7 @@ func TestInitSaysWhatIsNotSo(t *testing.T) {
 	need.Servers(t)
 	w := watched.Start(t, watched.Options{Paused: true, Group: lab.GroupConfig{Sentinel: lab.SentinelConfig{
 		Binary: wrapper(t, "redis-sentinel", `mount --bind "$1" "$1"`)}}})
-	d, etcd := w.Dogs[1], "--etcd="+strings.Join(w.Etcd.Endpoints(), ",")
+	d, etcd := w.Watchdogs[1], "--etcd="+strings.Join(w.Etcd.Endpoints(), ",")
 	c, text, code := initOn(t, d, etcd)
 	if code != 0 || len(c.Groups) != 1 {
 		t.Fatalf("init ended with %d: %s", code, text)
@@ -186,7 +186,7 @@ func TestInitConnectsBeforeItWrites(t *testing.T) {
 	w := watched.StartIn(l, t, watched.Options{Hosts: 1, Sentinels: []string{"a"}, Paused: true, Group: lab.GroupConfig{Quorum: 1,
 		Redis:    lab.RedisConfig{Lines: []string{"port 0", "tls-port 6379", "tls-replication no", "tls-auth-clients no", "tls-cert-file " + cert, "tls-key-file " + key, "tls-ca-cert-file " + ca.File}},
 		Sentinel: lab.SentinelConfig{Lines: []string{"tls-replication yes", "tls-auth-clients no", "tls-cert-file " + cert, "tls-key-file " + key, "tls-ca-cert-file " + filepath.Join(filepath.Dir(cert), "ca.crt")}}}})
-	d := w.Dogs[0]
+	d := w.Watchdogs[0]
 	file := filepath.Join(d.Dir, "init.yaml")
 	for _, one := range []struct {
 		etcd string

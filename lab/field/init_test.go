@@ -12,7 +12,7 @@ import (
 )
 
 // initOn runs init on a host and is what it would write, and all it says.
-func initOn(t *testing.T, d *watched.Dog, more ...string) (written watched.Config, text string, code int) {
+func initOn(t *testing.T, d *watched.Watchdog, more ...string) (written watched.Config, text string, code int) {
 	t.Helper()
 	binary, err := watched.Binary()
 	if err != nil {
@@ -47,7 +47,7 @@ func endpointsOf(c watched.Config) (all []string) {
 func TestInitAmongMembersThatAdvertiseLocalhost(t *testing.T) {
 	w := watched.Start(t, watched.Options{Paused: true,
 		Cluster: lab.EtcdConfig{Args: []string{"--listen-client-urls=http://0.0.0.0:2379", "--advertise-client-urls=http://localhost:2379"}}})
-	d := w.Dogs[1]
+	d := w.Watchdogs[1]
 	c, text, code := initOn(t, d)
 	want := slices.Sorted(slices.Values(w.Etcd.Endpoints()))
 	if got := endpointsOf(c); code != 0 || !slices.Equal(got, want) {

@@ -32,7 +32,7 @@ func TestSentinelIsReplacedAsWritten(t *testing.T) {
 	k.hears(4)
 	k.through("Remove a Sentinel")
 	k.hears(3)
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		k.clean(d)
 	}
 	k.unrefused()
@@ -51,7 +51,7 @@ func TestEtcdMemberIsReplacedAsWritten(t *testing.T) {
 		fresh.Restart()
 	}
 	k.through("Replace an etcd member")
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		k.clean(d)
 	}
 	// It counts: with another one away there is a majority only by it.
@@ -62,7 +62,7 @@ func TestEtcdMemberIsReplacedAsWritten(t *testing.T) {
 // hears waits until every watchdog knows so many Sentinels, and all of them agree.
 func (k *walk) hears(n int) {
 	k.t.Helper()
-	for _, d := range k.Dogs {
+	for _, d := range k.Watchdogs {
 		k.Eventually(fmt.Sprintf("%s knows %d", d.Name, n), 3*patience, func() error {
 			if st, err := d.TryStatus(); err != nil || st.SentinelsKnown != n || st.SentinelsAgreeing != n {
 				return fmt.Errorf("%d of %d agree, %v", st.SentinelsAgreeing, st.SentinelsKnown, err)
@@ -85,7 +85,7 @@ func TestSentinelIsRebuiltAsWritten(t *testing.T) {
 	}
 	k.through("Rebuild a Sentinel")
 	k.hears(3)
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		k.clean(d)
 	}
 	k.unrefused()
@@ -111,7 +111,7 @@ func TestSentinelIsMovedAsWritten(t *testing.T) {
 	}
 	k.through("Move a Sentinel")
 	k.hears(3)
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		k.clean(d)
 	}
 	k.unrefused()
@@ -149,7 +149,7 @@ func TestEtcdMemberIsAddedAndRemovedAsWritten(t *testing.T) {
 	// A member that was removed ends by itself; in life systemd starts it again.
 	k.does["10.0.0.13: disable --now etcd"] = func() { three[2].Wait() }
 	k.through("Remove an etcd member")
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		k.clean(d)
 	}
 	// The new one counts: with another one away there is a majority only by it.
@@ -169,7 +169,7 @@ func TestEtcdMemberIsMovedAsWritten(t *testing.T) {
 		moved.Restart()
 	}
 	k.through("Move an etcd member")
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		k.clean(d)
 	}
 	k.renews(w.Etcd.Members[1])

@@ -38,7 +38,7 @@ func follow(s *story, fourth *lab.Host) *walk {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if s.master != s.Dogs[0] {
+	if s.master != s.Watchdogs[0] {
 		s.t.Fatalf("the page has the master on its first host, and %s serves", s.master.Name)
 	}
 	k := &walk{story: s, page: string(page), does: map[string]func(){},
@@ -116,7 +116,7 @@ func (k *walk) tools(h *lab.Host) string {
 	binary, err := watched.Binary()
 	etcdctl, noEtcdctl := lab.EtcdctlBinary()
 	if err = errors.Join(err, noEtcdctl); err == nil {
-		for _, d := range k.Dogs {
+		for _, d := range k.Watchdogs {
 			if d.Host == h {
 				err = os.WriteFile(filepath.Join(dir, "redis-watchdog"), fmt.Appendf(nil, "#!/bin/sh\nexec %s \"$@\" --config %s\n", binary, d.ConfigFile), 0o700)
 			}
@@ -133,7 +133,7 @@ func last(text string, n int) string { return text[max(0, len(text)-n):] }
 // reloads has systemctl reload do so at every watchdog, with its file written anew.
 func (k *walk) reloads() {
 	for address, host := range k.hosts {
-		for _, d := range k.Dogs {
+		for _, d := range k.Watchdogs {
 			if d.Host == host {
 				k.does[address+": reload redis-watchdog"] = func() {
 					from := len(d.Text())
@@ -164,7 +164,7 @@ func TestRedisIsReplacedAsWritten(t *testing.T) {
 	o := unhurried()
 	w := watched.Start(t, o)
 	k := follow(begin(t, w), w.Lab.Host("d"))
-	old := w.Dogs[2]
+	old := w.Watchdogs[2]
 	var fresh *lab.Redis
 	k.does["10.0.0.14: enable --now redis-server"] = func() {
 		fresh = k.hosts["10.0.0.14"].Redis(lab.RedisConfig{ReplicaOf: k.master.Redis, Lines: []string{"replica-priority 0"}})
@@ -174,14 +174,14 @@ func TestRedisIsReplacedAsWritten(t *testing.T) {
 	k.does["10.0.0.13: disable --now redis-watchdog"] = stop(old.Process)
 
 	k.through("Add a Redis")
-	w.Dogs[3].WaitFor("is a replica that may be promoted", func(st agent.Status) bool {
+	w.Watchdogs[3].WaitFor("is a replica that may be promoted", func(st agent.Status) bool {
 		return st.Guarded && st.LinkUp && st.Data == "in_step" && !st.Veto && st.PromotableReplicas == 3
 	})
 	k.through("Remove a Redis")
 	if g := w.Record(); slices.Contains(g.Record.Nodes, watchdog.Address(old.Redis.Address)) || !slices.Contains(g.Record.Nodes, watchdog.Address(fresh.Address)) {
 		t.Errorf("the nodes in etcd are %v", g.Record.Nodes)
 	}
-	for _, d := range []*watched.Dog{w.Dogs[0], w.Dogs[1], w.Dogs[3]} {
+	for _, d := range []*watched.Watchdog{w.Watchdogs[0], w.Watchdogs[1], w.Watchdogs[3]} {
 		k.clean(d)
 	}
 	k.unrefused()
@@ -191,7 +191,7 @@ func TestRedisIsMovedAsWritten(t *testing.T) {
 	t.Parallel()
 	w := watched.Start(t, unhurried())
 	k := follow(begin(t, w), w.Lab.Host("d"))
-	moved := w.Dogs[2]
+	moved := w.Watchdogs[2]
 	k.does["10.0.0.13: stop redis-server"] = stop(moved.Redis.Process)
 	k.does["10.0.0.13: stop redis-watchdog"] = stop(moved.Process)
 	k.does["10.0.0.13: start redis-server"] = func() {
@@ -214,13 +214,13 @@ func TestRedisIsMovedAsWritten(t *testing.T) {
 		nodes = append(nodes, string(n))
 	}
 	slices.Sort(nodes)
-	if want := []string{w.Dogs[0].Redis.Address, w.Dogs[1].Redis.Address, moved.Redis.Address}; !slices.Equal(nodes, want) {
+	if want := []string{w.Watchdogs[0].Redis.Address, w.Watchdogs[1].Redis.Address, moved.Redis.Address}; !slices.Equal(nodes, want) {
 		t.Errorf("the nodes in etcd are %v, want %v", nodes, want)
 	}
 	moved.WaitFor("is a replica that may be promoted", func(st agent.Status) bool {
 		return st.Address == moved.Redis.Address && st.Guarded && st.Data == "in_step" && !st.Veto && st.PromotableReplicas == 2
 	})
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		k.clean(d)
 	}
 	k.unrefused()
@@ -231,7 +231,7 @@ func TestRedisIsRebuiltAsWritten(t *testing.T) {
 	o := unhurried()
 	w := watched.Start(t, o)
 	k := follow(begin(t, w), w.Hosts[2]) // the page adds one on its last host
-	old := w.Dogs[2]
+	old := w.Watchdogs[2]
 	stop(old.Process)()
 	old.Redis.Kill()
 	k.done("the host of a replica is set up anew: nothing is left of its Redis and of its watchdog")
@@ -244,10 +244,10 @@ func TestRedisIsRebuiltAsWritten(t *testing.T) {
 	if fresh.Address != old.Redis.Address {
 		t.Fatalf("it is at %s, and was at %s", fresh.Address, old.Redis.Address)
 	}
-	w.Dogs[3].WaitFor("is a replica that may be promoted", func(st agent.Status) bool {
+	w.Watchdogs[3].WaitFor("is a replica that may be promoted", func(st agent.Status) bool {
 		return st.Guarded && st.LinkUp && st.Data == "in_step" && !st.Veto && st.PromotableReplicas == 2
 	})
-	for _, d := range []*watched.Dog{w.Dogs[0], w.Dogs[1], w.Dogs[3]} {
+	for _, d := range []*watched.Watchdog{w.Watchdogs[0], w.Watchdogs[1], w.Watchdogs[3]} {
 		k.clean(d)
 	}
 	k.unrefused()

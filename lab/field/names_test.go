@@ -32,16 +32,16 @@ func TestWatchdogsRestartedWithoutNames(t *testing.T) {
 		t.Fatalf("the Sentinels name %s, want a host's name", named)
 	}
 	s := begin(t, w)
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		recordOfNames(w, d)
 	}
 	s.done("no name resolves any more; every watchdog is restarted")
 	w.NamesAway()
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.Process.Restart()
 	}
 	w.WaitGuarded()
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.WaitFor("goes by the majority", func(st agent.Status) bool {
 			return st.SentinelsAgreeing == 3 && st.Master == s.master.Redis.Address && st.Address == d.Redis.Address
 		})
@@ -61,7 +61,7 @@ func TestNamesThatWereNeverResolved(t *testing.T) {
 	s := begin(t, w)
 	s.done("no name resolves any more; the records of all watchdogs are lost, and they are restarted")
 	w.NamesAway()
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		file := recordOfNames(w, d)
 		d.Process.Kill()
 		if err := os.Remove(file); err != nil {
@@ -78,7 +78,7 @@ func TestNamesThatWereNeverResolved(t *testing.T) {
 
 // recordOfNames is the file in which a watchdog keeps what names were found to
 // be, once it is there.
-func recordOfNames(w *watched.World, d *watched.Dog) (file string) {
+func recordOfNames(w *watched.World, d *watched.Watchdog) (file string) {
 	w.T.Helper()
 	w.Eventually(d.Name+" has a record of names", patience, func() error {
 		files, err := filepath.Glob(filepath.Join(d.Dir, "state", "names.*"))
@@ -152,7 +152,7 @@ func TestReplicasFollowANameThatIsTheMaster(t *testing.T) {
 	for _, d := range w.Others(next) {
 		followsByName(t, w, d.Redis, next.Host)
 	}
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		if n := strings.Count(d.Text(), "reason=missed_failover"); n > 0 {
 			t.Errorf("%s was re-pointed %d times although it followed the master", d.Name, n)
 		}
@@ -162,8 +162,8 @@ func TestReplicasFollowANameThatIsTheMaster(t *testing.T) {
 	}
 }
 
-func hostsOf(dogs []*watched.Dog) (hosts []*lab.Host) {
-	for _, d := range dogs {
+func hostsOf(daemons []*watched.Watchdog) (hosts []*lab.Host) {
+	for _, d := range daemons {
 		hosts = append(hosts, d.Host)
 	}
 	return hosts

@@ -47,7 +47,7 @@ func TestOptionsOnTheCommandLineAreNoDrift(t *testing.T) {
 	s.undisturbed()
 
 	s.done("the operator says what Redis is started with")
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		c := d.Config()
 		c.Groups[0]["nodes"].([]map[string]any)[0]["command_line"] = append([]string{"redis.conf"}, args...)
 		d.Write(c)

@@ -66,7 +66,7 @@ func pairOf(t *testing.T, from, to builds.Build) *watched.World {
 // becomes installs another build on a host, and starts its Redis without what it
 // had on disk: the other build may not be able to load that, as no Redis can the
 // RDB of Valkey 9.
-func (s *story) becomes(d *watched.Dog, to builds.Build) {
+func (s *story) becomes(d *watched.Watchdog, to builds.Build) {
 	s.t.Helper()
 	s.done(d.Name + " becomes " + to.Name)
 	if err := os.WriteFile(filepath.Join(d.Redis.Dir, "build"), []byte(to.Root(s.t)+" "+to.Binary+"\n"), 0o644); err != nil {
@@ -131,7 +131,7 @@ func upgraded(t *testing.T, from, to builds.Build, planned, empty bool) {
 
 // mayGo waits until preflight, with all that the watchdogs find out, lets a
 // replica take the master's place, and its watchdog does not veto it.
-func (s *story) mayGo(master, to *watched.Dog) preflight.Report {
+func (s *story) mayGo(master, to *watched.Watchdog) preflight.Report {
 	s.t.Helper()
 	var last preflight.Report
 	s.Eventually(to.Name+" may be promoted", 3*time.Minute, func() error {

@@ -21,10 +21,10 @@ import (
 // powerLost ends everything on every host in one moment.
 func powerLost(s *story) {
 	s.t.Helper()
-	for _, d := range s.Dogs {
+	for _, d := range s.Watchdogs {
 		d.Redis.Kill()
 	}
-	for _, d := range s.Dogs {
+	for _, d := range s.Watchdogs {
 		d.Kill()
 	}
 	for _, one := range s.Group.Sentinels {
@@ -36,13 +36,13 @@ func powerLost(s *story) {
 
 // powerBack starts the hosts of these watchdogs, and all Sentinels and etcd. A
 // Redis that its redis.conf makes a master starts shut, as under a start gate.
-func powerBack(s *story, dogs ...*watched.Dog) {
+func powerBack(s *story, daemons ...*watched.Watchdog) {
 	s.t.Helper()
 	s.Etcd.Restart()
 	for _, one := range s.Group.Sentinels {
 		one.Restart()
 	}
-	for _, d := range dogs {
+	for _, d := range daemons {
 		startShut(s, d)
 		d.Redis.Restart()
 		d.Restart()
@@ -66,7 +66,7 @@ func (s *story) recorded() {
 	})
 }
 
-func startShut(s *story, d *watched.Dog) {
+func startShut(s *story, d *watched.Watchdog) {
 	s.t.Helper()
 	conf, err := os.ReadFile(d.Redis.ConfigFile)
 	if err != nil {
@@ -88,20 +88,20 @@ func TestPowerLostEverywhereComesBackByItself(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		lines []string
-		save  func(s *story) (wanted *watched.Dog, kept lab.Trace) // before power is lost; nil: whoever
+		save  func(s *story) (wanted *watched.Watchdog, kept lab.Trace) // before power is lost; nil: whoever
 	}{
-		{"everybody saved a moment ago", nil, func(s *story) (*watched.Dog, lab.Trace) {
+		{"everybody saved a moment ago", nil, func(s *story) (*watched.Watchdog, lab.Trace) {
 			acked := s.writer.Stop()
 			s.master.Redis.Do("WAIT", "2", "10000")
-			for _, d := range s.Dogs {
+			for _, d := range s.Watchdogs {
 				d.Redis.Do("SAVE")
 			}
 			return s.master, acked
 		}},
-		{"append-only files", []string{"appendonly yes", "appendfsync always"}, func(s *story) (*watched.Dog, lab.Trace) {
+		{"append-only files", []string{"appendonly yes", "appendfsync always"}, func(s *story) (*watched.Watchdog, lab.Trace) {
 			return s.master, s.writer.Stop()
 		}},
-		{"snapshots of minutes ago, a replica's the newest", nil, func(s *story) (*watched.Dog, lab.Trace) {
+		{"snapshots of minutes ago, a replica's the newest", nil, func(s *story) (*watched.Watchdog, lab.Trace) {
 			s.master.Redis.Do("SAVE")
 			s.writer.WaitOK(lab.Now().Add(time.Second), time.Minute)
 			newest := s.Others(s.master)[1]
@@ -112,7 +112,7 @@ func TestPowerLostEverywhereComesBackByItself(t *testing.T) {
 			s.writer.Stop()
 			return newest, kept
 		}},
-		{"a cache that keeps nothing", nil, func(s *story) (*watched.Dog, lab.Trace) {
+		{"a cache that keeps nothing", nil, func(s *story) (*watched.Watchdog, lab.Trace) {
 			s.writer.Stop()
 			return nil, nil
 		}},
@@ -125,7 +125,7 @@ func TestPowerLostEverywhereComesBackByItself(t *testing.T) {
 			s.reader.Stop()
 			wanted, kept := tt.save(s)
 			powerLost(s)
-			powerBack(s, s.Dogs...)
+			powerBack(s, s.Watchdogs...)
 			serving := s.WaitServing()
 			if wanted != nil && serving != wanted {
 				t.Errorf("%s serves, want %s", serving.Name, wanted.Name)
@@ -134,7 +134,7 @@ func TestPowerLostEverywhereComesBackByItself(t *testing.T) {
 				t.Errorf("%d of %d writes that were on a disk are lost at %s, want 0", len(lost), len(kept.OK()), serving.Name)
 			}
 			s.WaitGuarded()
-			for _, d := range s.Dogs {
+			for _, d := range s.Watchdogs {
 				d.WaitFor("is as ever", func(st agent.Status) bool {
 					return st.Data == "in_step" && !st.Veto && !slices.ContainsFunc(st.Faults, func(f agent.Fault) bool { return f.ID == "data_behind" })
 				})

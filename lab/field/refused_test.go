@@ -52,7 +52,7 @@ func TestReplicaThatRefusedAWriteIsVetoed(t *testing.T) {
 
 // refused waits until this watchdog's replica stands vetoed for what it refused;
 // the others are not.
-func (s *story) refused(harmed *watched.Dog, others ...*watched.Dog) {
+func (s *story) refused(harmed *watched.Watchdog, others ...*watched.Watchdog) {
 	s.t.Helper()
 	s.told(harmed, "vetoed", "replication_refused", "its data differs", "EXEC")
 	harmed.WaitFor("stands vetoed at every Sentinel", func(st agent.Status) bool {
@@ -67,7 +67,7 @@ func (s *story) refused(harmed *watched.Dog, others ...*watched.Dog) {
 
 // cured pastes the remedy as it is printed, and waits until the replica has the
 // key as its master has it and is no longer vetoed. Nobody saw a second master.
-func (s *story) cured(d *watched.Dog, key, want string) {
+func (s *story) cured(d *watched.Watchdog, key, want string) {
 	s.t.Helper()
 	roles := d.Redis.WatchRole()
 	s.pasted(d, "vetoed")
@@ -90,7 +90,7 @@ func (s *story) cured(d *watched.Dog, key, want string) {
 }
 
 // pasted runs the remedy of a fault on the host it is for, as a shell does.
-func (s *story) pasted(d *watched.Dog, fault string) {
+func (s *story) pasted(d *watched.Watchdog, fault string) {
 	s.t.Helper()
 	for _, f := range d.Status().Faults {
 		if f.ID != fault {
@@ -112,7 +112,7 @@ func (s *story) pasted(d *watched.Dog, fault string) {
 }
 
 // follows is nil once a replica is in step with another's Redis.
-func follows(d, master *watched.Dog) error {
+func follows(d, master *watched.Watchdog) error {
 	role := d.Redis.Role()
 	if role.Following != master.Redis.Address || !role.Synced() {
 		return fmt.Errorf("it is %s", role)

@@ -31,7 +31,7 @@ func TestFencedRedisIsMadeAReplicaBySentinel(t *testing.T) {
 	s := begin(t, w)
 	a, b, c := s.master, w.Others(s.master)[0], w.Others(s.master)[1]
 	s.done("a firewall cuts the master's host from the others' Sentinels and etcd; SENTINEL FAILOVER")
-	for _, other := range []*watched.Dog{b, c} {
+	for _, other := range []*watched.Watchdog{b, c} {
 		w.CutPorts(a.Host, other.Host, 26379, 2379, 2380)
 	}
 	a.WaitPhase("refuse")
@@ -77,7 +77,7 @@ func TestSentinelLeavesWhatIsFencedByHand(t *testing.T) {
 	s := begin(t, w)
 	old, other, promoted := s.master, w.Others(s.master)[0], w.Others(s.master)[1]
 	s.done("a replica and the master are fenced by hand; SENTINEL FAILOVER; nobody unfences them")
-	for _, d := range []*watched.Dog{other, old} {
+	for _, d := range []*watched.Watchdog{other, old} {
 		if out, code := d.CLI("fence", w.Group.Name); code != 0 {
 			t.Fatalf("fence: exit code %d: %s", code, out)
 		}
@@ -91,7 +91,7 @@ func TestSentinelLeavesWhatIsFencedByHand(t *testing.T) {
 	})
 	promoted.WaitPhase("serve")
 	w.Pause(25 * time.Second) // more than twice the failover-timeout
-	for _, d := range []*watched.Dog{old, other} {
+	for _, d := range []*watched.Watchdog{old, other} {
 		if n := strings.Count(d.Text(), fenced); n > 3 { // a failover itself re-points it, once
 			t.Errorf("%s was fenced %d times", d.Name, n)
 		}
@@ -107,7 +107,7 @@ func TestSentinelLeavesWhatIsFencedByHand(t *testing.T) {
 		t.Logf("%s: %d fences, %d SLAVEOF of Sentinel, %d CONFIG REWRITE", d.Name,
 			strings.Count(d.Text(), fenced), calls(d.Redis, "slaveof"), calls(d.Redis, "config|rewrite"))
 	}
-	for _, d := range []*watched.Dog{old, other} {
+	for _, d := range []*watched.Watchdog{old, other} {
 		if out, code := d.CLI("unfence", w.Group.Name); code != 0 {
 			t.Fatalf("unfence: exit code %d: %s", code, out)
 		}

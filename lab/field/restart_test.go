@@ -22,7 +22,7 @@ func TestWatchdogsRestartedBesideASlowEtcd(t *testing.T) {
 	s := begin(t, w)
 	s.done("etcd answers nobody any more, and every watchdog is restarted")
 	w.Etcd.Stop()
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.Term()
 		d.Restart()
 	}

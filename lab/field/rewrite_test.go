@@ -41,13 +41,13 @@ func TestUsersInAnIncludedFile(t *testing.T) {
 		include(t, r, "users.conf", "user app on >secret ~app:* +@read +@write\n")
 	}
 	w.Group.WaitReplicas()
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.Restart()
 	}
 	w.WaitGuarded()
 	s := begin(t, w)
 	s.done("users stand in a file that redis.conf includes")
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		s.told(d, "drift_starts", "user app of users.conf:1 would stand in redis.conf as well", "sed -i")
 	}
 	to := w.Others(s.master)[0]
@@ -69,7 +69,7 @@ func TestUsersInAnIncludedFile(t *testing.T) {
 	}
 	to.WaitPhase("follow")
 
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		status := s.told(d, "drift_starts", "sed -i")
 		s.paste(d, remedyOf(status, "drift_starts"))
 		d.WaitFor("does not say drift_starts any more", func(st agent.Status) bool { return remedyOf(st, "drift_starts") == "" })

@@ -26,15 +26,15 @@ func TestPasswordDiffersAtAReplica(t *testing.T) {
 	w, as := guardedAsUser(t)
 	s := begin(t, w)
 	const before, after = "hunter2", "hunter3"
-	setUser := func(password string, dogs ...int) {
-		for _, i := range dogs {
-			w.Dogs[i].Redis.Do("ACL", "SETUSER", "app", "on", "resetpass", ">"+password, "~app:*", "+@all", "-@dangerous")
+	setUser := func(password string, daemons ...int) {
+		for _, i := range daemons {
+			w.Watchdogs[i].Redis.Do("ACL", "SETUSER", "app", "on", "resetpass", ">"+password, "~app:*", "+@all", "-@dangerous")
 		}
 	}
 	s.done("a user for the application, on every node, and its password rotated on all but one")
 	setUser(before, 0, 1, 2)
 	forgotten := w.Others(s.master)[1]
-	at := slices.Index(w.Dogs, forgotten)
+	at := slices.Index(w.Watchdogs, forgotten)
 	setUser(after, slices.DeleteFunc([]int{0, 1, 2}, func(i int) bool { return i == at })...)
 	vetoed := func(st agent.Status) bool { return slices.Equal(st.VetoReasons, []string{"parity_acl"}) }
 	s.asks(forgotten, vetoed, "is vetoed for parity_acl")

@@ -20,17 +20,17 @@ import (
 type story struct {
 	*watched.World
 	t      *testing.T
-	master *watched.Dog // who served when the story began
-	writer *lab.Load    // both stand on the master's own host and never move
+	master *watched.Watchdog // who served when the story began
+	writer *lab.Load         // both stand on the master's own host and never move
 	reader *lab.Load
-	before map[*watched.Dog]int // decisions before the story
+	before map[*watched.Watchdog]int // decisions before the story
 }
 
 // begin tells a story about a group that is guarded.
 func begin(t *testing.T, w *watched.World) *story {
 	t.Helper()
-	s := &story{World: w, t: t, master: w.WaitServing(), before: map[*watched.Dog]int{}}
-	for _, d := range w.Dogs {
+	s := &story{World: w, t: t, master: w.WaitServing(), before: map[*watched.Watchdog]int{}}
+	for _, d := range w.Watchdogs {
 		s.before[d] = len(d.Decided())
 	}
 	s.writer = s.master.Host.Writer(lab.LoadConfig{To: s.master.Redis})
@@ -67,7 +67,7 @@ func (s *story) ends(disturbs func(line string) bool) {
 			s.t.Logf("clients: %d %ss, all answered, the slowest after %v", len(trace), what, trace.Slowest().Received.Sub(trace.Slowest().Sent))
 		}
 	}
-	for _, d := range s.Dogs {
+	for _, d := range s.Watchdogs {
 		for _, decided := range d.Decided()[s.before[d]:] {
 			if disturbs(decided.Line) {
 				s.t.Errorf("%s decided against its clients: %s", d.Name, decided.Line)
@@ -86,7 +86,7 @@ func needless(line string) bool {
 
 // told waits until the node's status has this fault, with a remedy, and that
 // its text contains all parts; it is what the operator is told.
-func (s *story) told(d *watched.Dog, fault string, parts ...string) agent.Status {
+func (s *story) told(d *watched.Watchdog, fault string, parts ...string) agent.Status {
 	s.t.Helper()
 	return d.WaitFor("says "+fault, func(st agent.Status) bool {
 		return slices.ContainsFunc(st.Faults, func(f agent.Fault) bool {
@@ -121,7 +121,7 @@ func remedyOf(st agent.Status, fault string) string {
 }
 
 // paste does what a remedy says on the node's own host, a line after the other.
-func (s *story) paste(d *watched.Dog, remedy string) {
+func (s *story) paste(d *watched.Watchdog, remedy string) {
 	s.t.Helper()
 	for line := range strings.Lines(remedy) {
 		p := d.Host.Run(lab.Command{Name: "paste", Path: "sh", Args: []string{"-ec", strings.TrimSpace(line)}})

@@ -49,8 +49,8 @@ func (s *story) added(d time.Duration, lines []string, hosts ...*lab.Host) {
 		}
 		return nil
 	})
-	for _, dog := range s.Dogs {
-		dog.WaitFor("knows them all", func(st agent.Status) bool { return st.SentinelsKnown == len(s.Group.Sentinels) })
+	for _, daemon := range s.Watchdogs {
+		daemon.WaitFor("knows them all", func(st agent.Status) bool { return st.SentinelsKnown == len(s.Group.Sentinels) })
 	}
 }
 
@@ -65,7 +65,7 @@ func (s *story) walled(hosts ...*lab.Host) {
 
 // failover kills the master's Redis and waits until another is granted and
 // written to.
-func (s *story) failover() *watched.Dog {
+func (s *story) failover() *watched.Watchdog {
 	s.t.Helper()
 	s.master.Redis.Kill()
 	next := s.WaitServing(s.Others(s.master)...)
@@ -89,22 +89,22 @@ func TestTwoSentinelsBehindAFirewall(t *testing.T) {
 			s.walled(far...)
 			s.done("two more Sentinels are started, which the watchdogs cannot reach")
 			s.added(d, nil, far...)
-			for _, dog := range w.Dogs {
-				s.told(dog, "sentinel_unasked", far[0].IP, far[1].IP, "firewall", "3 of 5")
+			for _, daemon := range w.Watchdogs {
+				s.told(daemon, "sentinel_unasked", far[0].IP, far[1].IP, "firewall", "3 of 5")
 			}
 			w.Pause(3 * d) // for one cut off from two of five to be fenced, many times over
 			// At 3 s a restart leaves too little of what was heard: docs/guarantees.md.
 			if d >= 5*time.Second {
 				s.done("every watchdog is restarted")
-				for _, dog := range w.Dogs {
-					dog.Restart()
+				for _, daemon := range w.Watchdogs {
+					daemon.Restart()
 				}
 				w.WaitGuarded()
 			}
 			w.Pause(2 * d)
-			for _, dog := range w.Dogs {
-				if st := dog.Status(); slices.ContainsFunc(st.Faults, func(f agent.Fault) bool { return f.ID == "sentinel_never_answered" || f.ID == "sentinel_unheard" }) {
-					t.Errorf("%s is told %v", dog.Name, st.Faults)
+			for _, daemon := range w.Watchdogs {
+				if st := daemon.Status(); slices.ContainsFunc(st.Faults, func(f agent.Fault) bool { return f.ID == "sentinel_never_answered" || f.ID == "sentinel_unheard" }) {
+					t.Errorf("%s is told %v", daemon.Name, st.Faults)
 				}
 			}
 			s.undisturbed()
@@ -127,8 +127,8 @@ func TestTwoSentinelsAnnounceAnAddressOfDocker(t *testing.T) {
 	for i, h := range w.Lab.Hosts("v", "w") {
 		s.added(d, []string{fmt.Sprintf("sentinel announce-ip 172.17.0.%d", i+2)}, h)
 	}
-	for _, dog := range w.Dogs {
-		s.told(dog, "sentinel_unasked", "172.17.0.2", "172.17.0.3", "announce-ip", "3 of 5")
+	for _, daemon := range w.Watchdogs {
+		s.told(daemon, "sentinel_unasked", "172.17.0.2", "172.17.0.3", "announce-ip", "3 of 5")
 	}
 	w.Pause(4 * d)
 	s.undisturbed()
@@ -155,8 +155,8 @@ func TestMasterIsCutOffFromSentinelsThatCannotBeAsked(t *testing.T) {
 			far := w.Lab.Hosts("v", "w")
 			s.walled(far...)
 			s.added(d, nil, far...)
-			for _, dog := range w.Dogs {
-				s.told(dog, "sentinel_unasked")
+			for _, daemon := range w.Watchdogs {
+				s.told(daemon, "sentinel_unasked")
 			}
 			s.undisturbed()
 			c := w.BeforeCut()
@@ -192,26 +192,26 @@ func TestSentinelPasswordsAreChangedFirst(t *testing.T) {
 	for _, one := range w.Group.Sentinels {
 		one.Rotate(password)
 	}
-	for _, dog := range w.Dogs {
-		s.told(dog, "sentinel_auth", "sentinel_password_file")
-		s.told(dog, "sentinel_unasked", "0 of 3")
+	for _, daemon := range w.Watchdogs {
+		s.told(daemon, "sentinel_auth", "sentinel_password_file")
+		s.told(daemon, "sentinel_unasked", "0 of 3")
 	}
 	w.Pause(15 * time.Second)
 	s.undisturbed()
 
 	s.done("the remedy: sentinel_password_file, and a reload")
-	for _, dog := range w.Dogs {
-		file := filepath.Join(dog.Dir, "sentinel-password")
+	for _, daemon := range w.Watchdogs {
+		file := filepath.Join(daemon.Dir, "sentinel-password")
 		if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c := dog.Config()
+		c := daemon.Config()
 		c.Groups[0]["sentinel_password_file"] = file
-		dog.Write(c)
-		dog.Signal(syscall.SIGHUP)
+		daemon.Write(c)
+		daemon.Signal(syscall.SIGHUP)
 	}
-	for _, dog := range w.Dogs {
-		dog.WaitFor("hears every Sentinel and is told of none", func(st agent.Status) bool {
+	for _, daemon := range w.Watchdogs {
+		daemon.WaitFor("hears every Sentinel and is told of none", func(st agent.Status) bool {
 			return st.SentinelsAnswering == 3 && !slices.ContainsFunc(st.Faults, func(f agent.Fault) bool { return strings.HasPrefix(f.ID, "sentinel_") })
 		})
 	}

@@ -14,7 +14,7 @@ func TestPromotedTwiceWithoutAnOpening(t *testing.T) {
 	t.Parallel()
 	w := watched.Start(t, watched.Options{})
 	s := begin(t, w)
-	var b, c *watched.Dog
+	var b, c *watched.Watchdog
 	for _, d := range w.Others(s.master) {
 		if b == nil {
 			b = d

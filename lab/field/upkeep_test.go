@@ -115,7 +115,7 @@ func TestPasswordOfRedisIsRotated(t *testing.T) {
 	s := begin(t, w)
 	every := func(line string) {
 		t.Helper()
-		for _, d := range w.Dogs {
+		for _, d := range w.Watchdogs {
 			s.types(d.Name, typed{line}, d.Redis.Try)
 		}
 	}
@@ -125,7 +125,7 @@ func TestPasswordOfRedisIsRotated(t *testing.T) {
 		s.types(one.Name, typed{"SENTINEL SET mymaster auth-pass " + after}, one.Try)
 	}
 	written(after)
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		s.done(d.Name + " is reloaded")
 		from := len(d.Text())
 		d.Signal(syscall.SIGHUP)
@@ -151,7 +151,7 @@ func TestDisksOfTheWatchdogsRunFull(t *testing.T) {
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Paused: true, Systemd: true})
 	var disks []*lab.Disk
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		c := d.Config()
 		disks = append(disks, w.SmallDisk(c.StateDir), w.SmallDisk(c.RuntimeDir))
 		d.Restart()
@@ -164,7 +164,7 @@ func TestDisksOfTheWatchdogsRunFull(t *testing.T) {
 	}
 	w.Pause(10 * time.Second)
 	s.undisturbed()
-	s.cutOffAndHealed(func(next *watched.Dog) {
+	s.cutOffAndHealed(func(next *watched.Watchdog) {
 		s.told(next, "identity_save", "no space left on device")
 		s.told(next, "record", "no space left on device")
 		s.done("there is room again")
@@ -181,14 +181,14 @@ func TestDisksOfTheRedisRunFull(t *testing.T) {
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Paused: true, Systemd: true})
 	var disks []*lab.Disk
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.Redis.Term()
 		disks = append(disks, w.SmallDisk(d.Redis.Dir, "redis.conf"))
 		d.Redis.Restart()
 	}
 	w.Group.WaitReplicas()
 	w.Group.WaitStable()
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.Restart()
 	}
 	w.WaitGuarded()
@@ -199,7 +199,7 @@ func TestDisksOfTheRedisRunFull(t *testing.T) {
 	}
 	w.Pause(5 * time.Second)
 	s.undisturbed()
-	s.cutOffAndHealed(func(next *watched.Dog) {
+	s.cutOffAndHealed(func(next *watched.Watchdog) {
 		s.told(next, "config_rewrite")
 		s.done("there is room again: a replica needs it for a full sync")
 		for _, disk := range disks {
@@ -212,7 +212,7 @@ func TestDisksOfTheRedisRunFull(t *testing.T) {
 // cutOffAndHealed cuts the master's host off until another is written to, has
 // what follows be done with that one, and heals: no write and no read of the old
 // one overlaps.
-func (s *story) cutOffAndHealed(before func(next *watched.Dog)) {
+func (s *story) cutOffAndHealed(before func(next *watched.Watchdog)) {
 	s.t.Helper()
 	cut := s.BeforeCut()
 	cut.Cut("the master's host is cut off", func() { s.Isolate(s.master.Host) })

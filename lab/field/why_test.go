@@ -66,7 +66,7 @@ func TestHistoryNamesTheCommandThatHungTheMaster(t *testing.T) {
 	}
 
 	w.Eventually("the audit is in the metrics of every watchdog", time.Minute, func() error {
-		for _, d := range w.Dogs {
+		for _, d := range w.Watchdogs {
 			page := d.Metrics()
 			for _, want := range []string{"redis_watchdog_keyspace_audit_age_seconds{", `operation="del"`, "redis_watchdog_stall_borne_seconds{"} {
 				if !strings.Contains(page, want) {

@@ -81,9 +81,9 @@ func BenchmarkFile(b *testing.B) {
 	}
 	sparse := filepath.Join(b.TempDir(), "sparse.rdb")
 	writeSparse(b, sparse)
-	dog := watchdog(b)
-	got := timed(b, []string{"redis-check-rdb", name}, []string{dog, "keyspace", "--no-crc", "-o", "json", "--rdb", name},
-		[]string{dog, "keyspace", "-o", "json", "--rdb", name}, []string{dog, "keyspace", "--no-crc", "-o", "json", "--rdb", sparse})
+	binary := watchdog(b)
+	got := timed(b, []string{"redis-check-rdb", name}, []string{binary, "keyspace", "--no-crc", "-o", "json", "--rdb", name},
+		[]string{binary, "keyspace", "-o", "json", "--rdb", name}, []string{binary, "keyspace", "--no-crc", "-o", "json", "--rdb", sparse})
 	check, plain, crc, large := got[0], got[1], got[2], got[3]
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(float64(info.Size())/1e6, "MB")
@@ -97,7 +97,7 @@ func BenchmarkFile(b *testing.B) {
 	b.ReportMetric(float64(large.resident)/(1<<20), "resident-of-8GiB-MiB")
 	if r != nil {
 		keys := float64(r.Do("DBSIZE").(int64))
-		big := timed(b, []string{"redis-cli", "-s", r.Socket, "--bigkeys"}, []string{dog, "keyspace", "--no-crc", "-o", "json", "--rdb", name})
+		big := timed(b, []string{"redis-cli", "-s", r.Socket, "--bigkeys"}, []string{binary, "keyspace", "--no-crc", "-o", "json", "--rdb", name})
 		b.ReportMetric(keys/big[0].wall.Seconds(), "bigkeys-keys/s")
 		b.ReportMetric(big[0].wall.Seconds()/big[1].wall.Seconds(), "times-bigkeys")
 	}
@@ -133,9 +133,9 @@ func BenchmarkScan(b *testing.B) {
 	r := server(b, nil)
 	const keys = 300_000
 	fill(b, r, keydata.Options{Seed: 2, Keys: keys})
-	dog := watchdog(b)
-	got := timed(b, []string{"redis-cli", "-s", r.Socket, "--memkeys"}, []string{dog, "keyspace", "-o", "json", "--scan", r.Socket},
-		[]string{dog, "keyspace", "-o", "json", "--budget", "20ms", "--scan", r.Socket})
+	binary := watchdog(b)
+	got := timed(b, []string{"redis-cli", "-s", r.Socket, "--memkeys"}, []string{binary, "keyspace", "-o", "json", "--scan", r.Socket},
+		[]string{binary, "keyspace", "-o", "json", "--budget", "20ms", "--scan", r.Socket})
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(keys/got[0].wall.Seconds(), "memkeys-keys/s")
 	b.ReportMetric(keys/got[1].wall.Seconds(), "keys/s")
@@ -143,7 +143,7 @@ func BenchmarkScan(b *testing.B) {
 	b.ReportMetric(got[0].wall.Seconds()/got[2].wall.Seconds(), "times-memkeys-at-20ms")
 	calm := waits(b, r, time.After(5*time.Second))
 	ended := make(chan time.Time)
-	scan := exec.CommandContext(b.Context(), dog, "keyspace", "-o", "json", "--scan", r.Socket)
+	scan := exec.CommandContext(b.Context(), binary, "keyspace", "-o", "json", "--scan", r.Socket)
 	if err := scan.Start(); err != nil {
 		b.Fatal(err)
 	}

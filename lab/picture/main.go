@@ -86,11 +86,11 @@ func record(p *lab.Program) recording {
 }
 
 // watch asks every watchdog for its status until it is called, and is all it got.
-func watch(p *lab.Program, w *watched.World) func() map[*watched.Dog][]sample {
+func watch(p *lab.Program, w *watched.World) func() map[*watched.Watchdog][]sample {
 	done := make(chan struct{})
 	var asking sync.WaitGroup
-	all := make([][]sample, len(w.Dogs))
-	for i, d := range w.Dogs {
+	all := make([][]sample, len(w.Watchdogs))
+	for i, d := range w.Watchdogs {
 		asking.Go(func() {
 			tick := time.NewTicker(every)
 			defer tick.Stop()
@@ -109,10 +109,10 @@ func watch(p *lab.Program, w *watched.World) func() map[*watched.Dog][]sample {
 	}
 	stop := sync.OnceFunc(func() { close(done); asking.Wait() })
 	p.Cleanup(stop)
-	return func() map[*watched.Dog][]sample {
+	return func() map[*watched.Watchdog][]sample {
 		stop()
-		by := map[*watched.Dog][]sample{}
-		for i, d := range w.Dogs {
+		by := map[*watched.Watchdog][]sample{}
+		for i, d := range w.Watchdogs {
 			by[d] = all[i]
 		}
 		return by

@@ -117,7 +117,7 @@ func TestPromotedWithoutItsWatchdogStaysLocked(t *testing.T) {
 	w := watched.Start(t, watched.Options{})
 	client := w.Hosts[0].Writer(lab.LoadConfig{Name: "client", Sentinels: w.Group.Sentinels})
 	client.WaitOK(lab.Now(), 20*time.Second)
-	for _, d := range w.Dogs[1:] {
+	for _, d := range w.Watchdogs[1:] {
 		d.Kill()
 	}
 	killed := w.Group.Redis[0].Kill()
@@ -128,7 +128,7 @@ func TestPromotedWithoutItsWatchdogStaysLocked(t *testing.T) {
 	reader.WaitOK(named, 20*time.Second)
 	w.Pause(3 * time.Second)
 	back := w.Mark("the watchdog of %s is back", master.Name)
-	dogOf(w, master).Restart()
+	watchdogOf(w, master).Restart()
 	client.WaitOK(back, time.Minute)
 
 	writes := append(client.Stop(), knock.Stop()...).On(master.Address)

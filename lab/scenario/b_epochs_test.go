@@ -26,7 +26,7 @@ func TestSentinelResetAndMonitoredAnew(t *testing.T) {
 	w.Group.WaitStable()
 	q.nothingWritten(t)
 	q.nobodyDeposed(t)
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		if n := d.Status().SentinelsKnown; n != 3 {
 			t.Errorf("%s knows %d Sentinels", d.Name, n)
 		}
@@ -75,7 +75,7 @@ func TestSentinelInTilt(t *testing.T) {
 	s.Stop()
 	w.Pause(2500 * time.Millisecond)
 	s.Cont()
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		st := d.WaitFor("hears of TILT", func(s agent.Status) bool { return hasFault(s, "sentinel_tilt") && s.SentinelsAgreeing == 3 })
 		if !st.Guarded {
 			t.Errorf("%s is not guarded: %v", d.Name, st.Faults)

@@ -21,7 +21,7 @@ func TestSentinelThatLies(t *testing.T) {
 		c.Groups[0]["sentinels"] = append(sentinels, liar.Address)
 	}})
 	master, other := w.Group.Redis[0], w.Group.Redis[1]
-	if got := w.Dogs[0].Status().SentinelsKnown; got != 4 {
+	if got := w.Watchdogs[0].Status().SentinelsKnown; got != 4 {
 		t.Fatalf("%d Sentinels are known, want the liar among 4", got)
 	}
 	q := expectQuiet(w)

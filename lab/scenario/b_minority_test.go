@@ -27,9 +27,9 @@ func TestTwoOfFiveSentinelsReachable(t *testing.T) {
 
 	cut := w.Mark("two of five")
 	w.Partition(w.Hosts, w.Lab.Hosts("d", "e", "f"))
-	w.Dogs[0].WaitPhase("refuse")
+	w.Watchdogs[0].WaitPhase("refuse")
 	rewrite(t, w, other, two, "sentinel config-epoch mymaster 9", "sentinel current-epoch 9")
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.WaitFor("hears both", func(s agent.Status) bool {
 			n := 0
 			for _, one := range s.Sentinels {
@@ -64,7 +64,7 @@ func TestTwoOfFiveSentinelsReachable(t *testing.T) {
 		s.Restart()
 	}
 	healed := w.Mark("all five again")
-	w.WaitServing(w.Dogs[0])
+	w.WaitServing(w.Watchdogs[0])
 	q.writer.WaitOK(healed, time.Minute)
 	q.nothingWritten(t)
 	writes := q.writer.Stop()
@@ -102,7 +102,7 @@ func TestEqualEpochWithAnotherAddress(t *testing.T) {
 	other.Do("REPLICAOF", "NO", "ONE")
 	monitorAnew(w, other, w.Group.Sentinels[:2]...)
 	conflict := w.Mark("all name it at epoch 0")
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		s := d.WaitFor("shows the conflict", func(s agent.Status) bool { return hasFault(s, "conflict") })
 		if s.Master != "" {
 			t.Errorf("%s takes %s for the master, in a conflict", d.Name, s.Master)
@@ -119,12 +119,12 @@ func TestEqualEpochWithAnotherAddress(t *testing.T) {
 		t.Errorf("%d writes acknowledged by %s, which nobody has granted", len(acked), other.Name)
 	}
 
-	out, code := w.Dogs[2].CLI("adopt", w.Group.Name, "--to", other.Address, "--reason", "promoted by hand")
+	out, code := w.Watchdogs[2].CLI("adopt", w.Group.Name, "--to", other.Address, "--reason", "promoted by hand")
 	adopted := w.Mark("adopt: exit code %d", code)
 	if code != 0 {
 		t.Fatalf("adopt: exit code %d: %s", code, out)
 	}
-	w.WaitServing(w.Dogs[1])
+	w.WaitServing(w.Watchdogs[1])
 	knock.WaitOK(adopted, time.Minute)
 	w.Eventually("both others follow it", time.Minute, func() error {
 		for _, r := range []*lab.Redis{master, third} {
@@ -134,7 +134,7 @@ func TestEqualEpochWithAnotherAddress(t *testing.T) {
 		}
 		return nil
 	})
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.WaitFor("is without a conflict", func(s agent.Status) bool { return !hasFault(s, "conflict") && s.Guarded })
 	}
 	rec := w.Record().Agreement

@@ -23,12 +23,12 @@ func TestTemplateWithLastWeeksMaster(t *testing.T) {
 	q := expectQuiet(w)
 
 	rewrite(t, w, stale, w.Group.Sentinels)
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.WaitFor("shows the conflict", func(s agent.Status) bool { return hasFault(s, "conflict") })
 	}
 	// Nobody renews E for the true master now: it refuses, and then gives the
 	// grant up. An unbroken majority of 10 s breaks a conflict, for a master.
-	dogOf(w, master).WaitPhase("refuse")
+	watchdogOf(w, master).WaitPhase("refuse")
 	w.Pause(12 * time.Second)
 	q.nothingAgreed(t)
 	if rows := q.decidedSince(); len(rows[7]) != 0 {
@@ -38,7 +38,7 @@ func TestTemplateWithLastWeeksMaster(t *testing.T) {
 	right := w.Mark("the true master is put into every sentinel.conf")
 	rewrite(t, w, master, w.Group.Sentinels)
 	q.waitGeneration(0)
-	w.WaitServing(dogOf(w, master))
+	w.WaitServing(watchdogOf(w, master))
 	q.writer.WaitOK(right, time.Minute)
 	if lost := lab.Lost(q.writer.Stop(), master); len(lost) != 0 {
 		t.Errorf("%d acknowledged writes lost", len(lost))

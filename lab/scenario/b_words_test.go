@@ -32,7 +32,7 @@ func expectQuiet(w *watched.World) *quiet {
 		writer: from.Writer(lab.LoadConfig{Name: "writer", To: master}),
 		reader: from.Reader(lab.LoadConfig{Name: "reader", To: master})}
 	q.writer.WaitOK(lab.Now(), 20*time.Second)
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		q.decided = append(q.decided, len(d.Decided()))
 	}
 	return q
@@ -43,7 +43,7 @@ func expectQuiet(w *watched.World) *quiet {
 // its Redis was not heard for a moment, and that the grant was renewed.
 func (q *quiet) decidedSince() map[int][]string {
 	rows := map[int][]string{}
-	for i, d := range q.w.Dogs {
+	for i, d := range q.w.Watchdogs {
 		for _, v := range d.Decided()[q.decided[i]:] {
 			if slices.Contains([]int{3, 4, 9, 11}, v.Row) && !moved(v.Reason) {
 				continue

@@ -56,17 +56,17 @@ func eachFleet(b *testing.B, sizes string, measure func(b *testing.B, groups int
 
 func measureFleet(b *testing.B, groups int, binary string) {
 	f := watched.StartFleet(b, watched.FleetOptions{Groups: groups})
-	f.Dog.Binary = binary
+	f.Watchdog.Binary = binary
 	began := time.Now()
-	f.Dog.Restart()
-	slacken(b, f.Dog.PID())
+	f.Watchdog.Restart()
+	slacken(b, f.Watchdog.PID())
 	atStart := watchFleet(b, f, began, fleetStart)
 	before := fleetUse(b, f)
 	began = time.Now()
 	after := watchFleet(b, f, began, fleetWindow)
 	used, took := fleetUse(b, f), time.Since(began).Seconds()
 	if os.Getenv("KINDS") != "" {
-		for _, line := range f.Dog.Decisions() {
+		for _, line := range f.Watchdog.Decisions() {
 			if logged(line, "to") == "hold" {
 				b.Log(line)
 			}
@@ -82,10 +82,10 @@ func measureFleet(b *testing.B, groups int, binary string) {
 	b.ReportMetric(after.holds-atStart.holds, "holds")
 	b.ReportMetric(float64(after.serving), "serving")
 	b.ReportMetric((used.requests-before.requests)/took/n, "etcd-requests/s/group")
-	b.ReportMetric(perGroup(used.dog.cpu, before.dog.cpu), "dog-ms/s/group")
+	b.ReportMetric(perGroup(used.daemon.cpu, before.daemon.cpu), "daemon-ms/s/group")
 	b.ReportMetric(perGroup(used.sentinel.cpu, before.sentinel.cpu), "sentinel-ms/s/group")
 	b.ReportMetric(perGroup(used.etcd, before.etcd), "etcd-ms/s/group")
-	b.ReportMetric(float64(used.dog.memory)/1e6, "dog-MB")
+	b.ReportMetric(float64(used.daemon.memory)/1e6, "daemon-MB")
 	b.ReportMetric(float64(used.sentinel.memory)/1e6, "sentinel-MB")
 }
 
@@ -104,7 +104,7 @@ func watchFleet(b *testing.B, f *watched.Fleet, began time.Time, lasts time.Dura
 			b.Logf("after %v: %v", at, err)
 			continue
 		}
-		text := f.Dog.Metrics()
+		text := f.Watchdog.Metrics()
 		s.fences, s.holds = watched.Sum(text, "redis_watchdog_fences_total"), watched.Sum(text, "redis_watchdog_holds_total")
 		b.Logf("after %v: %d of %d serve, %v fences, %v holds", at, s.serving, len(f.Redis), s.fences, s.holds)
 	}
@@ -112,14 +112,14 @@ func watchFleet(b *testing.B, f *watched.Fleet, began time.Time, lasts time.Dura
 }
 
 type fleetUsage struct {
-	dog, sentinel usage // of one Sentinel
-	etcd          time.Duration
-	requests      float64 // that all members were sent
+	daemon, sentinel usage // of one Sentinel
+	etcd             time.Duration
+	requests         float64 // that all members were sent
 }
 
 func fleetUse(b *testing.B, f *watched.Fleet) fleetUsage {
 	b.Helper()
-	u := fleetUsage{dog: usageOf(b, f.Dog.PID()), sentinel: usageOf(b, f.Sentinels[0].PID())}
+	u := fleetUsage{daemon: usageOf(b, f.Watchdog.PID()), sentinel: usageOf(b, f.Sentinels[0].PID())}
 	for _, m := range f.Etcd.Members {
 		u.etcd += usageOf(b, m.PID()).cpu
 		u.requests += etcdRequests(b, m)

@@ -67,7 +67,7 @@ func BenchmarkStall(b *testing.B) {
 	binary := shipped(b)
 	o := watched.Options{Group: lab.GroupConfig{DownAfter: down, FailTimeout: 20 * time.Second}}
 	guarded := watched.Start(b, o)
-	for _, d := range guarded.Dogs {
+	for _, d := range guarded.Watchdogs {
 		d.Binary = binary
 		d.Restart()
 	}
@@ -134,7 +134,7 @@ func BenchmarkStall(b *testing.B) {
 }
 
 // total is the sum of a counter's series with these labels next to each other.
-func total(d *watched.Dog, name, labels string) int {
+func total(d *watched.Watchdog, name, labels string) int {
 	line := regexp.MustCompile(`(?m)^redis_watchdog_` + name + `\{[^}]*` + regexp.QuoteMeta(labels) + `[^}]*\} (\S+)$`)
 	sum := 0.0
 	for _, found := range line.FindAllStringSubmatch(d.Metrics(), -1) {

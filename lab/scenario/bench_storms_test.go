@@ -33,12 +33,12 @@ func BenchmarkStorms(b *testing.B) {
 
 func measureStorms(b *testing.B, groups int, binary string) {
 	f := watched.StartFleet(b, watched.FleetOptions{Groups: groups})
-	f.Dog.Binary = binary
+	f.Watchdog.Binary = binary
 	b.ReportMetric(0, "ns/op")
 	only := os.Getenv("BLOWS")
 	restart := func() {
-		f.Dog.Restart()
-		slacken(b, f.Dog.PID())
+		f.Watchdog.Restart()
+		slacken(b, f.Watchdog.PID())
 	}
 	for _, blow := range []struct {
 		name string
@@ -46,7 +46,7 @@ func measureStorms(b *testing.B, groups int, binary string) {
 	}{
 		{"cold", restart},
 		{"restart", func() {
-			f.Dog.Term()
+			f.Watchdog.Term()
 			restart()
 		}},
 		{"sentinels", func() {
@@ -70,11 +70,11 @@ func measureStorms(b *testing.B, groups int, binary string) {
 			f.Etcd.Restart()
 		}},
 		{"frozen", func() {
-			f.Dog.Stop()
+			f.Watchdog.Stop()
 			f.Pause(2 * time.Second)
-			f.Dog.Cont()
+			f.Watchdog.Cont()
 		}},
-		{"starved", func() { starve(b, 10*time.Second, 10*time.Millisecond, f.Dog.PID()) }},
+		{"starved", func() { starve(b, 10*time.Second, 10*time.Millisecond, f.Watchdog.PID()) }},
 		{"slow-etcd", func() {
 			var pids []int
 			for _, m := range f.Etcd.Members {
@@ -83,20 +83,20 @@ func measureStorms(b *testing.B, groups int, binary string) {
 			starve(b, 10*time.Second, 10*time.Millisecond, pids...)
 		}},
 		{"fenced", func() {
-			f.Dog.Stop()
+			f.Watchdog.Stop()
 			waitAllFenced(f)
-			f.Dog.Cont()
+			f.Watchdog.Cont()
 		}},
 	} {
 		if only != "" && !slices.Contains(strings.Split(only, ","), blow.name) {
 			continue
 		}
-		before, pid := countStorm(f), f.Dog.PID()
+		before, pid := countStorm(f), f.Watchdog.PID()
 		blow.do()
 		began := time.Now()
 		took, serving := stormOver(b, f, began)
 		after := countStorm(f)
-		if f.Dog.PID() != pid { // its counters begin anew
+		if f.Watchdog.PID() != pid { // its counters begin anew
 			before = fencedSoFar{}
 		}
 		alive := 0
@@ -166,11 +166,11 @@ func stormOver(b *testing.B, f *watched.Fleet, began time.Time) (took time.Durat
 // countStorm is what was counted until now.
 func countStorm(f *watched.Fleet) (c fencedSoFar) {
 	f.T.Helper()
-	if f.Dog.PID() == 0 {
+	if f.Watchdog.PID() == 0 {
 		return c
 	}
 	f.Eventually("the watchdog shows its metrics", 20*time.Second, func() error {
-		text := f.Dog.Metrics()
+		text := f.Watchdog.Metrics()
 		if text == "" {
 			return fmt.Errorf("no answer")
 		}

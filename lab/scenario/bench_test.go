@@ -30,36 +30,36 @@ func BenchmarkSteady(b *testing.B) {
 		Paused: true, Group: lab.GroupConfig{DownAfter: 5 * time.Second},
 		Config: func(c *watched.Config) { delete(c.Log, "level") },
 	})
-	master, dog, sentinel := w.Group.Redis[0], w.Dogs[0], w.Group.Sentinels[0]
+	master, daemon, sentinel := w.Group.Redis[0], w.Watchdogs[0], w.Group.Sentinels[0]
 	w.Pause(settle)
 	before := costOf(b, w, master, func() {})
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.Binary = binary
 		d.Restart()
 		slacken(b, d.PID())
 	}
 	w.WaitGuarded()
 	w.Pause(settle)
-	dogBefore, sentinelBefore := usageOf(b, dog.PID()), usageOf(b, sentinel.PID())
+	watchdogBefore, sentinelBefore := usageOf(b, daemon.PID()), usageOf(b, sentinel.PID())
 	began := time.Now()
-	var dogMemory, sentinelMemory, looks int64 // sums
+	var watchdogMemory, sentinelMemory, looks int64 // sums
 	after := costOf(b, w, master, func() {
 		looks++
-		dogMemory += usageOf(b, dog.PID()).memory
+		watchdogMemory += usageOf(b, daemon.PID()).memory
 		sentinelMemory += usageOf(b, sentinel.PID()).memory
 	})
 	took := time.Since(began)
-	dogCPU := usageOf(b, dog.PID()).cpu - dogBefore.cpu
+	watchdogCPU := usageOf(b, daemon.PID()).cpu - watchdogBefore.cpu
 	sentinelCPU := usageOf(b, sentinel.PID()).cpu - sentinelBefore.cpu
 
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(after.commands-before.commands, "redis-commands/s")
 	b.ReportMetric(after.us-before.us, "redis-us/s")
-	b.ReportMetric(1000*dogCPU.Seconds()/took.Seconds(), "dog-ms/s")
-	b.ReportMetric(dogCPU.Seconds()/sentinelCPU.Seconds(), "cpu-of-sentinel")
-	b.ReportMetric(float64(dogMemory/looks)/1e6, "dog-MB")
+	b.ReportMetric(1000*watchdogCPU.Seconds()/took.Seconds(), "daemon-ms/s")
+	b.ReportMetric(watchdogCPU.Seconds()/sentinelCPU.Seconds(), "cpu-of-sentinel")
+	b.ReportMetric(float64(watchdogMemory/looks)/1e6, "daemon-MB")
 	b.ReportMetric(float64(sentinelMemory/looks)/1e6, "sentinel-MB")
-	b.ReportMetric(float64(dogMemory)/float64(sentinelMemory), "memory-of-sentinel")
+	b.ReportMetric(float64(watchdogMemory)/float64(sentinelMemory), "memory-of-sentinel")
 	info, err := os.Stat(binary)
 	if err != nil {
 		b.Fatal(err)

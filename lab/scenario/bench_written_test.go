@@ -37,7 +37,7 @@ func BenchmarkWritten(b *testing.B) {
 		}
 		o.Etcd = o.Names
 		w := watched.StartIn(l, b, o)
-		for _, d := range w.Dogs {
+		for _, d := range w.Watchdogs {
 			d.Binary = builds[name]
 			d.Restart()
 		}
@@ -66,7 +66,7 @@ type writes struct {
 }
 
 func (c *writes) decisions() (n int) {
-	for _, d := range c.w.Dogs {
+	for _, d := range c.w.Watchdogs {
 		n += len(d.Decisions())
 	}
 	return n

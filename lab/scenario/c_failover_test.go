@@ -58,10 +58,10 @@ func TestFailoverWithoutCoordinatorByCut(t *testing.T) {
 	cut := w.Mark("the master and its clients are cut off")
 	w.Isolate(old.Host)
 	promoted := w.Group.WaitMaster(w.Group.Replicas(old.Redis)...)
-	newDog := dogOf(w, promoted)
-	newDog.WaitPhase("lock")
+	newWatchdog := watchdogOf(w, promoted)
+	newWatchdog.WaitPhase("lock")
 	w.Pause(downAfter)
-	if s := newDog.Status(); s.Phase != "lock" || s.Row != 13 {
+	if s := newWatchdog.Status(); s.Phase != "lock" || s.Row != 13 {
 		t.Errorf("without etcd the new master shows phase %s, row %d %s; want lock, row 13", s.Phase, s.Row, s.Reason)
 	}
 	w.Mark("healed, etcd still away")
@@ -72,8 +72,8 @@ func TestFailoverWithoutCoordinatorByCut(t *testing.T) {
 	})
 	back := w.Mark("etcd is back")
 	w.Etcd.Restart()
-	if got := w.WaitServing(); got != newDog {
-		t.Errorf("%s serves, want %s", got.Name, newDog.Name)
+	if got := w.WaitServing(); got != newWatchdog {
+		t.Errorf("%s serves, want %s", got.Name, newWatchdog.Name)
 	}
 	w.WaitGuarded()
 	w.Pause(downAfter)
@@ -96,7 +96,7 @@ func TestFailoverWithoutCoordinatorByCut(t *testing.T) {
 	if n := newReads.Received(promotion.At, back).Failed(); len(n) > len(newReads)/10 {
 		t.Errorf("%d reads failed at the new master while it was locked: %s", len(n), newReads)
 	}
-	if w.WaitServing() == newDog && newWrites.AckedAfter(back).FirstOK().Kind != lab.OK {
+	if w.WaitServing() == newWatchdog && newWrites.AckedAfter(back).FirstOK().Kind != lab.OK {
 		t.Errorf("the new master acknowledged no write after etcd was back: %s", newWrites)
 	}
 	lossIsTheWindow(t, lab.Lost(oldWrites, promoted), cut)
@@ -184,10 +184,10 @@ func TestFailoverWithoutCoordinatorByDeath(t *testing.T) {
 	})
 	killed := old.Redis.Kill()
 	promoted := w.Group.WaitMaster(w.Group.Replicas(old.Redis)...)
-	newDog := dogOf(w, promoted)
-	newDog.WaitPhase("lock")
+	newWatchdog := watchdogOf(w, promoted)
+	newWatchdog.WaitPhase("lock")
 	w.Pause(2 * downAfter)
-	if s := newDog.Status(); s.Phase != "lock" || s.Row != 13 {
+	if s := newWatchdog.Status(); s.Phase != "lock" || s.Row != 13 {
 		t.Errorf("without etcd the new master shows phase %s, row %d %s; want lock, row 13", s.Phase, s.Row, s.Reason)
 	}
 	started := w.Mark("the old master is started again; etcd is still away")
@@ -197,8 +197,8 @@ func TestFailoverWithoutCoordinatorByDeath(t *testing.T) {
 	})
 	back := w.Mark("etcd goes on")
 	w.Etcd.Cont()
-	if got := w.WaitServing(); got != newDog {
-		t.Errorf("%s serves, want %s", got.Name, newDog.Name)
+	if got := w.WaitServing(); got != newWatchdog {
+		t.Errorf("%s serves, want %s", got.Name, newWatchdog.Name)
 	}
 	w.WaitGuarded()
 	clients.WaitOK(lab.Now())
@@ -281,7 +281,7 @@ func TestCoordinatorLostRefuse(t *testing.T) {
 	}
 }
 
-func connect(t *testing.T, d *watched.Dog) net.Conn {
+func connect(t *testing.T, d *watched.Watchdog) net.Conn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()

@@ -51,7 +51,7 @@ func refusedOutage(t *testing.T, length time.Duration) {
 	w.Etcd.Kill()
 	first.WaitPhase("refuse")
 	second := w.Group.WaitMaster(w.Group.Replicas(first.Redis)...)
-	dogOf(w, second).WaitPhase("lock")
+	watchdogOf(w, second).WaitPhase("lock")
 	w.Pause(length - lab.Now().Sub(lost))
 	if n := quiet.Counts(); n.Switches != len(w.Group.Sentinels) {
 		t.Errorf("%v without etcd: %s; want one +switch-master a Sentinel", length, n)

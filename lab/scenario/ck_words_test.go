@@ -10,7 +10,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 )
 
-func dogOf(w *watched.World, r *lab.Redis) *watched.Dog { return w.Dogs[indexOf(w, r)] }
+func watchdogOf(w *watched.World, r *lab.Redis) *watched.Watchdog { return w.Watchdogs[indexOf(w, r)] }
 
 func indexOf(w *watched.World, r *lab.Redis) int { return slices.Index(w.Group.Redis, r) }
 

@@ -35,7 +35,7 @@ func TestMasterWithEtcdApartFromSentinels(t *testing.T) {
 		w.Partition(append(w.Lab.Hosts("d", "e", "f"), a), b)
 	})
 	promoted := w.Group.WaitMaster(w.Group.Redis[1:]...)
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		if d.Redis == promoted {
 			d.WaitPhase("lock")
 			w.Pause(shortOutage)
@@ -69,7 +69,7 @@ func TestMasterWithSentinelsApartFromEtcd(t *testing.T) {
 	c.Cut("cut: the master has the Sentinels, the others etcd", func() {
 		w.Partition(near, append(w.Lab.Hosts("d", "e", "f"), far))
 	})
-	master := w.Dogs[0]
+	master := w.Watchdogs[0]
 	master.WaitPhase("serve")
 	w.Pause(2*downAfter + shortOutage)
 	if s := master.Status(); s.Phase != "serve" || s.Reason != "certified_by_sentinels" {

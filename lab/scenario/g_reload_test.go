@@ -18,7 +18,7 @@ import (
 
 // reloaded has the watchdog read its configuration again, and waits until it
 // says what came of it: the last line of the log about it.
-func reloaded(w *watched.World, d *watched.Dog) string {
+func reloaded(w *watched.World, d *watched.Watchdog) string {
 	w.T.Helper()
 	told := func() (lines []string) {
 		for line := range strings.Lines(d.Text()) {
@@ -41,7 +41,7 @@ func reloaded(w *watched.World, d *watched.Dog) string {
 }
 
 // rewritten changes one thing in a watchdog's file.
-func rewritten(d *watched.Dog, change func(*watched.Config)) {
+func rewritten(d *watched.Watchdog, change func(*watched.Config)) {
 	c := d.Config()
 	change(&c)
 	d.Write(c)
@@ -80,7 +80,7 @@ func TestConfigurationReloadedUnderLoad(t *testing.T) {
 		t.Errorf("min-replicas-to-write is %s after a refused reload, was 0", got)
 	}
 
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		w.Mark("%s is told its Sentinels in another order", d.Name)
 		rewritten(d, func(c *watched.Config) { slices.Reverse(c.Groups[0]["sentinels"].([]string)) })
 		if line := reloaded(w, d); !strings.Contains(line, "taken_anew="+w.Group.Name) {
@@ -89,11 +89,11 @@ func TestConfigurationReloadedUnderLoad(t *testing.T) {
 		w.WaitGuarded()
 	}
 	w.Mark("all are told the members of etcd in another order, at once")
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		rewritten(d, func(c *watched.Config) { slices.Reverse(c.Etcd["endpoints"].([]string)) })
 		d.Signal(syscall.SIGHUP)
 	}
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		w.Eventually(d.Name+" has taken it over", 20*time.Second, func() error {
 			if n := strings.Count(d.Text(), "taken_anew="+w.Group.Name); n != 2 {
 				return fmt.Errorf("its group was taken over anew %d times", n)
@@ -120,7 +120,7 @@ func TestConfigurationReloadedUnderLoad(t *testing.T) {
 
 // refusedFiles: each is refused as a whole, every fault named, by everything
 // that shows faults.
-func refusedFiles(t *testing.T, w *watched.World, d *watched.Dog) {
+func refusedFiles(t *testing.T, w *watched.World, d *watched.Watchdog) {
 	t.Helper()
 	right, err := os.ReadFile(d.ConfigFile)
 	if err != nil {
@@ -194,7 +194,7 @@ func refusedFiles(t *testing.T, w *watched.World, d *watched.Dog) {
 	metricShows(w, d, "redis_watchdog_config_last_reload_successful 1")
 }
 
-func metricShows(w *watched.World, d *watched.Dog, line string) {
+func metricShows(w *watched.World, d *watched.Watchdog, line string) {
 	w.T.Helper()
 	w.Eventually(d.Name+" has the metric "+line, 10*time.Second, func() error {
 		if page := d.Metrics(); !strings.Contains(page, line) {
@@ -220,7 +220,7 @@ func TestGroupsAndNodesReloaded(t *testing.T) {
 	master, replica := second.Group.Redis[0], second.Group.Redis[1]
 
 	group := func(nodes ...*lab.Redis) map[string]any {
-		g := map[string]any{"name": "second", "sentinels": second.Dogs[0].Config().Groups[0]["sentinels"], "policy": map[string]any{}}
+		g := map[string]any{"name": "second", "sentinels": second.Watchdogs[0].Config().Groups[0]["sentinels"], "policy": map[string]any{}}
 		var all []map[string]any
 		for _, r := range nodes {
 			all = append(all, map[string]any{"name": r.Host.Name, "address": r.Address})

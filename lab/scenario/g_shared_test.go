@@ -18,19 +18,19 @@ import (
 func TestGroupsOfAHostShareTheirSentinels(t *testing.T) {
 	t.Parallel()
 	f := watched.StartFleet(t, watched.FleetOptions{Groups: 3})
-	f.Dog.Restart()
+	f.Watchdog.Restart()
 	f.WaitServing(2 * time.Minute)
 	waitClients(f, 1)
-	all := f.Dog.Config().Groups
+	all := f.Watchdog.Config().Groups
 	for _, groups := range [][]map[string]any{all[:2], all, all[:2], all[1:2], all} {
-		c := f.Dog.Config()
+		c := f.Watchdog.Config()
 		c.Groups = groups
-		f.Dog.Write(c)
+		f.Watchdog.Write(c)
 		f.Mark("a configuration of %d groups", len(groups))
-		taken := strings.Count(f.Dog.Text(), "configuration taken over")
-		f.Dog.Signal(syscall.SIGHUP)
+		taken := strings.Count(f.Watchdog.Text(), "configuration taken over")
+		f.Watchdog.Signal(syscall.SIGHUP)
 		f.Eventually("it is taken over", 30*time.Second, func() error {
-			if strings.Count(f.Dog.Text(), "configuration taken over") == taken {
+			if strings.Count(f.Watchdog.Text(), "configuration taken over") == taken {
 				return fmt.Errorf("not yet")
 			}
 			return nil
@@ -38,13 +38,13 @@ func TestGroupsOfAHostShareTheirSentinels(t *testing.T) {
 		waitClients(f, 1)
 	}
 	f.WaitServing(2 * time.Minute)
-	for line := range strings.Lines(f.Dog.Text()) {
+	for line := range strings.Lines(f.Watchdog.Text()) {
 		if strings.Contains(logged(line, "taken_anew"), f.Group(1)) {
 			t.Errorf("%s stayed in the configuration: %s", f.Group(1), line)
 		}
 	}
-	f.Dog.Term()
-	f.Dog.Wait()
+	f.Watchdog.Term()
+	f.Watchdog.Wait()
 	waitClients(f, 0)
 }
 

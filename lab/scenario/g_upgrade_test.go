@@ -48,14 +48,14 @@ func TestWatchdogStoppedStartedUpgraded(t *testing.T) {
 	master.Restart()
 	w.WaitGuarded()
 
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		w.Mark("%s is restarted", d.Name)
 		d.Term()
 		d.Restart()
 		w.WaitGuarded()
 	}
 	upgraded := buildVersion(t, w, "2.0.0-lab")
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		w.Mark("%s is upgraded", d.Name)
 		d.Binary = upgraded
 		d.Term()
@@ -66,10 +66,10 @@ func TestWatchdogStoppedStartedUpgraded(t *testing.T) {
 		}
 	}
 	w.Mark("all watchdogs are killed at once, and started")
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.Kill()
 	}
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.Restart()
 	}
 	w.WaitGuarded()
@@ -86,13 +86,13 @@ func TestWatchdogStoppedStartedUpgraded(t *testing.T) {
 }
 
 // stopInOrder is systemctl stop: the store is emptied with it.
-func stopInOrder(d *watched.Dog) {
+func stopInOrder(d *watched.Watchdog) {
 	d.Term()
 	d.Systemd.Empty()
 }
 
 // unguardedInEtcd: whoever asks another host hears that nobody guards it.
-func unguardedInEtcd(t *testing.T, w *watched.World, d *watched.Dog) {
+func unguardedInEtcd(t *testing.T, w *watched.World, d *watched.Watchdog) {
 	t.Helper()
 	w.Eventually("etcd shows "+d.Name+" unguarded", 10*time.Second, func() error {
 		report, ok := w.Record().Nodes[d.Redis.Address]
@@ -132,7 +132,7 @@ func TestWatchdogInstalledBesideRunningGroup(t *testing.T) {
 	t.Parallel()
 	w := watched.Start(t, watched.Options{Paused: true, Group: lab.GroupConfig{FailTimeout: 10 * time.Second, Redis: operators()}})
 	clients, quiet := w.Crowd(), w.Churn()
-	for _, d := range slices.Backward(w.Dogs) {
+	for _, d := range slices.Backward(w.Watchdogs) {
 		w.Mark("%s is installed", d.Name)
 		d.Restart()
 		d.WaitFor("is guarded", func(s agent.Status) bool { return s.Guarded })
@@ -208,10 +208,10 @@ func installedWrongly(t *testing.T, o watched.Options, fault string, spoil func(
 	w := watched.Start(t, o)
 	clients, quiet := w.Crowd(), w.Churn()
 	w.Mark("all watchdogs are installed, with a wrong configuration")
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.Restart()
 	}
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		loud(t, w, d, fault)
 	}
 	w.Pause(2 * downAfter) // longer than D and than any lease
@@ -234,7 +234,7 @@ func installedWrongly(t *testing.T, o watched.Options, fault string, spoil func(
 	w.Mark("%s was promoted, and serves", master.Name)
 
 	fixed := w.Mark("the configuration is corrected")
-	for i, d := range w.Dogs {
+	for i, d := range w.Watchdogs {
 		d.Write(configs[i])
 		d.Restart()
 	}
@@ -247,7 +247,7 @@ func installedWrongly(t *testing.T, o watched.Options, fault string, spoil func(
 }
 
 // loud: status page, /readyz, the exit code of status and the log say it.
-func loud(t *testing.T, w *watched.World, d *watched.Dog, fault string) {
+func loud(t *testing.T, w *watched.World, d *watched.Watchdog, fault string) {
 	t.Helper()
 	d.WaitFor("shows "+fault, func(s agent.Status) bool {
 		return !s.Guarded && slices.ContainsFunc(s.Faults, func(f agent.Fault) bool {

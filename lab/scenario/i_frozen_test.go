@@ -21,7 +21,7 @@ func TestWatchdogFrozenThenCut(t *testing.T) {
 	t.Parallel()
 	w := watched.Start(t, shortFailover(watched.Options{}))
 	c := w.BeforeCut()
-	old := dogOf(w, c.Old())
+	old := watchdogOf(w, c.Old())
 	old.Stop()
 	cutOffAtOnce(w, c)
 	c.WaitWritten()
@@ -41,10 +41,10 @@ func TestWatchdogKilledThenCut(t *testing.T) {
 	with := watched.Start(t, shortFailover(watched.Options{Systemd: true}))
 	without := watched.Start(t, shortFailover(watched.Options{}))
 	k, l := with.BeforeCut(), without.BeforeCut()
-	old := dogOf(with, k.Old())
+	old := watchdogOf(with, k.Old())
 	old.Kill()
 	cutOffAtOnce(with, k)
-	dogOf(without, l.Old()).Kill()
+	watchdogOf(without, l.Old()).Kill()
 	cutOffAtOnce(without, l)
 	k.WaitWritten()
 	l.WaitWritten()
@@ -72,7 +72,7 @@ func cutOffAtOnce(w *watched.World, c *watched.Cutting) {
 
 // putBack: once its watchdog is awake again all is as ever, the operator's
 // values too, in Redis and in redis.conf.
-func putBack(w *watched.World, d *watched.Dog) {
+func putBack(w *watched.World, d *watched.Watchdog) {
 	w.T.Helper()
 	w.WaitGuarded()
 	w.Eventually(d.Redis.Name+" has the operator's values", 20*time.Second, func() error {
@@ -97,16 +97,16 @@ func putBack(w *watched.World, d *watched.Dog) {
 // been sent to it meanwhile waits in its sockets.
 func TestHostOfMasterFrozen(t *testing.T) {
 	t.Parallel()
-	frozenHost(t, 0, func(*watched.Dog) {})
+	frozenHost(t, 0, func(*watched.Watchdog) {})
 }
 
 // Nor does it take a watchdog that wakes with it.
 func TestHostOfMasterFrozenWithoutWatchdog(t *testing.T) {
 	t.Parallel()
-	frozenHost(t, 0, func(d *watched.Dog) { d.Kill() })
+	frozenHost(t, 0, func(d *watched.Watchdog) { d.Kill() })
 }
 
-func frozenHost(t *testing.T, length time.Duration, before func(*watched.Dog)) {
+func frozenHost(t *testing.T, length time.Duration, before func(*watched.Watchdog)) {
 	w := watched.Start(t, shortFailover(watched.Options{Systemd: true}))
 	old := w.WaitServing()
 	c := w.BeforeCut()

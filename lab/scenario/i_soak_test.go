@@ -12,10 +12,10 @@ import (
 // The issue's own length.
 func TestHostOfMasterFrozenForHalfAMinute(t *testing.T) {
 	t.Parallel()
-	frozenHost(t, 30*time.Second, func(*watched.Dog) {})
+	frozenHost(t, 30*time.Second, func(*watched.Watchdog) {})
 }
 
 func TestHostOfMasterFrozenForHalfAMinuteWithoutWatchdog(t *testing.T) {
 	t.Parallel()
-	frozenHost(t, 30*time.Second, func(d *watched.Dog) { d.Kill() })
+	frozenHost(t, 30*time.Second, func(d *watched.Watchdog) { d.Kill() })
 }

@@ -22,14 +22,14 @@ func TestInitMakesAWorkingConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := func(d *watched.Dog, file string, more ...string) (string, int) {
+	run := func(d *watched.Watchdog, file string, more ...string) (string, int) {
 		args := append([]string{"init", "--etcd", strings.Join(w.Etcd.Endpoints(), ","), "--config", file}, more...)
 		p := d.Host.Run(lab.Command{Name: "init", Path: binary, Args: args})
 		code := p.Wait()
 		return p.Text(), code
 	}
 	var said, first string
-	for i, d := range w.Dogs {
+	for i, d := range w.Watchdogs {
 		dir, file := d.Dir, d.ConfigFile
 		if err := os.Remove(file); err != nil { // the lab's own
 			t.Fatal(err)
@@ -93,7 +93,7 @@ func TestInitMakesAWorkingConfiguration(t *testing.T) {
 	for _, s := range w.Group.Sentinels {
 		s.Do(wordsOf(sentinel)...)
 	}
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.Restart()
 	}
 	w.WaitGuarded()

@@ -169,7 +169,7 @@ func TestSentinelsResetWhileTheEmptyMasterIsShut(t *testing.T) {
 	monitorAnew(w, next.Redis, w.Group.Sentinels...)
 	w.WaitGuarded()
 	putBack(w, master)
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		if got := d.Redis.Do("EXISTS", "kept"); got != int64(1) {
 			t.Errorf("%s has lost its data", d.Name)
 		}

@@ -28,7 +28,7 @@ func restartAll(w *watched.World, by syscall.Signal) {
 	for _, s := range w.Group.Sentinels {
 		s.Process.Restart() // does not wait for its answer
 	}
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.WaitFor("hears every Sentinel", func(s agent.Status) bool {
 			return s.SentinelsAnswering == len(w.Group.Sentinels) && s.SentinelsAgreeing == s.SentinelsAnswering
 		})
@@ -53,7 +53,7 @@ func TestSentinelsRestartedAtOnce(t *testing.T) {
 	if n := quiet.Counts(); !n.Quiet() {
 		t.Errorf("%s; want none of it", n)
 	}
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		if s := d.Status(); s.SentinelsKnown != 3 {
 			t.Errorf("%s knows %d Sentinels, want 3", d.Name, s.SentinelsKnown)
 		}
@@ -83,7 +83,7 @@ func TestDownAfterChanged(t *testing.T) {
 	}
 
 	setDownAfter(w, long, w.Group.Sentinels...)
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.WaitFor("shows it", seconds(long))
 	}
 	s := master.WaitFor("has its deadline, E and L further ahead than the first down-after allows", func(s agent.Status) bool {
@@ -92,7 +92,7 @@ func TestDownAfterChanged(t *testing.T) {
 	t.Logf("D %v: E in %.1f s, L in %.1f s, deadline in %.1f s", long, s.EarliestPromotion, s.GrantRemaining, s.Deadline)
 
 	setDownAfter(w, short, w.Group.Sentinels[1])
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.WaitFor("shows the smallest", seconds(short))
 	}
 	s = master.WaitFor("has L as near as D demands", func(s agent.Status) bool {
@@ -122,7 +122,7 @@ func TestDownAfterChanged(t *testing.T) {
 	cut := w.Mark("the master is cut off")
 	w.Isolate(master.Host)
 	promoted := w.Group.WaitMaster(w.Group.Replicas(master.Redis)...)
-	w.WaitServing(dogOf(w, promoted))
+	w.WaitServing(watchdogOf(w, promoted))
 	w.Pause(time.Second)
 	oldWrites, oldReads := beside.of(w, master.Redis)
 	newWrites, _ := beside.of(w, promoted)
@@ -156,7 +156,7 @@ func reset(w *watched.World, sentinels ...*lab.Sentinel) {
 
 func waitKnown(w *watched.World, n int) {
 	w.T.Helper()
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.WaitFor(fmt.Sprintf("knows %d Sentinels", n), func(s agent.Status) bool { return s.SentinelsKnown == n })
 	}
 }
@@ -168,7 +168,7 @@ func waitKnown(w *watched.World, n int) {
 func TestSentinelAddedAndRemoved(t *testing.T) {
 	t.Parallel()
 	sentinelAddedAndRemoved(t, func(w *watched.World) {
-		for _, d := range w.Dogs {
+		for _, d := range w.Watchdogs {
 			if s := d.Status(); s.SentinelsKnown != 4 {
 				t.Errorf("%s knows %d Sentinels right after the RESET, want 4 still", d.Name, s.SentinelsKnown)
 			}

@@ -24,9 +24,9 @@ func TestReplicaAdded(t *testing.T) {
 
 	w.Mark("a replica is added, Sentinel's favourite")
 	added := w.Lab.Host("d").Redis(lab.RedisConfig{ReplicaOf: old.Redis, Lines: []string{"replica-priority 1"}})
-	dog := w.Guard(added, o)
+	daemon := w.Guard(added, o)
 	w.WaitGuarded()
-	s := dog.WaitPhase("follow")
+	s := daemon.WaitPhase("follow")
 	if s.Master != old.Redis.Address || s.Address != added.Address {
 		t.Errorf("the new watchdog shows %s and master %s, want %s and %s", s.Address, s.Master, added.Address, old.Redis.Address)
 	}
@@ -46,7 +46,7 @@ func TestReplicaAdded(t *testing.T) {
 	if promoted := w.Group.WaitMaster(added, w.Group.Redis[1]); promoted != added {
 		t.Fatalf("%s was promoted, want the added one", promoted.Name)
 	}
-	w.WaitServing(dog)
+	w.WaitServing(daemon)
 	clients.WaitOK(lab.Now())
 	writes, _ = clients.Stop()
 	if n := len(writes.On(added.Address).AckedAfter(killed)); n == 0 {
@@ -148,7 +148,7 @@ func TestGroupWithOneSentinel(t *testing.T) {
 	cut := w.Mark("the master is cut off")
 	w.Isolate(old.Host)
 	promoted := w.Group.WaitMaster(w.Group.Replicas(old.Redis)...)
-	w.WaitServing(dogOf(w, promoted))
+	w.WaitServing(watchdogOf(w, promoted))
 	w.Pause(time.Second)
 	oldWrites, oldReads := beside.of(w, old.Redis)
 	newWrites, _ := beside.of(w, promoted)

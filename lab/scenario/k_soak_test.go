@@ -20,7 +20,7 @@ func TestSentinelRemovedForGood(t *testing.T) {
 		w.Mark("another Sentinel dies")
 		w.Group.Sentinels[2].Kill()
 		w.Pause(2 * downAfter)
-		for _, d := range w.Dogs {
+		for _, d := range w.Watchdogs {
 			if s := d.Status(); s.SentinelsKnown != 3 || s.SentinelsAgreeing != 2 {
 				t.Errorf("%s knows %d Sentinels and %d agree, want 3 and 2", d.Name, s.SentinelsKnown, s.SentinelsAgreeing)
 			}
@@ -49,7 +49,7 @@ func TestSentinelReplaced(t *testing.T) {
 	w.Group.Sentinels = []*lab.Sentinel{w.Group.Sentinels[0], w.Group.Sentinels[1], added}
 	reset(w, w.Group.Sentinels...)
 	w.Group.WaitStable()
-	for i, d := range w.Dogs {
+	for i, d := range w.Watchdogs {
 		var addresses []string
 		for _, s := range w.Group.Sentinels {
 			addresses = append(addresses, s.Address)
@@ -74,7 +74,7 @@ func TestSentinelReplaced(t *testing.T) {
 func waitKnownLong(w *watched.World, n int) {
 	w.T.Helper()
 	w.Pause(time.Minute)
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.WaitFor("knows the smaller number", func(s agent.Status) bool { return s.SentinelsKnown == n })
 	}
 }

@@ -20,7 +20,7 @@ func TestContractHoldsAtDownAfter5s(t *testing.T) {
 	t.Parallel()
 	d := 5 * time.Second
 	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: d, FailTimeout: 2 * d}})
-	noTimingFault(t, w.Dogs[0], d)
+	noTimingFault(t, w.Watchdogs[0], d)
 	contractOfCutOff(t, cutMasterOff(t, w, d), d)
 }
 
@@ -30,10 +30,10 @@ func TestTimingIsPromisedAtDownAfter30s(t *testing.T) {
 	t.Parallel()
 	const d = 30 * time.Second
 	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: d}})
-	noTimingFault(t, w.Dogs[0], d)
+	noTimingFault(t, w.Watchdogs[0], d)
 	// The fence of the master stands armed, and fires before anybody could
 	// promote another.
-	w.Dogs[0].WaitFor("has its fence armed before E", func(s agent.Status) bool {
+	w.Watchdogs[0].WaitFor("has its fence armed before E", func(s agent.Status) bool {
 		return s.Deadline > 0 && s.EarliestPromotion > s.Deadline && s.EarliestPromotion <= d.Seconds()
 	})
 }
@@ -56,22 +56,22 @@ func TestTimingIsNotPromisedAtDownAfter2s(t *testing.T) {
 	})
 	refusesStrict(t, w, config)
 
-	for _, dog := range w.Dogs {
-		dog.Restart()
+	for _, daemon := range w.Watchdogs {
+		daemon.Restart()
 	}
 	w.WaitGuarded()
 	numbers := []string{"lease (2s)", "down-after-milliseconds (2s)"}
-	s := w.Dogs[0].WaitFor("shows the fault timing", func(s agent.Status) bool { return faultOf(s, "timing") != nil })
+	s := w.Watchdogs[0].WaitFor("shows the fault timing", func(s agent.Status) bool { return faultOf(s, "timing") != nil })
 	for _, number := range numbers {
 		if f := faultOf(s, "timing"); !strings.Contains(f.Text, number) || f.Remedy == "" {
 			t.Errorf("fault %q (remedy %q) does not name %s", f.Text, f.Remedy, number)
 		}
 	}
-	if m := w.Dogs[0].Metrics(); !strings.Contains(m, `redis_watchdog_fault{`) || !strings.Contains(m, `"timing"`) {
+	if m := w.Watchdogs[0].Metrics(); !strings.Contains(m, `redis_watchdog_fault{`) || !strings.Contains(m, `"timing"`) {
 		t.Errorf("no metric of the fault timing")
 	}
 	w.Eventually("the log names both numbers", 30*time.Second, func() error {
-		for line := range strings.Lines(w.Dogs[0].Text()) {
+		for line := range strings.Lines(w.Watchdogs[0].Text()) {
 			if strings.Contains(line, "id=timing") && strings.Contains(line, numbers[0]) && strings.Contains(line, numbers[1]) {
 				return nil
 			}
@@ -92,25 +92,25 @@ func TestTimingIsNotPromisedAtDownAfter2s(t *testing.T) {
 // with the exit code of a wrong configuration, and must have touched nothing.
 func refusesStrict(t *testing.T, w *watched.World, config watched.Config) {
 	t.Helper()
-	dog := w.Dogs[0]
-	before := dog.Redis.Config("min-replicas-to-write")
+	daemon := w.Watchdogs[0]
+	before := daemon.Redis.Config("min-replicas-to-write")
 	policy := config.Groups[0]["policy"]
 	config.Groups[0]["policy"] = map[string]any{"strict": true}
-	dog.Write(config)
-	dog.Restart()
-	if code := dog.Wait(); code != 64 {
-		t.Errorf("a strict start with down-after 2s ends with code %d, want 64:\n%s", code, dog.Text())
+	daemon.Write(config)
+	daemon.Restart()
+	if code := daemon.Wait(); code != 64 {
+		t.Errorf("a strict start with down-after 2s ends with code %d, want 64:\n%s", code, daemon.Text())
 	}
 	for _, number := range []string{"policy.strict", "lease (2s)", "down-after-milliseconds (2s)"} {
-		if !strings.Contains(dog.Text(), number) {
-			t.Errorf("it does not name %s:\n%s", number, dog.Text())
+		if !strings.Contains(daemon.Text(), number) {
+			t.Errorf("it does not name %s:\n%s", number, daemon.Text())
 		}
 	}
-	if after := dog.Redis.Config("min-replicas-to-write"); after != before || w.Record().Agreement.Address != "" {
+	if after := daemon.Redis.Config("min-replicas-to-write"); after != before || w.Record().Agreement.Address != "" {
 		t.Errorf("it touched what it would not guard: min-replicas-to-write %s, was %s; agreement %+v", after, before, w.Record().Agreement)
 	}
 	config.Groups[0]["policy"] = policy
-	dog.Write(config)
+	daemon.Write(config)
 }
 
 // cutMasterOff is case d with a group that stands.
@@ -127,9 +127,9 @@ func cutMasterOff(t *testing.T, w *watched.World, d time.Duration) watched.Chang
 	return change
 }
 
-func noTimingFault(t *testing.T, dog *watched.Dog, d time.Duration) {
+func noTimingFault(t *testing.T, daemon *watched.Watchdog, d time.Duration) {
 	t.Helper()
-	s := dog.Status()
+	s := daemon.Status()
 	if f := faultOf(s, "timing"); f != nil || s.DownAfter != d.Seconds() {
 		t.Errorf("down-after %v s, fault %+v; want %v and none", s.DownAfter, f, d)
 	}

@@ -134,7 +134,7 @@ func secured(t *testing.T, o watched.Options) (*watched.World, *lab.CA) {
 	o.Paused, o.Systemd = true, true
 	w := watched.StartIn(l, t, o)
 	grantRights(t, w, ca)
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.Restart()
 	}
 	w.WaitGuarded()

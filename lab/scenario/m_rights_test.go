@@ -45,7 +45,7 @@ func noDenials(t *testing.T, w *watched.World) {
 func noFaults(t *testing.T, w *watched.World) {
 	t.Helper()
 	w.Eventually("no watchdog has a fault", 20*time.Second, func() error {
-		for _, d := range w.Dogs {
+		for _, d := range w.Watchdogs {
 			if s := d.Status(); len(s.Faults) > 0 {
 				return fmt.Errorf("%s: %+v", d.Name, s.Faults)
 			}
@@ -103,7 +103,7 @@ func TestRightsOfInstallAreEnough(t *testing.T) {
 	noFaults(t, w)
 }
 
-func order(t *testing.T, d *watched.Dog, args ...string) {
+func order(t *testing.T, d *watched.Watchdog, args ...string) {
 	t.Helper()
 	if out, code := d.CLI(args...); code != 0 {
 		t.Errorf("%s: exit code %d: %s", strings.Join(args, " "), code, out)

@@ -33,7 +33,7 @@ type mistake struct {
 func TestWrongCredentialIsNamed(t *testing.T) {
 	t.Parallel()
 	w, ca := secured(t, watched.Options{Hosts: 2})
-	d := w.Dogs[1] // beside the replica
+	d := w.Watchdogs[1] // beside the replica
 	writer := w.Hosts[0].Writer(lab.LoadConfig{To: w.Group.Master()})
 	reader := d.Host.Reader(lab.LoadConfig{To: d.Redis})
 	redis, sentinel, etcd := mistakes(t, w, d, ca)
@@ -61,7 +61,7 @@ func TestWrongCredentialIsNamed(t *testing.T) {
 }
 
 // mustSay restarts d with mistakes and waits until it says so everywhere.
-func mustSay(t *testing.T, d *watched.Dog, c watched.Config, made []mistake) {
+func mustSay(t *testing.T, d *watched.Watchdog, c watched.Config, made []mistake) {
 	t.Helper()
 	d.Term()
 	d.Write(c)
@@ -98,7 +98,7 @@ func contains(text string, parts []string) bool {
 	return !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(text, p) })
 }
 
-func mistakes(t *testing.T, w *watched.World, d *watched.Dog, ca *lab.CA) (atRedis, atSentinel, atEtcd []mistake) {
+func mistakes(t *testing.T, w *watched.World, d *watched.Watchdog, ca *lab.CA) (atRedis, atSentinel, atEtcd []mistake) {
 	t.Helper()
 	file, other := secrets(t), w.CA()
 	strangeCert, strangeKey := other.Client("redis-watchdog")
@@ -159,7 +159,7 @@ func mistakes(t *testing.T, w *watched.World, d *watched.Dog, ca *lab.CA) (atRed
 func TestEachMissingRightIsNoticed(t *testing.T) {
 	t.Parallel()
 	w, ca := secured(t, watched.Options{Hosts: 2})
-	d := w.Dogs[1]
+	d := w.Watchdogs[1]
 	redis, sentinel := documentedUsers(t)
 	for _, right := range rightsOf(redis) {
 		if right == "+client|id" || right == "+client|setname" {
@@ -194,7 +194,7 @@ func TestEachMissingRightIsNoticed(t *testing.T) {
 	// without one of its rights: that is drift, and said to be.
 	d.Redis.Do("CONFIG", "REWRITE")
 	w.Eventually("no fault is left", 20*time.Second, reported(w, func() error {
-		for _, d := range w.Dogs {
+		for _, d := range w.Watchdogs {
 			if f := d.Status().Faults; len(f) > 0 {
 				return fmt.Errorf("%s: %+v", d.Name, f)
 			}
@@ -214,7 +214,7 @@ func rightsOf(line []any) (rights []string) {
 }
 
 // missed takes a right away, waits for the fault, and gives it back.
-func missed(t *testing.T, w *watched.World, d *watched.Dog, do func(...any) any, right, fault, at string) {
+func missed(t *testing.T, w *watched.World, d *watched.Watchdog, do func(...any) any, right, fault, at string) {
 	t.Helper()
 	has := func() string {
 		for _, f := range d.Status().Faults {

@@ -30,9 +30,9 @@ func TestMetricsCountWhatHappens(t *testing.T) {
 	old.WaitPhase("follow")
 
 	for _, c := range []struct {
-		dog  *watched.Dog
-		name string
-		pick string // of the labels; empty: any
+		daemon *watched.Watchdog
+		name   string
+		pick   string // of the labels; empty: any
 	}{
 		{old, "holds_total", `reason="isolated"`},
 		{old, "fences_total", ""},
@@ -50,8 +50,8 @@ func TestMetricsCountWhatHappens(t *testing.T) {
 		{master, "steps_total", ""},
 		{master, "decision_duration_seconds_count", ""},
 	} {
-		w.Eventually(c.dog.Name+" counts "+c.name+c.pick, time.Minute, func() error {
-			return counted(c.dog.Metrics(), c.name, c.pick)
+		w.Eventually(c.daemon.Name+" counts "+c.name+c.pick, time.Minute, func() error {
+			return counted(c.daemon.Metrics(), c.name, c.pick)
 		})
 	}
 	// Whoever of those left hears the majority first writes it down.

@@ -15,7 +15,7 @@ import (
 // saysAtStart restarts a watchdog and waits until it names what is missing, in
 // status, metric and log, before there is anything to fence. An error among
 // the faults: it is neither guarded nor ready.
-func saysAtStart(t *testing.T, w *watched.World, d *watched.Dog, faults ...string) {
+func saysAtStart(t *testing.T, w *watched.World, d *watched.Watchdog, faults ...string) {
 	t.Helper()
 	d.Term()
 	d.Systemd.Empty() // stopped and started, not restarted: no fence of before is left
@@ -118,7 +118,7 @@ func TestRenamedCommands(t *testing.T) {
 
 // startAgain heals, has the person put right what was wrong, and starts the
 // Redis that was killed.
-func startAgain(w *watched.World, d *watched.Dog, c *watched.Cutting) watched.Change {
+func startAgain(w *watched.World, d *watched.Watchdog, c *watched.Cutting) watched.Change {
 	w.T.Helper()
 	if d.Redis.Running() {
 		w.T.Fatalf("%s runs still", d.Redis.Name)

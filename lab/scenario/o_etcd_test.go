@@ -77,7 +77,7 @@ func TestEtcdDeletedByHand(t *testing.T) {
 }
 
 // heldAgain: the same node holds the grant again, in etcd too.
-func heldAgain(t *testing.T, w *watched.World, master *watched.Dog) {
+func heldAgain(t *testing.T, w *watched.World, master *watched.Watchdog) {
 	t.Helper()
 	w.Eventually("the grant is "+master.Name+"'s again", 30*time.Second, func() error {
 		if g := w.Record(); string(g.Grant.Holder) != master.Redis.Address || string(g.Agreement.Address) != master.Redis.Address {
@@ -138,10 +138,10 @@ func TestTwoGroupsOfOneName(t *testing.T) {
 	before := first.Record()
 
 	first.Mark("the second group's watchdogs are installed")
-	for _, d := range second.Dogs {
+	for _, d := range second.Watchdogs {
 		d.Restart()
 	}
-	for _, d := range second.Dogs {
+	for _, d := range second.Watchdogs {
 		d.WaitFor("is a stranger, loudly", func(s agent.Status) bool {
 			return !s.Guarded && s.Wanted == "leave" && hasFault(s, grant.FaultStranger)
 		})
@@ -179,7 +179,7 @@ func TestTwoGroupsOfOneName(t *testing.T) {
 	followsOwn(t, second)
 
 	first.Mark("the second group gets a prefix of its own")
-	for i, d := range second.Dogs {
+	for i, d := range second.Watchdogs {
 		configs[i].Etcd["prefix"] = "/redis-watchdog/second/"
 		d.Write(configs[i])
 		d.Restart()

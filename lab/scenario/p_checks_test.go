@@ -19,7 +19,7 @@ import (
 
 // foundBy is what the command finds of a check and a node (empty: the group).
 // What blocks and does not pass ends it with another code than 0.
-func foundBy(d *watched.Dog, to *lab.Redis, check, node string) (outcome, reason string, err error) {
+func foundBy(d *watched.Watchdog, to *lab.Redis, check, node string) (outcome, reason string, err error) {
 	args := []string{"preflight", "mymaster", "--to", to.Address, "-o", "json"}
 	if check == "replication_probe" {
 		args = append(args, "--probe-key")
@@ -65,12 +65,12 @@ func TestCoordinatorAndWatchdogChecksFailAndPass(t *testing.T) {
 		c.Groups[0]["nodes"].([]map[string]any)[0]["address"] = "127.0.0.1:6379"
 	}})
 	// Before the first watchdog etcd knows of no master.
-	becomes(w, w.Dogs[0], w.Group.Redis[2], "coordinator_agreement", "", preflight.Failed)
-	for _, d := range w.Dogs {
+	becomes(w, w.Watchdogs[0], w.Group.Redis[2], "coordinator_agreement", "", preflight.Failed)
+	for _, d := range w.Watchdogs {
 		d.Restart()
 	}
 	w.WaitGuarded()
-	master, other := w.WaitServing(), w.Dogs[2]
+	master, other := w.WaitServing(), w.Watchdogs[2]
 	becomes(w, master, other.Redis, "coordinator_agreement", "", preflight.Passed)
 	w.Eventually("a failover may go ahead, which is exit code 0", time.Minute, func() error {
 		if text, code := master.CLI("preflight", "mymaster", "--to", other.Redis.Address); code != 0 || !strings.HasPrefix(text, "MAY GO") {
@@ -152,21 +152,21 @@ func oldEtcd(w *watched.World) *lab.Etcd {
 }
 
 // asks has the commands of a host ask that etcd; its watchdog goes on as it is.
-func asks(d *watched.Dog, e *lab.Etcd) {
+func asks(d *watched.Watchdog, e *lab.Etcd) {
 	c := d.Config()
 	c.Etcd["endpoints"] = e.Endpoints()
 	d.Write(c)
 }
 
 // another Sentinel on a watchdog's host.
-func another(w *watched.World, d *watched.Dog) {
+func another(w *watched.World, d *watched.Watchdog) {
 	s := d.Host.Sentinel(lab.SentinelConfig{Port: 26479, Monitors: []lab.Monitor{{
 		Group: w.Group.Name, Master: w.WaitServing().Redis, Quorum: 2, DownAfter: downAfter}}})
 	w.Mark("%s watches too", s.Name)
 }
 
 // binaryOf restarts a watchdog with another binary.
-func binaryOf(d *watched.Dog) func(string) {
+func binaryOf(d *watched.Watchdog) func(string) {
 	return func(binary string) {
 		d.Term()
 		d.Binary = binary
@@ -174,7 +174,7 @@ func binaryOf(d *watched.Dog) func(string) {
 	}
 }
 
-func becomes(w *watched.World, d *watched.Dog, to *lab.Redis, check, node string, want preflight.Outcome) {
+func becomes(w *watched.World, d *watched.Watchdog, to *lab.Redis, check, node string, want preflight.Outcome) {
 	w.T.Helper()
 	w.Eventually(fmt.Sprintf("%s of %q is %s", check, node, want), time.Minute, func() error {
 		outcome, reason, err := foundBy(d, to, check, node)

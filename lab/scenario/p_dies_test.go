@@ -29,7 +29,7 @@ func ended(t *testing.T, p *lab.Process) (out failedOverBy, code int) {
 // blockedBy are the checks that block a failover to the candidate in this lab.
 func blockedBy(t *testing.T, w *watched.World, to *lab.Redis) (checks []string) {
 	t.Helper()
-	text, _ := w.Dogs[1].CLI("preflight", w.Group.Name, "--to", to.Address, "-o", "json")
+	text, _ := w.Watchdogs[1].CLI("preflight", w.Group.Name, "--to", to.Address, "-o", "json")
 	var report preflight.Report
 	if i := strings.Index(text, "{"); i < 0 || json.NewDecoder(strings.NewReader(text[i:])).Decode(&report) != nil {
 		t.Fatalf("preflight: %s", text)
@@ -94,7 +94,7 @@ func TestPlannedFailoverWhoseMasterDies(t *testing.T) {
 	w.Mark("the master is killed, its writers are stopped")
 	out, code := ended(t, p)
 	t.Logf("ended with %d: %s; %v", code, out.Text, out.Times)
-	next := w.WaitServing(w.Dogs[1], w.Dogs[2])
+	next := w.WaitServing(w.Watchdogs[1], w.Watchdogs[2])
 	clients.WaitOK(killed)
 	old.Redis.Restart()
 	writes := settled(t, w, clients, killed)
@@ -123,7 +123,7 @@ func TestPlannedFailoverOvertakenByAnother(t *testing.T) {
 	})
 	out, code := ended(t, p)
 	t.Logf("ended with %d: %s; %v", code, out.Text, out.Times)
-	next := w.WaitServing(w.Dogs[1], w.Dogs[2])
+	next := w.WaitServing(w.Watchdogs[1], w.Watchdogs[2])
 	writes := settled(t, w, clients, typed)
 	if strings.Contains(out.Text, old.Redis.Address+" is still the master") {
 		t.Errorf("%s was replaced by %s, and the command says: %s", old.Name, next.Name, out.Text)
@@ -142,7 +142,7 @@ func TestPlannedFailoverRefusedBySentinel(t *testing.T) {
 	old := w.WaitServing()
 	roles := w.Group.WatchRoles()
 	began := w.Mark("the failover is ordered")
-	out, code := planned(t, w.Dogs[1], w.Group.Name, w.Group.Redis[2])
+	out, code := planned(t, w.Watchdogs[1], w.Group.Name, w.Group.Redis[2])
 	t.Logf("ended with %d: %s; %v", code, out.Text, out.Times)
 	if code != 1 || out.Outcome != "undone" || !strings.Contains(out.Text, "refuses: NOPERM") {
 		t.Errorf("refused by Sentinel: ended with %d: %+v", code, out)

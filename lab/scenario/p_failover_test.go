@@ -23,7 +23,7 @@ type failedOverBy struct {
 
 // planned runs the command. What the machine of a lab is blocked for, and only
 // that, is overridden by name.
-func planned(t *testing.T, d *watched.Dog, group string, to *lab.Redis) (failedOverBy, int) {
+func planned(t *testing.T, d *watched.Watchdog, group string, to *lab.Redis) (failedOverBy, int) {
 	t.Helper()
 	args := []string{"failover", group, "--to", to.Address, "--yes", "-o", "json"}
 	out, code := commanded(t, d, args...)
@@ -34,7 +34,7 @@ func planned(t *testing.T, d *watched.Dog, group string, to *lab.Redis) (failedO
 	return out, code
 }
 
-func commanded(t *testing.T, d *watched.Dog, args ...string) (failedOverBy, int) {
+func commanded(t *testing.T, d *watched.Watchdog, args ...string) (failedOverBy, int) {
 	t.Helper()
 	text, code := d.CLI(args...)
 	var out failedOverBy
@@ -81,7 +81,7 @@ func plannedLosesNothing(t *testing.T, w *watched.World) {
 	clients := w.Crowd()
 	roles := w.Group.WatchRoles()
 	began := w.Mark("the failover is ordered")
-	out, code := planned(t, w.Dogs[1], w.Group.Name, to)
+	out, code := planned(t, w.Watchdogs[1], w.Group.Name, to)
 	if code != 0 || out.Outcome != "done" || out.To != to.Address {
 		t.Fatalf("ended with %d: %+v", code, out)
 	}
@@ -106,7 +106,7 @@ func plannedLosesNothing(t *testing.T, w *watched.World) {
 	if !slices.IsSortedFunc(order, func(a, b string) int { return int(out.Times[a] - out.Times[b]) }) || out.Times["held"] == 0 {
 		t.Errorf("the steps are out of order: %v", out.Times)
 	}
-	if history, _ := w.Dogs[1].CLI("history", w.Group.Name); !strings.Contains(history, "planned failover by") {
+	if history, _ := w.Watchdogs[1].CLI("history", w.Group.Name); !strings.Contains(history, "planned failover by") {
 		t.Errorf("no record in the history:\n%s", history)
 	}
 }

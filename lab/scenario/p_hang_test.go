@@ -47,7 +47,7 @@ func hungMount(t *testing.T) (dir string, end func()) {
 // filesThatHang: redis.conf includes a file that never answers. Its watchdog
 // reports all the same, of the files that they are not known, and one read
 // stands still, however often it is asked.
-func filesThatHang(t *testing.T, w *watched.World, c gather.Config, r *lab.Redis, d *watched.Dog) {
+func filesThatHang(t *testing.T, w *watched.World, c gather.Config, r *lab.Redis, d *watched.Watchdog) {
 	t.Helper()
 	good, err := os.ReadFile(r.ConfigFile)
 	if err != nil {
@@ -95,7 +95,7 @@ func replace(t *testing.T, file, text string) {
 	}
 }
 
-func goroutines(t *testing.T, d *watched.Dog) int {
+func goroutines(t *testing.T, d *watched.Watchdog) int {
 	t.Helper()
 	for line := range strings.Lines(d.Metrics()) {
 		if value, ok := strings.CutPrefix(line, "go_goroutines "); ok {

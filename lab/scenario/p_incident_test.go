@@ -93,7 +93,7 @@ func TestIncidentIsVetoedAndMended(t *testing.T) {
 	}
 	populate(t, w, master)
 	restartSmall(t, small)
-	s := w.Dogs[2].WaitFor("stands vetoed at every Sentinel", func(s agent.Status) bool {
+	s := w.Watchdogs[2].WaitFor("stands vetoed at every Sentinel", func(s agent.Status) bool {
 		return s.Veto && s.VetoStanding && slices.Contains(s.VetoReasons, "memory_limit_running")
 	})
 	t.Logf("vetoed for %v", s.VetoReasons)
@@ -136,14 +136,14 @@ func TestIncidentIsVetoedAndMended(t *testing.T) {
 	w.Group.WaitReplicas()
 
 	// The preflight names both numbers and the remedy, and mends it.
-	text, code := w.Dogs[0].CLI("preflight", w.Group.Name, "--to", small.Address)
+	text, code := w.Watchdogs[0].CLI("preflight", w.Group.Name, "--to", small.Address)
 	if code == 0 || !strings.Contains(text, "memory_limit_running") || !strings.Contains(text, "12582912") || !strings.Contains(text, "used_memory") || !strings.Contains(text, "CONFIG SET maxmemory") {
 		t.Errorf("preflight ended with %d:\n%s", code, text)
 	}
-	text, _ = w.Dogs[0].CLI("preflight", w.Group.Name, "--to", small.Address, "--fix", "--yes")
-	w.Dogs[2].WaitFor("is no longer vetoed", func(s agent.Status) bool { return !s.Veto && len(s.VetoReasons) == 0 })
+	text, _ = w.Watchdogs[0].CLI("preflight", w.Group.Name, "--to", small.Address, "--fix", "--yes")
+	w.Watchdogs[2].WaitFor("is no longer vetoed", func(s agent.Status) bool { return !s.Veto && len(s.VetoReasons) == 0 })
 	t.Logf("--fix:\n%s", text)
-	out, code := planned(t, w.Dogs[0], w.Group.Name, small)
+	out, code := planned(t, w.Watchdogs[0], w.Group.Name, small)
 	if code != 0 {
 		t.Fatalf("failover ended with %d: %+v", code, out)
 	}

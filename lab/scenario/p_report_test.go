@@ -134,7 +134,7 @@ func TestWatchdogsAnswerAPreflight(t *testing.T) {
 	})
 
 	w.Group.Redis[1].Do("CONFIG", "SET", "maxmemory", "0")
-	filesThatHang(t, w, c, w.Group.Redis[1], w.Dogs[1])
+	filesThatHang(t, w, c, w.Group.Redis[1], w.Watchdogs[1])
 
 	c.ReportTimeout = 500 * time.Millisecond
 	frozen := w.Group.Redis[2]
@@ -145,7 +145,7 @@ func TestWatchdogsAnswerAPreflight(t *testing.T) {
 		t.Errorf("a frozen Redis was read live: %+v", n.Gaps)
 	}
 
-	w.Dogs[2].Kill()
+	w.Watchdogs[2].Kill()
 	facts = read(t, c)
 	n := nodeOf(facts, w.Group.Redis[2])
 	if why := gapOf(n.Gaps, "report"); !strings.Contains(why, "did not answer in time") || n.Answers != "" || n.Watchdog == nil {
@@ -212,13 +212,13 @@ func BenchmarkGather(b *testing.B) {
 	}})
 	c := gathered(w)
 	w.Eventually("all watchdogs answer", 20*time.Second, func() error { return answered(w, read(b, c)) })
-	used := func() (dogs time.Duration) {
-		for _, d := range w.Dogs {
-			dogs += usageOf(b, d.PID()).cpu
+	used := func() (daemons time.Duration) {
+		for _, d := range w.Watchdogs {
+			daemons += usageOf(b, d.PID()).cpu
 		}
-		return dogs
+		return daemons
 	}
-	own, dogs := usageOf(b, os.Getpid()).cpu, used()
+	own, daemons := usageOf(b, os.Getpid()).cpu, used()
 	late, settings := 0, 1000
 	var took []time.Duration
 	for b.Loop() {
@@ -238,7 +238,7 @@ func BenchmarkGather(b *testing.B) {
 	b.ReportMetric(milliseconds(took[0]), "least-ms")
 	b.ReportMetric(milliseconds(took[len(took)/2]), "median-ms")
 	b.ReportMetric(milliseconds(usageOf(b, os.Getpid()).cpu-own)/float64(len(took)), "cpu-ms/op")
-	b.ReportMetric(milliseconds(used()-dogs)/float64(len(took)), "dogs-cpu-ms/op")
+	b.ReportMetric(milliseconds(used()-daemons)/float64(len(took)), "daemons-cpu-ms/op")
 	b.ReportMetric(float64(settings), "settings")
 	b.ReportMetric(float64(late), "late")
 }

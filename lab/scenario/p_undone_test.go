@@ -31,7 +31,7 @@ func ordering(t *testing.T, w *watched.World, force []string, to *lab.Redis, sto
 
 func orderOnce(t *testing.T, w *watched.World, force []string, to *lab.Redis, stop bool) *lab.Process {
 	t.Helper()
-	d := w.Dogs[1]
+	d := w.Watchdogs[1]
 	binary, err := watched.Binary()
 	if err != nil {
 		t.Fatal(err)
@@ -86,9 +86,9 @@ func TestPlannedFailoverUndoesItself(t *testing.T) {
 	// An operator's own 0 is never touched, and said.
 	to.Do("CONFIG", "SET", "replica-priority", "0")
 	args := []string{"failover", w.Group.Name, "--to", to.Address, "--yes", "-o", "json"}
-	out, _ := commanded(t, w.Dogs[1], args...)
+	out, _ := commanded(t, w.Watchdogs[1], args...)
 	force := out.Blocked
-	out, code := commanded(t, w.Dogs[1], append(args, "--force", strings.Join(force, ","), "--reason", "a lab")...)
+	out, code := commanded(t, w.Watchdogs[1], append(args, "--force", strings.Join(force, ","), "--reason", "a lab")...)
 	if code != 1 || out.Outcome != "undone" || !strings.Contains(out.Text, "priority") {
 		t.Errorf("a candidate with the operator's priority 0: ended with %d: %+v", code, out)
 	}

@@ -19,7 +19,7 @@ func TestPageSaysWhatStatusSays(t *testing.T) {
 	w := watched.Start(t, watched.Options{Systemd: true, Group: lab.GroupConfig{DownAfter: 10 * time.Second, FailTimeout: 20 * time.Second}})
 	old := w.WaitServing()
 	others := w.Others(old)
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		sameAsStatus(t, w, d, "ok")
 	}
 
@@ -36,7 +36,7 @@ func TestPageSaysWhatStatusSays(t *testing.T) {
 	w.Eventually("the page tells the failover", time.Minute, func() error {
 		return shows(master.Page(), "Failover: "+old.Redis.Address+" → "+master.Redis.Address, "isolated")
 	})
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		sameAsStatus(t, w, d, "")
 	}
 	var told struct{ Steps []agent.Step }
@@ -77,7 +77,7 @@ func shows(page string, words ...string) error {
 
 // sameAsStatus compares what does not change by itself: status and page are
 // asked one after the other.
-func sameAsStatus(t *testing.T, w *watched.World, d *watched.Dog, verdict string) {
+func sameAsStatus(t *testing.T, w *watched.World, d *watched.Watchdog, verdict string) {
 	t.Helper()
 	w.Eventually(d.Name+": page and status say the same", time.Minute, func() error {
 		out, _ := d.CLI("status", "-o", "json")

@@ -63,7 +63,7 @@ func TestHAProxyFollowsTheGrant(t *testing.T) {
 		t.Errorf("the line of docs/clients.md says the master is %q, want %s", got, next.Address)
 	}
 
-	second := dogOf(w, next)
+	second := watchdogOf(w, next)
 	watches := w.Group.WatchRoles()
 	cut := w.Mark("the master is cut off from all but HAProxy")
 	w.Isolate(second.Host, front)

@@ -24,12 +24,12 @@ const (
 // once. When it goes on it opens all of them, and opening one shuts no other.
 func TestAllFencesOfAHostFireOnce(t *testing.T) {
 	f := watched.StartFleet(t, watched.FleetOptions{Groups: stormGroups})
-	f.Dog.Restart()
+	f.Watchdog.Restart()
 	f.WaitServing(2 * time.Minute)
-	f.Dog.Stop()
+	f.Watchdog.Stop()
 	waitAllFenced(f)
-	decided := len(f.Dog.Decisions())
-	f.Dog.Cont()
+	decided := len(f.Watchdog.Decisions())
+	f.Watchdog.Cont()
 	f.WaitServing(2 * time.Minute)
 	before := countStorm(f)
 	f.Pause(10 * time.Second)
@@ -38,7 +38,7 @@ func TestAllFencesOfAHostFireOnce(t *testing.T) {
 	}
 	f.WaitServing(30 * time.Second)
 	opened := map[string]bool{}
-	for _, line := range f.Dog.Decisions()[decided:] {
+	for _, line := range f.Watchdog.Decisions()[decided:] {
 		group := logged(line, "group")
 		switch {
 		case logged(line, "reason") == "unfencing":
@@ -80,7 +80,7 @@ func logged(line, key string) string {
 func TestRenewalsThatComeLateAreToldTogether(t *testing.T) {
 	const groups, stalls = 3, 12
 	f := watched.StartFleet(t, watched.FleetOptions{Groups: groups})
-	f.Dog.Restart()
+	f.Watchdog.Restart()
 	f.WaitServing(2 * time.Minute)
 	for range stalls {
 		f.Etcd.Stop()
@@ -91,7 +91,7 @@ func TestRenewalsThatComeLateAreToldTogether(t *testing.T) {
 	// There and back was seen so often; on a busy machine it is oftener.
 	f.Eventually("the log stands for every decision", 3*time.Minute, func() error {
 		lines, told := 0, 0
-		for _, line := range f.Dog.Decisions() {
+		for _, line := range f.Watchdog.Decisions() {
 			if logged(line, "from") != "serve" || logged(line, "to") != "serve" {
 				continue
 			}
@@ -104,7 +104,7 @@ func TestRenewalsThatComeLateAreToldTogether(t *testing.T) {
 		return nil
 	})
 	f.Eventually("the history says so", time.Minute, func() error {
-		if text, code := f.Dog.CLI("history", f.Group(0)); code != 0 || !strings.Contains(text, "to and fro before") {
+		if text, code := f.Watchdog.CLI("history", f.Group(0)); code != 0 || !strings.Contains(text, "to and fro before") {
 			return fmt.Errorf("exit code %d: %s", code, text)
 		}
 		return nil
@@ -117,7 +117,7 @@ func TestRenewalsThatComeLateAreToldTogether(t *testing.T) {
 // allInRow is nil when the decision of every group is in that row.
 func allInRow(f *watched.Fleet, row watchdog.Row) func() error {
 	return func() error {
-		for line := range strings.Lines(f.Dog.Metrics()) {
+		for line := range strings.Lines(f.Watchdog.Metrics()) {
 			if strings.HasPrefix(line, "redis_watchdog_decision_row{") && !strings.HasSuffix(line, fmt.Sprintf(" %d\n", row)) {
 				return fmt.Errorf("%s", line)
 			}

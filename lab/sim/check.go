@@ -37,7 +37,7 @@ func (c *checker) report(kind, format string, args ...any) {
 
 // watched is whether anything is promised of r.
 func (c *checker) watched(r *redis) bool {
-	return c.w.Watched[r.id] && c.w.now >= c.w.dogs[r.id].guards
+	return c.w.Watched[r.id] && c.w.now >= c.w.daemons[r.id].guards
 }
 
 // observe is called whenever a Redis may have begun or ended to answer.
@@ -128,7 +128,7 @@ func (c *checker) letGo() {
 
 // openedLate: the way out of the unfence rule has its price, see FINDINGS.md.
 func (c *checker) openedLate(r *redis) bool {
-	d := c.w.dogs[r.id]
+	d := c.w.daemons[r.id]
 	m := d.core.Memory
 	return m.OpenedLate == strconv.Itoa(r.runID) && d.now().Sub(m.OpenedAt) < 18*sec
 }
@@ -148,7 +148,7 @@ func (c *checker) unheard(o, r *redis) bool {
 // operator is what only a person can end, and is told to: adopt, or unfence
 // --force.
 func (c *checker) operator() bool {
-	for _, d := range c.w.dogs {
+	for _, d := range c.w.daemons {
 		if d == nil || !d.up {
 			continue
 		}
@@ -264,7 +264,7 @@ func (c *checker) whole() string {
 // steady watches the end of a run: whole in time, and staying so.
 func (c *checker) steady() {
 	w := c.w
-	if w.calm == 0 || w.now < w.calm {
+	if w.healed == 0 || w.now < w.healed {
 		return
 	}
 	limit := w.StuckAfter
@@ -272,11 +272,11 @@ func (c *checker) steady() {
 		if c.goodSince == 0 {
 			c.goodSince = w.now
 		}
-		if w.now.Sub(c.goodSince) > 25*time.Second && w.now.Sub(w.calm) > 30*time.Second {
+		if w.now.Sub(c.goodSince) > 25*time.Second && w.now.Sub(w.healed) > 30*time.Second {
 			w.done = true
 		}
 		return
-	} else if c.goodSince = 0; w.now.Sub(w.calm) > limit {
+	} else if c.goodSince = 0; w.now.Sub(w.healed) > limit {
 		if c.operator() {
 			w.logf("----", "left to the operator: %s", why)
 			w.done = true

@@ -10,8 +10,8 @@ import (
 // coordinator is the watchdog's conversation with etcd: rounds of a keep-alive
 // and a transaction, counted from their start.
 type coordinator struct {
-	dog  *dog
-	fact watchdog.Coordinator
+	daemon *daemon
+	fact   watchdog.Coordinator
 
 	lease     int
 	ttl       time.Duration
@@ -41,7 +41,7 @@ func (c *coordinator) hurry() {
 }
 
 func (c *coordinator) round() {
-	d := c.dog
+	d := c.daemon
 	t := d.policy.Timing(d.core.Sentinels.DownAfter)
 	now := d.now()
 	if c.under != 0 && now.Sub(c.begun) < t.SuspectAfter {
@@ -95,7 +95,7 @@ const letGoAfter = 1500 * ms
 // share with ours: it is renewed for them whatever we want, and ours is moved off it
 // when we have not asked for a while.
 func (c *coordinator) mates() {
-	d, e := c.dog, c.dog.w.etcd
+	d, e := c.daemon, c.daemon.w.etcd
 	if !d.w.Mates || c.hangs == 0 {
 		return
 	}
@@ -119,7 +119,7 @@ func (c *coordinator) mates() {
 }
 
 // answer delays what etcd says while it is slow.
-func (e *etcd) answer(to *dog, fn func()) func() {
+func (e *etcd) answer(to *daemon, fn func()) func() {
 	if e.wait == 0 {
 		return fn
 	}
@@ -128,7 +128,7 @@ func (e *etcd) answer(to *dog, fn func()) func() {
 }
 
 func (c *coordinator) transact(id int, q request, start watchdog.Instant, alive bool) {
-	d, e := c.dog, c.dog.w.etcd
+	d, e := c.daemon, c.daemon.w.etcd
 	d.ask(&e.proc, func() func() {
 		s := e.txn(q)
 		return e.answer(d, func() {
@@ -150,7 +150,7 @@ func (c *coordinator) transact(id int, q request, start watchdog.Instant, alive 
 }
 
 func (c *coordinator) heard(q request, s shown, start watchdog.Instant, alive bool) {
-	d, f := c.dog, &c.fact
+	d, f := c.daemon, &c.fact
 	t := d.policy.Timing(d.core.Sentinels.DownAfter)
 	if s.rev < c.rev {
 		d.w.logf(d.name, "coordinator restored: revision %d after %d", s.rev, c.rev)

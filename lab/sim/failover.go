@@ -226,7 +226,7 @@ func (s *sentinel) reset(list []bool) {
 
 // hint is the event that subscribers get.
 func (s *sentinel) hint() {
-	for _, d := range s.w.dogs {
+	for _, d := range s.w.daemons {
 		if d != nil {
 			master, epoch := s.conf.master, s.conf.epoch
 			s.tell(&d.proc, func() { d.announced(s.id, master, epoch) })

@@ -32,7 +32,7 @@ func (w *World) supervise(r *redis) {
 // gate is whether the start gate starts it shut: a master's file on an
 // enrolled host.
 func (w *World) gate(r *redis) bool {
-	d := w.dogs[r.host]
+	d := w.daemons[r.host]
 	return d != nil && d.disk.memory.Enrolled && !w.Breakage.noGate
 }
 
@@ -48,8 +48,8 @@ func (w *World) procsOf(host int) []*proc {
 	if host < len(w.sents) {
 		all = append(all, &w.sents[host].proc)
 	}
-	if host < len(w.dogs) && w.dogs[host] != nil {
-		all = append(all, &w.dogs[host].proc)
+	if host < len(w.daemons) && w.daemons[host] != nil {
+		all = append(all, &w.daemons[host].proc)
 	}
 	for _, c := range w.commands {
 		if c.host == host && c.up {
@@ -59,11 +59,11 @@ func (w *World) procsOf(host int) []*proc {
 	return all
 }
 
-func (w *World) dog(host int) *dog {
-	if host < len(w.dogs) && w.dogs[host] != nil {
-		return w.dogs[host]
+func (w *World) daemon(host int) *daemon {
+	if host < len(w.daemons) && w.daemons[host] != nil {
+		return w.daemons[host]
 	}
-	for _, d := range w.dogs {
+	for _, d := range w.daemons {
 		if d != nil {
 			return d
 		}
@@ -84,8 +84,8 @@ func (w *World) crash(host int) {
 	if host < len(w.sents) {
 		w.sents[host].die("host")
 	}
-	if host < len(w.dogs) && w.dogs[host] != nil {
-		w.dogs[host].die("host", false)
+	if host < len(w.daemons) && w.daemons[host] != nil {
+		w.daemons[host].die("host", false)
 	}
 	for _, c := range w.commands {
 		if c.host == host {
@@ -110,8 +110,8 @@ func (w *World) reboot(host int) {
 	if host < len(w.sents) {
 		w.after(w.between(100*ms, 3*sec), w.sents[host].boot)
 	}
-	if host < len(w.dogs) && w.dogs[host] != nil {
-		w.after(w.between(100*ms, 3*sec), w.dogs[host].boot)
+	if host < len(w.daemons) && w.daemons[host] != nil {
+		w.after(w.between(100*ms, 3*sec), w.daemons[host].boot)
 	}
 }
 
@@ -138,7 +138,7 @@ func (w *World) heal() {
 		s.thaw()
 		s.boot()
 	}
-	for _, d := range w.dogs {
+	for _, d := range w.daemons {
 		if d != nil {
 			d.thaw()
 			d.boot()
@@ -147,7 +147,7 @@ func (w *World) heal() {
 	for _, c := range w.commands {
 		c.thaw()
 	}
-	w.calm = w.now
+	w.healed = w.now
 	w.logf("----", "all healed")
 }
 
@@ -197,7 +197,7 @@ func (w *World) plan() {
 
 // strike begins f, and ends it after its span.
 func (w *World) strike(f *fault, when string) {
-	if w.calm != 0 {
+	if w.healed != 0 {
 		return
 	}
 	f.on = true
@@ -208,7 +208,7 @@ func (w *World) strike(f *fault, when string) {
 		return
 	}
 	w.after(f.span, func() {
-		if w.calm == 0 {
+		if w.healed == 0 {
 			f.on = false
 			w.logf("----", "end of %s", f.name)
 			f.end(w, f)
@@ -272,11 +272,11 @@ func onRedis(fn func(w *World, f *fault, r *redis)) func(*World, *fault) {
 	return func(w *World, f *fault) { fn(w, f, w.redis[f.host%len(w.redis)]) }
 }
 
-func onDog(fn func(w *World, f *fault, d *dog)) func(*World, *fault) {
-	return func(w *World, f *fault) { fn(w, f, w.dog(f.host)) }
+func onDaemon(fn func(w *World, f *fault, d *daemon)) func(*World, *fault) {
+	return func(w *World, f *fault) { fn(w, f, w.daemon(f.host)) }
 }
 
-func restartDog(w *World, f *fault, d *dog, down time.Duration, orderly bool) {
+func restartDaemon(w *World, f *fault, d *daemon, down time.Duration, orderly bool) {
 	d.die("restarted", orderly)
 	w.after(down, d.boot)
 }

@@ -10,8 +10,8 @@ import (
 // What can go wrong. In every run one to three of these.
 
 var harmless = []fault{
-	{name: "watchdog restarted", begin: onDog(func(w *World, f *fault, d *dog) { restartDog(w, f, d, w.between(20*ms, 400*ms), false) })},
-	{name: "watchdog stopped and started", begin: onDog(func(w *World, f *fault, d *dog) { restartDog(w, f, d, f.span, true) })},
+	{name: "watchdog restarted", begin: onDaemon(func(w *World, f *fault, d *daemon) { restartDaemon(w, f, d, w.between(20*ms, 400*ms), false) })},
+	{name: "watchdog stopped and started", begin: onDaemon(func(w *World, f *fault, d *daemon) { restartDaemon(w, f, d, f.span, true) })},
 	{name: "etcd down", begin: func(w *World, _ *fault) { w.etcd.kill() }, end: func(w *World, _ *fault) { w.etcd.boot() }},
 	{name: "etcd frozen", begin: func(w *World, _ *fault) { w.etcd.freeze() }, end: func(w *World, _ *fault) { w.etcd.thaw() }},
 	{name: "etcd slow", begin: func(w *World, _ *fault) { w.etcd.wait = w.between(50*ms, sec) }, end: func(w *World, _ *fault) { w.etcd.wait = 0 }},
@@ -34,7 +34,7 @@ var harmless = []fault{
 	}},
 	{name: "etcd unreachable, watchdogs not run for moments", begin: func(w *World, f *fault) {
 		etcdCut(w, f)
-		for _, d := range w.dogs {
+		for _, d := range w.daemons {
 			if d != nil {
 				notRun(w, f, w.DownAfter/5, &d.proc)
 			}
@@ -54,13 +54,13 @@ var faults = append([]fault{
 	{name: "redis stands still", begin: onRedis(func(w *World, _ *fault, r *redis) { standStill(w, 2*w.DownAfter, &r.proc) })},
 	{name: "host stands still", begin: func(w *World, f *fault) { standStill(w, 2*w.DownAfter, w.procsOf(f.host)...) }},
 	{name: "host crashed", begin: func(w *World, f *fault) { w.crash(f.host) }, end: func(w *World, f *fault) { w.reboot(f.host) }},
-	{name: "watchdog killed", begin: onDog(func(w *World, f *fault, d *dog) { d.die("killed", false) }),
-		end: onDog(func(w *World, f *fault, d *dog) { d.boot() })},
-	{name: "watchdog frozen", begin: onDog(func(w *World, f *fault, d *dog) { d.freeze() }),
-		end: onDog(func(w *World, f *fault, d *dog) { d.thaw() })},
-	{name: "watchdog crashes again and again", begin: onDog(crashLoop)},
+	{name: "watchdog killed", begin: onDaemon(func(w *World, f *fault, d *daemon) { d.die("killed", false) }),
+		end: onDaemon(func(w *World, f *fault, d *daemon) { d.boot() })},
+	{name: "watchdog frozen", begin: onDaemon(func(w *World, f *fault, d *daemon) { d.freeze() }),
+		end: onDaemon(func(w *World, f *fault, d *daemon) { d.thaw() })},
+	{name: "watchdog crashes again and again", begin: onDaemon(crashLoop)},
 	{name: "all watchdogs crash again and again", begin: func(w *World, f *fault) {
-		for _, d := range w.dogs {
+		for _, d := range w.daemons {
 			if d != nil {
 				crashLoop(w, f, d)
 			}
@@ -119,14 +119,14 @@ var faults = append([]fault{
 	}},
 	{name: "coup", begin: coup, end: mend},
 	{name: "coup on a host that stands still", begin: slowCoup, end: mend},
-	{name: "watchdog not run for moments", begin: onDog(func(w *World, f *fault, d *dog) { notRun(w, f, w.DownAfter, &d.proc) })},
+	{name: "watchdog not run for moments", begin: onDaemon(func(w *World, f *fault, d *daemon) { notRun(w, f, w.DownAfter, &d.proc) })},
 	{name: "host stands still for moments", begin: func(w *World, f *fault) { notRun(w, f, w.DownAfter/2, w.procsOf(f.host)...) }},
 	{name: "planned failover disturbed", begin: disturbed},
 	{name: "planned failover disturbed", begin: disturbed},
 	{name: "planned failover disturbed", begin: disturbed},
 	{name: "planned failover, watchdog killed", begin: func(w *World, f *fault) {
 		commanded(w, pick(w.rng, "stop", "fail over", "follow"), func(c *command) {
-			w.after(w.between(0, 300*ms), func() { restartDog(w, f, w.dog(c.from), w.between(100*ms, 5*sec), false) })
+			w.after(w.between(0, 300*ms), func() { restartDaemon(w, f, w.daemon(c.from), w.between(100*ms, 5*sec), false) })
 		})
 	}},
 	{name: "stale candidate", begin: staleCandidate, end: mend},
@@ -181,7 +181,7 @@ func hostFrozen(w *World, f *fault) {
 	}
 }
 
-func crashLoop(w *World, f *fault, d *dog) {
+func crashLoop(w *World, f *fault, d *daemon) {
 	end := w.now.Add(f.span)
 	var again func()
 	again = func() {
@@ -215,7 +215,7 @@ func lie(w *World, f *fault) {
 	}
 	wrong, epoch := w.rng.IntN(w.Redis), s.conf.epoch+uint64(w.rng.IntN(3))
 	w.logf(s.name, "lies: master R%d epoch %d", wrong, epoch)
-	for _, d := range w.dogs {
+	for _, d := range w.daemons {
 		if d != nil {
 			s.tell(&d.proc, func() { d.announced(s.id, wrong, epoch) })
 		}
@@ -260,7 +260,7 @@ func coup(w *World, f *fault) {
 	lead := w.leader()
 	w.cutBoth(lead, w.etcd.host, true)
 	w.after(w.between(2*sec, 6*sec), func() {
-		d := w.dog(lead)
+		d := w.daemon(lead)
 		d.freeze()
 		w.after(f.span, d.thaw)
 		w.after(w.between(0, 2*sec), func() { typed(w, f) })
@@ -298,7 +298,7 @@ func notRun(w *World, f *fault, most time.Duration, ps ...*proc) {
 	end := w.now.Add(f.span)
 	var again func()
 	again = func() {
-		if w.now >= end || w.calm != 0 {
+		if w.now >= end || w.healed != 0 {
 			return
 		}
 		for _, p := range ps {
@@ -320,7 +320,7 @@ func slowCoup(w *World, f *fault) {
 	lead := w.leader()
 	f.span = max(f.span, 2*w.DownAfter)
 	w.cutBoth(lead, w.etcd.host, true)
-	if d := w.dog(lead); w.chance(0.7) {
+	if d := w.daemon(lead); w.chance(0.7) {
 		notRun(w, f, w.DownAfter*3/2, &d.proc)
 	} else {
 		notRun(w, f, w.DownAfter/2, w.procsOf(lead)...)
@@ -337,7 +337,7 @@ func slowCoup(w *World, f *fault) {
 // take over, and kills that one.
 func staleCandidate(w *World, f *fault) {
 	f.host = w.leader()
-	d := w.dog(f.host)
+	d := w.daemon(f.host)
 	d.die("killed", false)
 	isolate(true, true)(w, f)
 	w.after(w.DownAfter+w.between(3*sec, 6*sec), func() {

@@ -32,7 +32,7 @@ type armedFence struct {
 	left time.Duration    // what was left when it was armed
 }
 
-func (d *dog) apply() {
+func (d *daemon) apply() {
 	g, f, h := d.core.Want().Gate, d.fact, &d.hand
 	switch v := d.core.Verdict; {
 	case d.w.Breakage.noRow6 && v.Row == watchdog.RowPromoted:
@@ -68,7 +68,7 @@ func (d *dog) apply() {
 	d.after(sec, func() { d.finish(step) })
 }
 
-func (d *dog) finish(step int) {
+func (d *daemon) finish(step int) {
 	if d.hand.step == step {
 		d.hand.step = 0
 		d.poll()
@@ -76,7 +76,7 @@ func (d *dog) finish(step int) {
 }
 
 // do is one step: commands at Redis, then a look at what it became.
-func (d *dog) do1(what string, fn func(r *redis)) bool {
+func (d *daemon) do1(what string, fn func(r *redis)) bool {
 	step, r := d.hand.step, d.r
 	if what != "pause" {
 		d.w.logf(d.name, "gate: %s", what)
@@ -93,7 +93,7 @@ func (d *dog) do1(what string, fn func(r *redis)) bool {
 
 // leave is a step away from the fence. A fence sent while it is unanswered
 // waits behind it on the same connection: Redis serves nobody in between.
-func (d *dog) leave(what string, opens bool, fn func(r *redis)) bool {
+func (d *daemon) leave(what string, opens bool, fn func(r *redis)) bool {
 	step := d.hand.step
 	d.hand.leaving = leaving{step, d.fact.RunID, opens}
 	d.w.logf(d.name, "gate: %s", what)
@@ -118,7 +118,7 @@ func (d *dog) leave(what string, opens bool, fn func(r *redis)) bool {
 
 // refuse queues the fence at once, and ends a Redis that is not seen to refuse
 // in time.
-func (d *dog) refuse(g watchdog.Gate, f watchdog.Redis) {
+func (d *daemon) refuse(g watchdog.Gate, f watchdog.Redis) {
 	h, r := &d.hand, d.r
 	shut := f.Role == watchdog.Nowhere && f.Refusing && h.leaving.run != f.RunID
 	if shut || f.Answer == watchdog.Absent || f.Role == watchdog.Replica && f.Answer == watchdog.Up && !g.AnyRole {
@@ -139,7 +139,7 @@ func (d *dog) refuse(g watchdog.Gate, f watchdog.Redis) {
 	}
 }
 
-func (d *dog) queueFence(f watchdog.Redis) {
+func (d *daemon) queueFence(f watchdog.Redis) {
 	run, _ := strconv.Atoi(f.RunID)
 	if d.hand.fencing == run {
 		return
@@ -153,7 +153,7 @@ func (d *dog) queueFence(f watchdog.Redis) {
 	}
 }
 
-func (d *dog) sendFence(run int) {
+func (d *daemon) sendFence(run int) {
 	r := d.r
 	d.ask(&r.proc, func() func() {
 		ok := r.answers() == watchdog.Up && r.runID == run
@@ -181,7 +181,7 @@ func (d *dog) sendFence(run int) {
 	d.after(200*ms, func() { d.watchFence(run) })
 }
 
-func (d *dog) watchFence(run int) {
+func (d *daemon) watchFence(run int) {
 	switch {
 	case d.hand.fencing != run:
 	case !d.r.up || d.r.runID != run:
@@ -192,7 +192,7 @@ func (d *dog) watchFence(run int) {
 }
 
 // nextStep begins the next step towards g; false: there is none.
-func (d *dog) nextStep(g watchdog.Gate, f watchdog.Redis) bool {
+func (d *daemon) nextStep(g watchdog.Gate, f watchdog.Redis) bool {
 	h, r := &d.hand, d.r
 	if g.Access != watchdog.Refuse && f.Role == watchdog.Master {
 		if d.armStep(g, f) {
@@ -284,7 +284,7 @@ func (d *dog) nextStep(g watchdog.Gate, f watchdog.Redis) bool {
 }
 
 // armStep arms, puts off or takes down the armed fence.
-func (d *dog) armStep(g watchdog.Gate, f watchdog.Redis) bool {
+func (d *daemon) armStep(g watchdog.Gate, f watchdog.Redis) bool {
 	h, now := &d.hand, d.now()
 	if d.w.Breakage.noArm {
 		return false

@@ -74,7 +74,7 @@ func (e *etcd) endOrder(id int) {
 func (e *etcd) orderChanged(what string) {
 	e.rev++
 	e.w.logf(e.name, "planned failover R%d -> R%d %s", e.order.from, e.order.to, what)
-	for _, d := range e.w.dogs {
+	for _, d := range e.w.daemons {
 		if d != nil {
 			e.tell(&d.proc, d.coord.hurry)
 		}
@@ -102,7 +102,7 @@ func (e *etcd) putAnswer(from, lease int, a orderAnswer) bool {
 // its length, counted from before the question.
 func (c *coordinator) takeOrder(s shown, then func()) {
 	o := s.order
-	if o.id == 0 && c.order.ID != "" && c.dog.w.Breakage.noEnd {
+	if o.id == 0 && c.order.ID != "" && c.daemon.w.Breakage.noEnd {
 		then()
 		return
 	}
@@ -113,7 +113,7 @@ func (c *coordinator) takeOrder(s shown, then func()) {
 		then()
 		return
 	}
-	d, e, sentAt, done := c.dog, c.dog.w.etcd, c.dog.now(), false
+	d, e, sentAt, done := c.daemon, c.daemon.w.etcd, c.daemon.now(), false
 	learn := func(ttl time.Duration) {
 		if done {
 			return
@@ -122,7 +122,7 @@ func (c *coordinator) takeOrder(s shown, then func()) {
 		if c.order, c.orderLease = (watchdog.PlannedFailover{}), 0; ttl > 0 {
 			c.orderLease = o.lease
 			c.order = watchdog.PlannedFailover{ID: strconv.Itoa(o.id), From: address(o.from), To: address(o.to), Stop: o.stop, Until: sentAt.Add(ttl)}
-			if c.dog.w.Breakage.noEnd {
+			if c.daemon.w.Breakage.noEnd {
 				c.order.Until = watchdog.Never
 			}
 		} else {
@@ -138,22 +138,22 @@ func (c *coordinator) takeOrder(s shown, then func()) {
 }
 
 // follow looks often while an order stands.
-func (d *dog) follow(h watchdog.PlannedFailover) {
+func (d *daemon) follow(h watchdog.PlannedFailover) {
 	news := h != d.order
 	d.order = h
 	if !news || h.ID == "" {
 		return
 	}
 	d.poll()
-	if !d.brisk {
-		d.brisk = true
+	if !d.fast {
+		d.fast = true
 		d.look()
 	}
 }
 
-func (d *dog) look() {
+func (d *daemon) look() {
 	if d.order.ID == "" || d.now() >= d.order.Until {
-		d.brisk, d.order = false, watchdog.PlannedFailover{}
+		d.fast, d.order = false, watchdog.PlannedFailover{}
 		return
 	}
 	d.poll()
@@ -161,7 +161,7 @@ func (d *dog) look() {
 }
 
 // answerOrder tells whoever gave the order what is seen.
-func (d *dog) answerOrder() {
+func (d *daemon) answerOrder() {
 	h, f := d.order, d.fact
 	if h.ID == "" || d.answering {
 		return

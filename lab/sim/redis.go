@@ -145,7 +145,7 @@ func (r *redis) die(why string) {
 // reset tells the watchdog's prepared connection that it is gone: a hint.
 func (r *redis) reset() {
 	r.prepared = false
-	if d := r.w.dogs[r.host]; d != nil {
+	if d := r.w.daemons[r.host]; d != nil {
 		r.w.send(r.host, d.host, func() { d.do(d.life, d.poll) })
 	}
 }

@@ -27,12 +27,12 @@ func (w *World) stepped(hosts ...int) {
 }
 
 func (w *World) stallsNow() bool {
-	return w.Config.stalls && w.kind == anyRun && w.calm == 0 && w.now >= w.WatchFrom && w.stalls < stallsAtMost
+	return w.Config.stalls && w.kind == anyRun && w.healed == 0 && w.now >= w.WatchFrom && w.stalls < stallsAtMost
 }
 
 // stall has somebody on a host stand still, or etcd, for at most so long.
 func (w *World) stall(host int, most time.Duration) {
-	if w.calm != 0 {
+	if w.healed != 0 {
 		return
 	}
 	var ps []*proc
@@ -42,8 +42,8 @@ func (w *World) stall(host int, most time.Duration) {
 			ps = []*proc{&w.redis[host].proc}
 		}
 	case 2:
-		if host < len(w.dogs) && w.dogs[host] != nil {
-			ps = []*proc{&w.dogs[host].proc}
+		if host < len(w.daemons) && w.daemons[host] != nil {
+			ps = []*proc{&w.daemons[host].proc}
 		}
 	case 3:
 		if host < len(w.sents) {

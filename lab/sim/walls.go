@@ -101,7 +101,7 @@ func (r *redis) reply(s *sentinel, pong bool, cameIn watchdog.Instant, take func
 }
 
 // hearPings is the adapter's.
-func (d *dog) hearPings() {
+func (d *daemon) hearPings() {
 	w := d.w
 	if w.WalledAt != 0 && w.now < w.WalledAt.Add(heardLate) || !d.r.up {
 		return

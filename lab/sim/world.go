@@ -17,16 +17,16 @@ const (
 // World is one group and its surroundings in one run.
 type World struct {
 	Config
-	rng   *rand.Rand
-	now   watchdog.Instant // the world's own time; no process sees it
-	queue queue
-	hosts []*host // one per machine, and the last one is etcd's
-	redis []*redis
-	sents []*sentinel
-	dogs  []*dog // by host; nil where there is none
-	etcd  *etcd
-	lines []timeline
-	check checker
+	rng     *rand.Rand
+	now     watchdog.Instant // the world's own time; no process sees it
+	queue   queue
+	hosts   []*host // one per machine, and the last one is etcd's
+	redis   []*redis
+	sents   []*sentinel
+	daemons []*daemon // by host; nil where there is none
+	etcd    *etcd
+	lines   []timeline
+	check   checker
 
 	commands   []*command // the operators' planned failovers
 	outcomes   [outcomes]int
@@ -38,7 +38,7 @@ type World struct {
 	trace      *strings.Builder
 	faults     []string
 	kind       kind
-	calm       watchdog.Instant // when everything was healed
+	healed     watchdog.Instant // when everything was healed
 }
 
 // host is a machine: its links are in the world's cut table, its clock is its own.
@@ -76,10 +76,10 @@ func newWorld(c Config, traced bool) *World {
 	for i := range c.Sentinels {
 		w.sents = append(w.sents, newSentinel(w, i))
 	}
-	w.dogs = make([]*dog, c.Hosts)
+	w.daemons = make([]*daemon, c.Hosts)
 	for i := range c.Redis {
 		if c.Watched[i] {
-			w.dogs[i] = newDog(w, i)
+			w.daemons[i] = newDaemon(w, i)
 		}
 	}
 	w.check.w = w

@@ -64,7 +64,7 @@ func (c *Churn) total() Counts {
 		n.Switches += strings.Count(text, "+switch-master")
 		n.Down += strings.Count(text, "+sdown master")
 	}
-	for _, d := range c.w.Dogs {
+	for _, d := range c.w.Watchdogs {
 		for _, v := range d.Decided() {
 			n.Held += strings.Count(v.Line, " to=hold ")
 			n.Stopped += strings.Count(v.Line, " to=lock ") + strings.Count(v.Line, " to=refuse ")

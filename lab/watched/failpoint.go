@@ -14,7 +14,7 @@ const failpointFile = "failpoint"
 
 // DieAt makes the watchdog kill itself (SIGKILL) when it next passes a
 // failpoint, running or not. Empty: it shall not.
-func (d *Dog) DieAt(name string) {
+func (d *Watchdog) DieAt(name string) {
 	d.t.Helper()
 	path := filepath.Join(d.Dir, failpointFile)
 	if name == "" {
@@ -34,7 +34,7 @@ func (d *Dog) DieAt(name string) {
 }
 
 // died says that it killed itself at its failpoint.
-func (d *Dog) died() bool {
+func (d *Watchdog) died() bool {
 	if d.Running() {
 		return false
 	}
@@ -46,16 +46,16 @@ func (d *Dog) died() bool {
 // them there, and starts each that died at once again, as a service manager
 // does. It ends with the first death (and start), and is who died; the others
 // are spared. Nil: nobody passed there.
-func (w *World) Crash(failpoint string, do func(), among ...*Dog) *Dog {
+func (w *World) Crash(failpoint string, do func(), among ...*Watchdog) *Watchdog {
 	w.T.Helper()
 	if len(among) == 0 {
-		among = w.Dogs
+		among = w.Watchdogs
 	}
 	for _, d := range among {
 		d.DieAt(failpoint)
 	}
 	do()
-	var first *Dog
+	var first *Watchdog
 	end := time.Now().Add(30 * time.Second)
 	for first == nil && time.Now().Before(end) {
 		w.Pause(2 * time.Millisecond)
@@ -68,8 +68,8 @@ func (w *World) Crash(failpoint string, do func(), among ...*Dog) *Dog {
 	return first
 }
 
-func (w *World) revive(among []*Dog) *Dog {
-	var first *Dog
+func (w *World) revive(among []*Watchdog) *Watchdog {
+	var first *Watchdog
 	for _, d := range among {
 		if d.died() {
 			d.Restart()

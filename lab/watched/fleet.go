@@ -23,7 +23,7 @@ type Fleet struct {
 	Redis     []*lab.Redis
 	Sentinels []*lab.Sentinel
 	Etcd      *lab.Etcd
-	Dog       *Dog
+	Watchdog  *Watchdog
 }
 
 // FleetOptions of a Fleet.
@@ -57,9 +57,9 @@ func StartFleet(t lab.T, o FleetOptions) *Fleet {
 	for i := range o.Groups {
 		l.WaitStable(f.Group(i), 0, f.Sentinels...)
 	}
-	f.Dog = prepare(l, t, f.Host)
-	f.Dog.Config = func() Config { return f.config(o) }
-	f.Dog.Write(f.Dog.Config())
+	f.Watchdog = prepare(l, t, f.Host)
+	f.Watchdog.Config = func() Config { return f.config(o) }
+	f.Watchdog.Write(f.Watchdog.Config())
 	return f
 }
 
@@ -73,9 +73,9 @@ func (f *Fleet) config(o FleetOptions) Config {
 	}
 	c := Config{
 		Etcd:     map[string]any{"endpoints": f.Etcd.Endpoints()},
-		HTTP:     map[string]any{"listen": f.Dog.HTTP},
+		HTTP:     map[string]any{"listen": f.Watchdog.HTTP},
 		Log:      map[string]any{"level": "info"},
-		StateDir: filepath.Join(f.Dog.Dir, "state"), RuntimeDir: filepath.Join(f.Dog.Dir, "run"),
+		StateDir: filepath.Join(f.Watchdog.Dir, "state"), RuntimeDir: filepath.Join(f.Watchdog.Dir, "run"),
 	}
 	for i, r := range f.Redis {
 		c.Groups = append(c.Groups, map[string]any{
@@ -92,11 +92,11 @@ func (f *Fleet) config(o FleetOptions) Config {
 // Statuses is what the watchdog says of every Redis.
 func (f *Fleet) Statuses() ([]agent.Status, error) {
 	var all []agent.Status
-	if err := f.Dog.get("/status", &all); err != nil {
+	if err := f.Watchdog.get("/status", &all); err != nil {
 		return nil, err
 	}
 	if len(all) != len(f.Redis) {
-		return nil, fmt.Errorf("%s shows %d nodes of %d", f.Dog.Name, len(all), len(f.Redis))
+		return nil, fmt.Errorf("%s shows %d nodes of %d", f.Watchdog.Name, len(all), len(f.Redis))
 	}
 	return all, nil
 }

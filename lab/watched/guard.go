@@ -4,12 +4,12 @@ import "github.com/redis-watchdog/redis-watchdog/lab"
 
 // Guard starts a watchdog beside a Redis that was added to the group, and
 // counts both among the World's from now on.
-func (w *World) Guard(r *lab.Redis, o Options) *Dog {
+func (w *World) Guard(r *lab.Redis, o Options) *Watchdog {
 	w.T.Helper()
-	d := w.newDog(r.Host, r, o)
+	d := w.newWatchdog(r.Host, r, o)
 	w.Hosts = append(w.Hosts, r.Host)
 	w.Group.Redis = append(w.Group.Redis, r)
-	w.Dogs = append(w.Dogs, d)
+	w.Watchdogs = append(w.Watchdogs, d)
 	d.Restart()
 	return d
 }

@@ -14,7 +14,7 @@ import (
 func TestManagerKeepsArmedFenceOverKill(t *testing.T) {
 	t.Parallel()
 	w := Start(t, Options{Systemd: true, Hosts: 2, Group: lab.GroupConfig{DownAfter: 5 * time.Second}})
-	d, r := w.Dogs[0], w.Group.Redis[0]
+	d, r := w.Watchdogs[0], w.Group.Redis[0]
 	w.Eventually("an armed fence is kept", 10*time.Second, func() error {
 		if kept := d.Systemd.Kept(); !strings.Contains(fmt.Sprint(kept), "armed-") {
 			return fmt.Errorf("kept: %q", kept)

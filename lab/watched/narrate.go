@@ -15,7 +15,7 @@ const narrateEvery = 20 * time.Millisecond
 func (w *World) Narrate() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		watching.Go(func() { d.narrate(ctx) })
 	}
 	w.T.Cleanup(func() {
@@ -24,7 +24,7 @@ func (w *World) Narrate() {
 	})
 }
 
-func (d *Dog) narrate(ctx context.Context) {
+func (d *Watchdog) narrate(ctx context.Context) {
 	tick := time.NewTicker(narrateEvery)
 	defer tick.Stop()
 	phase, reason := "", ""

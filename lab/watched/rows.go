@@ -16,7 +16,7 @@ type Decided struct {
 }
 
 // Decided is what the watchdog has decided since it was started first, in order.
-func (d *Dog) Decided() []Decided {
+func (d *Watchdog) Decided() []Decided {
 	var out []Decided
 	for _, line := range d.Decisions() {
 		m := rowOf.FindStringSubmatch(line)
@@ -33,7 +33,7 @@ func (d *Dog) Decided() []Decided {
 }
 
 // Metrics is the text of the watchdog's metrics; empty: no answer.
-func (d *Dog) Metrics() string {
+func (d *Watchdog) Metrics() string {
 	resp, err := d.client.Get("http://" + d.HTTP + "/metrics")
 	if err != nil {
 		return ""

@@ -34,11 +34,11 @@ type Options struct {
 // World is a running group with its watchdogs.
 type World struct {
 	*lab.Lab
-	T     lab.T
-	Hosts []*lab.Host // with a Redis
-	Etcd  *lab.Etcd
-	Group *lab.Group
-	Dogs  []*Dog // in the order of the hosts
+	T         lab.T
+	Hosts     []*lab.Host // with a Redis
+	Etcd      *lab.Etcd
+	Group     *lab.Group
+	Watchdogs []*Watchdog // in the order of the hosts
 
 	store *grant.Store
 }
@@ -80,12 +80,12 @@ func StartIn(l *lab.Lab, t lab.T, o Options) *World {
 		return w
 	}
 	for i, h := range w.Hosts {
-		w.Dogs = append(w.Dogs, w.newDog(h, w.Group.Redis[i], o))
+		w.Watchdogs = append(w.Watchdogs, w.newWatchdog(h, w.Group.Redis[i], o))
 	}
 	if o.Paused {
 		return w
 	}
-	for _, d := range w.Dogs {
+	for _, d := range w.Watchdogs {
 		d.Restart()
 	}
 	w.WaitGuarded()
@@ -98,7 +98,7 @@ func (w *World) WaitGuarded() {
 	w.T.Helper()
 	w.Eventually("every node is guarded and one is granted", time.Minute, func() error {
 		serving := 0
-		for _, d := range w.Dogs {
+		for _, d := range w.Watchdogs {
 			if !d.Running() {
 				continue
 			}
@@ -122,12 +122,12 @@ func (w *World) WaitGuarded() {
 
 // WaitServing waits until one of the watchdogs serves under the grant, and is
 // that one.
-func (w *World) WaitServing(among ...*Dog) *Dog {
+func (w *World) WaitServing(among ...*Watchdog) *Watchdog {
 	w.T.Helper()
 	if len(among) == 0 {
-		among = w.Dogs
+		among = w.Watchdogs
 	}
-	var found *Dog
+	var found *Watchdog
 	w.Eventually("a granted master", time.Minute, func() error {
 		var seen []string
 		for _, d := range among {
@@ -148,8 +148,8 @@ func (w *World) WaitServing(among ...*Dog) *Dog {
 }
 
 // Others is every watchdog but the one.
-func (w *World) Others(one *Dog) []*Dog {
-	return slices.DeleteFunc(slices.Clone(w.Dogs), func(d *Dog) bool { return d == one })
+func (w *World) Others(one *Watchdog) []*Watchdog {
+	return slices.DeleteFunc(slices.Clone(w.Watchdogs), func(d *Watchdog) bool { return d == one })
 }
 
 // Store reads what etcd holds, from a host's side.

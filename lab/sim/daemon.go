@@ -10,9 +10,9 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
-// dog is one watchdog: the real core and the real tally, and adapters that see
+// daemon is one watchdog: the real core and the real tally, and adapters that see
 // and do what the real ones see and do, with their delays.
-type dog struct {
+type daemon struct {
 	proc
 	id     int
 	r      *redis
@@ -31,7 +31,7 @@ type dog struct {
 	told      watchdog.Sentinels
 	reported  bool
 	tickAt    watchdog.Instant
-	calm      int
+	idle      int
 	guards    watchdog.Instant // from when on it promises something: an orderly stop ends that, a start begins it
 
 	fact   watchdog.Redis
@@ -41,7 +41,7 @@ type dog struct {
 	coord  coordinator
 
 	order         watchdog.PlannedFailover // that the gate looks often for
-	brisk         bool
+	fast          bool
 	priority      int // as last seen
 	answering     bool
 	answered      orderAnswer
@@ -55,14 +55,14 @@ type stateDir struct {
 	heard  tally.Memory // run
 }
 
-func newDog(w *World, host int) *dog {
-	d := &dog{proc: proc{w: w, name: "W" + strconv.Itoa(host), host: host}, id: host, r: w.redis[host]}
+func newDaemon(w *World, host int) *daemon {
+	d := &daemon{proc: proc{w: w, name: "W" + strconv.Itoa(host), host: host}, id: host, r: w.redis[host]}
 	d.policy = w.Policy
 	w.after(w.InstallAt+w.between(0, sec), func() { d.boot() })
 	return d
 }
 
-func (d *dog) now() watchdog.Instant { return d.w.hosts[d.host].clock(d.w) }
+func (d *daemon) now() watchdog.Instant { return d.w.hosts[d.host].clock(d.w) }
 
 func address(id int) watchdog.Address {
 	return watchdog.Address([...]string{"10.0.0.1:6379", "10.0.0.2:6379", "10.0.0.3:6379", "10.0.0.4:6379", "10.0.0.5:6379", "10.0.0.6:6379"}[id])
@@ -77,7 +77,7 @@ func idOf(a watchdog.Address) int {
 }
 
 // boot starts the watchdog with what its state directory holds.
-func (d *dog) boot() {
+func (d *daemon) boot() {
 	if d.up || !d.w.hosts[d.host].up {
 		return
 	}
@@ -102,17 +102,17 @@ func (d *dog) boot() {
 	}
 	d.fact, d.told, d.reported = watchdog.Redis{}, watchdog.Sentinels{}, false
 	d.asking, d.awaits = 0, false
-	d.order, d.brisk, d.answering, d.answered, d.answeredUnder = watchdog.PlannedFailover{}, false, false, orderAnswer{}, 0
+	d.order, d.fast, d.answering, d.answered, d.answeredUnder = watchdog.PlannedFailover{}, false, false, orderAnswer{}, 0
 	d.hand = hand{}
-	d.coord = coordinator{dog: d}
+	d.coord = coordinator{daemon: d}
 	d.coord.lease, d.coord.fact.Membership = 0, watchdog.Member
 	if d.w.Veto[d.id] {
 		d.feed(watchdog.Vetoed{Veto: true})
 	}
 	d.every(90*ms, 110*ms, func() {
 		d.hearPings()
-		if d.calm++; time.Duration(d.calm)*100*ms >= t.Poll || d.core.Want().Gate.Access != watchdog.Serve && d.core.Want().Gate.Access != watchdog.Follow || !d.r.prepared {
-			d.calm = 0
+		if d.idle++; time.Duration(d.idle)*100*ms >= t.Poll || d.core.Want().Gate.Access != watchdog.Serve && d.core.Want().Gate.Access != watchdog.Follow || !d.r.prepared {
+			d.idle = 0
 			d.r.prepared = d.r.up
 			d.poll()
 		}
@@ -128,7 +128,7 @@ func (d *dog) boot() {
 
 // die is SIGKILL, or an orderly stop. Its connections are closed, but those in
 // systemd's store.
-func (d *dog) die(why string, orderly bool) {
+func (d *daemon) die(why string, orderly bool) {
 	if !d.up {
 		return
 	}
@@ -149,14 +149,14 @@ func (d *dog) die(why string, orderly bool) {
 }
 
 // pace is the Watcher's.
-func (d *dog) pace() {
+func (d *daemon) pace() {
 	d.pollEvery = max(d.policy.Timing(d.w.DownAfter).Poll, 100*ms)
 	d.tally.FreshFor = 2*d.pollEvery + min(2*d.pollEvery, 500*ms)
 	d.tally.ListFor = d.tally.FreshFor + 5*sec + d.pollEvery
 }
 
 // feed is the agent's loop.
-func (d *dog) feed(e watchdog.Event) {
+func (d *daemon) feed(e watchdog.Event) {
 	if !d.up {
 		return
 	}
@@ -193,7 +193,7 @@ func (d *dog) feed(e watchdog.Event) {
 }
 
 // wakeAt makes the loop turn at the next edge, or a quarter of a second from now.
-func (d *dog) wakeAt(edge watchdog.Instant) {
+func (d *daemon) wakeAt(edge watchdog.Instant) {
 	now := d.now()
 	at := edge.Max(now.Add(ms)).Min(now.Add(250 * ms))
 	if d.tickAt != 0 && d.tickAt <= at {
@@ -208,7 +208,7 @@ func (d *dog) wakeAt(edge watchdog.Instant) {
 	})
 }
 
-func (d *dog) explain(w watchdog.Want) string {
+func (d *daemon) explain(w watchdog.Want) string {
 	g, f := w.Gate, d.core.Sentinels
 	in := func(t watchdog.Instant) string {
 		switch {
@@ -232,13 +232,13 @@ func (d *dog) explain(w watchdog.Want) string {
 		idOf(f.Master), f.Epoch, in(f.NamedSince), f.Failover, f.Accused, idOf(d.core.Memory.Agreement.Master), d.core.Memory.Agreement.Term, d.core.Memory.Enrolled)
 }
 
-func (d *dog) announced(from, master int, epoch uint64) {
+func (d *daemon) announced(from, master int, epoch uint64) {
 	d.pollSentinel(from)
 	d.feed(watchdog.Announced{Announcement: watchdog.Announcement{Sentinel: sentinelKey(from), Epoch: epoch, Master: address(master)}})
 }
 
 // poll asks the local Redis.
-func (d *dog) poll() {
+func (d *daemon) poll() {
 	sent := d.now()
 	d.asks++
 	id := d.asks
@@ -273,7 +273,7 @@ func (d *dog) poll() {
 	})
 }
 
-func (d *dog) describe(f *watchdog.Redis, sent watchdog.Instant, a watchdog.Answer, r *redis) {
+func (d *daemon) describe(f *watchdog.Redis, sent watchdog.Instant, a watchdog.Answer, r *redis) {
 	f.SentAt, f.SeenAt, f.Answer = sent, sent, a
 	run := strconv.Itoa(r.runID)
 	if f.RunID != run && a != watchdog.Busy {
@@ -306,7 +306,7 @@ func (d *dog) describe(f *watchdog.Redis, sent watchdog.Instant, a watchdog.Answ
 	f.ArmedFor = d.hand.armed.at
 }
 
-func (d *dog) saw(change func(*watchdog.Redis)) {
+func (d *daemon) saw(change func(*watchdog.Redis)) {
 	change(&d.fact)
 	d.feed(d.fact)
 	d.apply()
@@ -315,7 +315,7 @@ func (d *dog) saw(change func(*watchdog.Redis)) {
 
 func sentinelKey(i int) string { return [...]string{"s0", "s1", "s2", "s3", "s4", "s5"}[i] }
 
-func (d *dog) pollSentinels() {
+func (d *daemon) pollSentinels() {
 	for i := range d.polling {
 		d.pollSentinel(i)
 	}
@@ -323,7 +323,7 @@ func (d *dog) pollSentinels() {
 	d.reported = false
 }
 
-func (d *dog) settle(always bool) {
+func (d *daemon) settle(always bool) {
 	now := d.now()
 	d.tally.Settle(now)
 	f := d.tally.Tally(d.tally.Self(d.fact.RunID, address(d.id)), now)
@@ -361,7 +361,7 @@ func news(old, t watchdog.Sentinels) bool {
 }
 
 // pollSentinel asks one Sentinel, unless a poll of it is under way.
-func (d *dog) pollSentinel(i int) {
+func (d *daemon) pollSentinel(i int) {
 	if d.polling[i] != 0 {
 		return
 	}

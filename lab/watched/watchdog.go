@@ -31,8 +31,8 @@ type Config struct {
 	Groups     []map[string]any `yaml:"groups"`
 }
 
-// Dog is a watchdog beside one Redis.
-type Dog struct {
+// Watchdog is a watchdog beside one Redis.
+type Watchdog struct {
 	*lab.Process
 	Redis      *lab.Redis
 	HTTP       string // "ip:port" of its pages, on its own host
@@ -75,7 +75,7 @@ func Binary() (string, error) {
 	return build.path, build.err
 }
 
-func (w *World) newDog(h *lab.Host, r *lab.Redis, o Options) *Dog {
+func (w *World) newWatchdog(h *lab.Host, r *lab.Redis, o Options) *Watchdog {
 	w.T.Helper()
 	d := prepare(w.Lab, w.T, h)
 	d.Redis = r
@@ -88,13 +88,13 @@ func (w *World) newDog(h *lab.Host, r *lab.Redis, o Options) *Dog {
 }
 
 // prepare makes a watchdog that has no configuration yet.
-func prepare(l *lab.Lab, t lab.T, h *lab.Host) *Dog {
+func prepare(l *lab.Lab, t lab.T, h *lab.Host) *Watchdog {
 	t.Helper()
 	binary, err := Binary()
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	d := &Dog{Binary: binary, lab: l, t: t}
+	d := &Watchdog{Binary: binary, lab: l, t: t}
 	d.Process = h.Prepare(lab.Command{
 		Name: "watchdog", Path: binary, Args: []string{"run", "--config", "config.yaml"},
 		Env: []string{"REDIS_WATCHDOG_FAILPOINT_FILE=" + failpointFile},
@@ -110,7 +110,7 @@ func prepare(l *lab.Lab, t lab.T, h *lab.Host) *Dog {
 }
 
 // config is what a person would write for this host.
-func (w *World) config(d *Dog, o Options) Config {
+func (w *World) config(d *Watchdog, o Options) Config {
 	var sentinels []string
 	for _, s := range w.Group.Sentinels {
 		sentinels = append(sentinels, s.Address)
@@ -137,7 +137,7 @@ func (w *World) config(d *Dog, o Options) Config {
 }
 
 // Write replaces the configuration; a running watchdog goes on with the old.
-func (d *Dog) Write(c Config) {
+func (d *Watchdog) Write(c Config) {
 	d.t.Helper()
 	for _, dir := range []string{c.StateDir, c.RuntimeDir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -154,7 +154,7 @@ func (d *Dog) Write(c Config) {
 }
 
 // TryStatus asks the watchdog for its node's status.
-func (d *Dog) TryStatus() (agent.Status, error) {
+func (d *Watchdog) TryStatus() (agent.Status, error) {
 	var all []agent.Status
 	if err := d.get("/status", &all); err != nil {
 		return agent.Status{}, err
@@ -165,7 +165,7 @@ func (d *Dog) TryStatus() (agent.Status, error) {
 	return all[0], nil
 }
 
-func (d *Dog) get(path string, into any) error {
+func (d *Watchdog) get(path string, into any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.HTTP+path, nil)
@@ -184,10 +184,10 @@ func (d *Dog) get(path string, into any) error {
 }
 
 // JSON asks for a page that is JSON.
-func (d *Dog) JSON(path string, into any) error { return d.get(path, into) }
+func (d *Watchdog) JSON(path string, into any) error { return d.get(path, into) }
 
 // Page is what a browser gets at "/"; empty: no answer.
-func (d *Dog) Page() string {
+func (d *Watchdog) Page() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.HTTP+"/", nil)
@@ -207,7 +207,7 @@ func (d *Dog) Page() string {
 }
 
 // Get is the status code a page answers with; 0: none.
-func (d *Dog) Get(path string) int {
+func (d *Watchdog) Get(path string) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.HTTP+path, nil)
@@ -223,7 +223,7 @@ func (d *Dog) Get(path string) int {
 }
 
 // Status is TryStatus, and no answer ends the test.
-func (d *Dog) Status() agent.Status {
+func (d *Watchdog) Status() agent.Status {
 	d.t.Helper()
 	s, err := d.TryStatus()
 	if err != nil {
@@ -233,7 +233,7 @@ func (d *Dog) Status() agent.Status {
 }
 
 // WaitFor waits until the node's status satisfies what is asked.
-func (d *Dog) WaitFor(what string, is func(agent.Status) bool) agent.Status {
+func (d *Watchdog) WaitFor(what string, is func(agent.Status) bool) agent.Status {
 	d.t.Helper()
 	var s agent.Status
 	d.lab.Eventually(d.Name+" "+what, time.Minute, func() error {
@@ -251,14 +251,14 @@ func (d *Dog) WaitFor(what string, is func(agent.Status) bool) agent.Status {
 }
 
 // WaitPhase waits until the phase is seen.
-func (d *Dog) WaitPhase(phase string) agent.Status {
+func (d *Watchdog) WaitPhase(phase string) agent.Status {
 	d.t.Helper()
 	return d.WaitFor("shows phase "+phase, func(s agent.Status) bool { return s.Phase == phase })
 }
 
 // CLI runs a command of the watchdog's binary on its host, and is its output
 // and exit code.
-func (d *Dog) CLI(args ...string) (string, int) {
+func (d *Watchdog) CLI(args ...string) (string, int) {
 	d.t.Helper()
 	binary, err := Binary()
 	if err != nil {
@@ -270,7 +270,7 @@ func (d *Dog) CLI(args ...string) (string, int) {
 }
 
 // Decisions are the log's lines of decisions so far.
-func (d *Dog) Decisions() []string {
+func (d *Watchdog) Decisions() []string {
 	var out []string
 	for line := range strings.Lines(d.Text()) {
 		if strings.Contains(line, " decision: ") {
