@@ -18,7 +18,8 @@ var ownWords = map[string]string{
 	"farewell": "announce stop", "gated": "started fenced", "handover": "planned failover",
 	"kick": "signal.Signal", "poke": "signal.Signal", "poked": "signal.Signal",
 	"reborn": "new run id", "scribe": "queue", "stopper": "helper", "survey": "node report",
-	"surveyed": "reported", "surveyor": "reporter", "surveys": "node reports", "teller": "notify",
+	"surveyed": "reported", "surveyor": "reporter", "surveys": "node reports", "standing": "lasting, seen, armed",
+	"stands": "is set, is armed, is in force", "teller": "notify",
 }
 
 // wordsOf are the words of a name in camel case, in lower case.

@@ -14,7 +14,7 @@ import (
 // Nothing but the arguments counts: no clock, no network. What is not in facts
 // is Unknown, and no blocking check passes on it.
 func Judge(policy Policy, facts Facts, to string) Report {
-	all, now := checks(), map[string][]stood{}
+	all, now := checks(), map[string][]said{}
 	master := find(&facts, facts.Master)
 	report := Report{Group: facts.Group, Master: facts.Master}
 	of := func(n *Node, role scope) subject {
@@ -64,7 +64,7 @@ func Own(policy Policy, group string, master, own Node) []Finding {
 			some = append(some, c)
 		}
 	}
-	s := subject{policy: policy, facts: &facts, master: &facts.Nodes[0], node: &facts.Nodes[1], role: ofCandidate, now: map[string][]stood{}}
+	s := subject{policy: policy, facts: &facts, master: &facts.Nodes[0], node: &facts.Nodes[1], role: ofCandidate, now: map[string][]said{}}
 	findings := judgeAll(some, s)
 	order(findings, master.Address, own.Address)
 	return findings

@@ -150,7 +150,7 @@ func (s *subject) ownMinReplicas(n *Node) int64 {
 		text = n.Watchdog.OwnMinReplicas
 		s.show("min-replicas-to-write", text, "what the operator set, by the watchdog of "+n.Address)
 	} else if text == watchdog.LockValue {
-		s.lack("the operator's min-replicas-to-write of "+n.Address, "the lock stands and no watchdog says what it replaced", onHost(n, "systemctl status redis-watchdog"))
+		s.lack("the operator's min-replicas-to-write of "+n.Address, "the lock is set and no watchdog says what it replaced", onHost(n, "systemctl status redis-watchdog"))
 		return 0
 	}
 	return s.whole(text, "min-replicas-to-write", n)

@@ -14,11 +14,11 @@ import (
 type subject struct {
 	policy  Policy
 	facts   *Facts
-	master  *Node              // nil: nobody is named, or it is not among the nodes
-	node    *Node              // judged; nil for the group
-	role    scope              // ofMaster, ofCandidate, ofBystander, ofGroup
-	trial   bool               // of what a remedy would leave: no remedy is tried in it
-	now     map[string][]stood // see standing; nil: not kept
+	master  *Node             // nil: nobody is named, or it is not among the nodes
+	node    *Node             // judged; nil for the group
+	role    scope             // ofMaster, ofCandidate, ofBystander, ofGroup
+	trial   bool              // of what a remedy would leave: no remedy is tried in it
+	now     map[string][]said // see standing; nil: not kept
 	reads   reads
 	seen    []Evidence
 	missing []gap

@@ -129,13 +129,13 @@ func (s *subject) worse(steps []Fix) string {
 		if why := s.overfull(find(s.facts, address), find(&after, address)); why != "" {
 			return why
 		}
-		for _, stood := range s.standing(address) {
-			if !stood.reads.any(steps) {
+		for _, said := range s.saidOf(address) {
+			if !said.reads.any(steps) {
 				continue
 			}
-			one := stood.of
-			one.facts, one.master, one.node = &after, find(&after, after.Master), find(&after, stood.of.node.Address)
-			if now := stood.check.ask(one); weightOfOutcome(now.Outcome) > weightOfOutcome(stood.was) {
+			one := said.of
+			one.facts, one.master, one.node = &after, find(&after, after.Master), find(&after, said.of.node.Address)
+			if now := said.check.ask(one); weightOfOutcome(now.Outcome) > weightOfOutcome(said.was) {
 				return fmt.Sprintf("%s would fail (%s)", now.Check, now.Reason)
 			}
 		}
@@ -143,9 +143,9 @@ func (s *subject) worse(steps []Fix) string {
 	return ""
 }
 
-// stood is what a check says now, and what it read to say so: with nothing of
+// said is what a check says now, and what it read to say so: with nothing of
 // that changed it says the same.
-type stood struct {
+type said struct {
 	check check
 	of    subject
 	was   Outcome
@@ -183,15 +183,15 @@ func (r reads) any(steps []Fix) bool {
 	})
 }
 
-// standing is what the checks say now of a node, and where it is the master of
+// saidOf is what the checks say now of a node, and where it is the master of
 // every replica beside it. What differs from redis.conf for the moment between a
 // CONFIG SET and the CONFIG REWRITE is left out, and so is what looks at no
 // setting. It is found out once for all remedies of a judgement.
-func (s *subject) standing(address string) []stood {
+func (s *subject) saidOf(address string) []said {
 	if all, ok := s.now[address]; ok {
 		return all
 	}
-	var all []stood
+	var all []said
 	for i := range s.facts.Nodes {
 		n := &s.facts.Nodes[i]
 		if n.Address != address && address != s.facts.Master {
@@ -207,7 +207,7 @@ func (s *subject) standing(address string) []stood {
 			}
 			one.reads = reads{}
 			if f := c.ask(one); len(one.reads) > 0 {
-				all = append(all, stood{c, one, f.Outcome, one.reads})
+				all = append(all, said{c, one, f.Outcome, one.reads})
 			}
 		}
 	}

@@ -12,8 +12,8 @@ type Veto struct {
 	Reasons []Finding `json:"reasons"` // the checks that failed, as they were last seen to
 }
 
-// Stands says whether there is a reason.
-func (v Veto) Stands() bool { return len(v.Reasons) > 0 }
+// IsSet says whether there is a reason.
+func (v Veto) IsSet() bool { return len(v.Reasons) > 0 }
 
 // Checks are the ids of the reasons, sorted.
 func (v Veto) Checks() []string {

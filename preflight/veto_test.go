@@ -9,7 +9,7 @@ func found(check string, o Outcome) Finding {
 	return Finding{Check: check, Severity: Blocks, Outcome: o, Reason: check + " " + o.String()}
 }
 
-func TestVetoStandsUntilItsReasonIsSeenGone(t *testing.T) {
+func TestVetoIsSetUntilItsReasonIsSeenGone(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		own  [][]Finding // report after report
@@ -32,8 +32,8 @@ func TestVetoStandsUntilItsReasonIsSeenGone(t *testing.T) {
 		for _, own := range c.own {
 			v = v.Next(own)
 		}
-		if got := v.Checks(); !slices.Equal(got, c.want) || v.Stands() != (len(c.want) > 0) {
-			t.Errorf("%s: got %v (stands: %v), want %v", c.name, got, v.Stands(), c.want)
+		if got := v.Checks(); !slices.Equal(got, c.want) || v.IsSet() != (len(c.want) > 0) {
+			t.Errorf("%s: got %v (stands: %v), want %v", c.name, got, v.IsSet(), c.want)
 		}
 	}
 }

@@ -72,7 +72,7 @@ func maintenanceCheck() Check {
 
 func watchdogCoversCheck() Check {
 	return Check{ID: "watchdog_covers", Area: areaWatchdog, Severity: Blocks, Elsewhere: Warns,
-		Title: "A live watchdog stands beside the node",
+		Title: "The node has a live watchdog",
 		Story: Story{
 			Why:       "Its presence in etcd.",
 			Otherwise: "A master without one is not fenced; a replica without one is not unlocked when it is promoted.",
@@ -112,7 +112,7 @@ func watchdogFaultsCheck() Check {
 
 func watchdogVetoCheck() Check {
 	return Check{ID: "watchdog_veto", Area: areaWatchdog, Severity: Blocks,
-		Title: "No veto stands on the candidate",
+		Title: "The candidate has no veto",
 		Story: Story{
 			Why:       "The watchdog beside a replica keeps replica-priority 0 while a blocking check of its own fails.",
 			Otherwise: "Sentinel finds no good replica.",

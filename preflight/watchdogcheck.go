@@ -218,7 +218,7 @@ func watchdogFence(s *subject) answer {
 		s.show("missing rights", strings.Join(d.Missing, " "), "its report in etcd, "+s.node.Address)
 		return failed(fmt.Sprintf("the watchdog of %s may not run %s: the fence cannot act", s.node.Address, strings.Join(d.Missing, " ")),
 			cli(s.node)+" ACL SETUSER redis-watchdog "+strings.Join(d.Missing, " ")+"   # the user of its configuration")
-	case !d.Guarded && !slices.Equal(d.Faults, []string{lockScriptsCheck().ID}): // that has a check of its own, and the fence stands
+	case !d.Guarded && !slices.Equal(d.Faults, []string{lockScriptsCheck().ID}): // that has a check of its own, and the fence is armed
 		return failed(s.node.Address+" is not guarded: "+orThe(strings.Join(d.Faults, ", "), orThe(d.Reason, "its watchdog says no reason")),
 			onHost(s.node, "redis-watchdog status "+s.facts.Group))
 	}
@@ -240,7 +240,7 @@ func watchdogVeto(s *subject) answer {
 		return answer{}
 	}
 	s.show("veto", strconv.FormatBool(d.Veto), "its report in etcd, "+s.node.Address)
-	return verdictOn(!d.Veto, "no veto stands",
+	return verdictOn(!d.Veto, "no veto is set",
 		fmt.Sprintf("the watchdog of %s vetoes it: %s", s.node.Address, orThe(strings.Join(d.VetoReasons, ", "), "no reason is given")),
 		"remove the reason; the veto is lifted as soon as it is gone")
 }

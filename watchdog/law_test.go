@@ -353,7 +353,7 @@ func planned(p Policy, was State, now Instant, e Event, s State) string {
 	plain := decide(p, bare, now)
 	free := map[Access]int{Serve: 3, Hold: 2, Lock: 1}
 	own := s.Vetoed || s.DataVetoed() || s.SharedVetoed()
-	stops := h.Stop && h.stands(now) && h.From != "" && h.From == s.Memory.Self && s.Redis.Role == Master
+	stops := h.Stop && h.inForce(now) && h.From != "" && h.From == s.Memory.Self && s.Redis.Role == Master
 	changed := v.Want.Gate
 	changed.Access, changed.Beneath, changed.Veto = plain.Want.Gate.Access, false, plain.Want.Gate.Veto
 	switch {
@@ -369,9 +369,9 @@ func planned(p Policy, was State, now Instant, e Event, s State) string {
 		return "I7: the lock is beneath a hold if and only if a planned failover stops the writers"
 	case v.Reason == "planned_failover" && !s.stopped(now):
 		return "I7: stopped by no order"
-	case h.stands(now) && s.Memory.Self != "" && s.Memory.Self != h.To && !v.Want.Gate.Veto:
+	case h.inForce(now) && s.Memory.Self != "" && s.Memory.Self != h.To && !v.Want.Gate.Veto:
 		return "I7: another than the one chosen could be promoted"
-	case !h.stands(now) && v.Want.Gate.Veto != own, h.stands(now) && s.Memory.Self != "" && s.Memory.Self == h.To && v.Want.Gate.Veto != (own && !h.Forced):
+	case !h.inForce(now) && v.Want.Gate.Veto != own, h.inForce(now) && s.Memory.Self != "" && s.Memory.Self == h.To && v.Want.Gate.Veto != (own && !h.Forced):
 		return "I7: the veto is not the preflight's"
 	}
 	return ""

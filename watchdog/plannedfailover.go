@@ -14,7 +14,7 @@ type PlannedFailover struct {
 	Until    Instant // it stands until then, whatever becomes of etcd
 }
 
-func (h PlannedFailover) stands(now Instant) bool { return h.ID != "" && now < h.Until }
+func (h PlannedFailover) inForce(now Instant) bool { return h.ID != "" && now < h.Until }
 
 // vetoed says whether our replica must not be promoted: by its own preflight, for
 // what its data is, or because a planned failover has chosen another.
@@ -22,7 +22,7 @@ func (s State) vetoed(now Instant) bool {
 	h, self := s.Coordinator.Orders.PlannedFailover, s.Memory.Self
 	own := s.Vetoed || s.DataVetoed() || s.SharedVetoed()
 	switch {
-	case !h.stands(now) || self == "":
+	case !h.inForce(now) || self == "":
 		return own
 	case self == h.To:
 		return own && !h.Forced
@@ -48,7 +48,7 @@ func (s State) SharedVetoed() bool {
 // failover that may still promote: what they wrote then would be thrown away.
 func (s State) stopped(now Instant) bool {
 	h := s.Coordinator.Orders.PlannedFailover
-	ordered := h.Stop && h.stands(now) && h.From == s.Memory.Self && h.From != ""
+	ordered := h.Stop && h.inForce(now) && h.From == s.Memory.Self && h.From != ""
 	// A restart hears the Sentinels before etcd.
 	remembered := s.Coordinator.RoundAt == 0 && now < s.Memory.StopUntil
 	return s.Redis.Role == Master && (ordered || remembered || s.StopSince != 0 && s.Sentinels.Failover)

@@ -378,7 +378,7 @@ func (s State) remember(p Policy, now Instant) State {
 	}
 	if s.Coordinator.RoundAt != 0 { // what an earlier life was ordered stands until etcd is heard
 		m.StopUntil = 0
-		if h := s.Coordinator.Orders.PlannedFailover; s.StopSince != 0 && h.stands(now) {
+		if h := s.Coordinator.Orders.PlannedFailover; s.StopSince != 0 && h.inForce(now) {
 			m.StopUntil = h.Until
 		}
 	}

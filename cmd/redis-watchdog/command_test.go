@@ -220,7 +220,7 @@ func TestOrdersWaitUntilSeen(t *testing.T) {
 	}{
 		{"fence", []string{"fence", "m1"}, guarded(), fence, 0, "fence 10.0.0.1:6379", "seen: refuse (row 1, fenced_by_hand)"},
 		{"fence by address", []string{"fence", "m1", "--node", "10.0.0.1:6379"}, guarded(), fence, 0, "fence 10.0.0.1:6379", "DONE"},
-		{"fence not seen", []string{"fence", "m1", "--timeout", "300ms"}, guarded(), nil, 2, "fence 10.0.0.1:6379", "the order stands, but was not seen done"},
+		{"fence not seen", []string{"fence", "m1", "--timeout", "300ms"}, guarded(), nil, 2, "fence 10.0.0.1:6379", "the order is in force, but was not seen done"},
 		{"fence of a host without a watchdog", []string{"fence", "m1", "--node", "10.0.0.9:6379", "--timeout", "300ms"}, guarded(), nil, 2, "fence 10.0.0.9:6379", "no watchdog reports"},
 		{"unfence", []string{"unfence", "m1"}, fenced, func(s *stage) { s.nodes[0] = guarded() }, 0, "unfence 10.0.0.1:6379", "seen: serve"},
 		{"unfence, data behind", []string{"unfence", "m1", "--timeout", "300ms"}, fenced, func(s *stage) {

@@ -206,7 +206,7 @@ func (a *app) carryOut(ctx context.Context, store coordinator, g config.Group, b
 	case errors.Is(err, grant.ErrBusy), errors.Is(err, grant.ErrNotMaster), errors.Is(err, grant.ErrNoGroup), errors.Is(err, grant.ErrChanged):
 		return result, blocked("%w; nothing was begun", err)
 	case err != nil:
-		return result, unknown("%w; whether the order stands could not be found out: it changes nothing for clients and ends by itself within 16 s", err)
+		return result, unknown("%w; whether the order is in force could not be found out: it changes nothing for clients and ends by itself within 16 s", err)
 	}
 	return result, nil
 }

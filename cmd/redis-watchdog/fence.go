@@ -82,7 +82,7 @@ func (a *app) unfence(force bool) nodeOrder {
 		stays: func(s agent.Status) string {
 			switch {
 			case s.FencedByHand:
-				return "an order of fence still stands; if it was given with --local, on the host of the node: redis-watchdog unfence " + s.Group + " --local"
+				return "an order of fence is still in force; if it was given with --local, on the host of the node: redis-watchdog unfence " + s.Group + " --local"
 			case s.Phase != "refuse":
 				return ""
 			case s.Reason == "data_behind" || s.Reason == "data_unrelated":

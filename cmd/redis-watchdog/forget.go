@@ -151,7 +151,7 @@ func keptText(group string, e *grant.KeptError) string {
 	case grant.KeptData:
 		return fmt.Sprintf("the newest that etcd knows of the group's data is what this node had; it may go once the master of now has told how far its own goes: redis-watchdog status %s", group)
 	case grant.KeptFenced:
-		return fmt.Sprintf("an order to fence it stands, and it would open when it comes back: take that back first: redis-watchdog unfence %s --node %s", group, e.Node)
+		return fmt.Sprintf("an order to fence it is in force, and it would open when it comes back: take that back first: redis-watchdog unfence %s --node %s", group, e.Node)
 	case grant.KeptReports:
 		return "its watchdog reports: stop it first, on its host: systemctl disable --now redis-watchdog"
 	case grant.KeptListed:

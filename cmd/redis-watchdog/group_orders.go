@@ -178,9 +178,9 @@ func (a *app) orderGroup(ctx context.Context, group string, f orderFlags, o grou
 			continue
 		}
 		d := done{Order: o.name, Group: group, Target: t.String(), Seen: &seen,
-			Text: fmt.Sprintf("the order stands, but was not seen heard within %s: %s (row %d, %s); see redis-watchdog status %s", f.timeout, orDash(seen.Phase), seen.Row, orDash(seen.Reason), group)}
+			Text: fmt.Sprintf("the order is in force, but was not seen heard within %s: %s (row %d, %s); see redis-watchdog status %s", f.timeout, orDash(seen.Phase), seen.Row, orDash(seen.Reason), group)}
 		if err != nil {
-			d.Seen, d.Text = nil, fmt.Sprintf("the order stands, but whether it was heard could not be found out: %v", err)
+			d.Seen, d.Text = nil, fmt.Sprintf("the order is in force, but whether it was heard could not be found out: %v", err)
 		}
 		return a.report(d, exitUnknown)
 	}

@@ -30,7 +30,7 @@ func (a *app) orderFlagsOf(c *cobra.Command, f *orderFlags) {
 	c.Args = cobra.ExactArgs(1)
 	c.ValidArgsFunction = a.completeGroups
 	c.Flags().StringVar(&f.reason, "reason", "", "why, for the record")
-	c.Flags().DurationVar(&f.timeout, "timeout", 15*time.Second, "how long to wait until it is seen done; the order stands all the same")
+	c.Flags().DurationVar(&f.timeout, "timeout", 15*time.Second, "how long to wait until it is seen done; the order stays in force")
 }
 
 // nodeFlagsOf are those of the commands for one node.
@@ -116,14 +116,14 @@ func (a *app) orderNode(ctx context.Context, group string, f orderFlags, o nodeO
 		return a.report(result, exitFine)
 	case err != nil:
 		result.Seen = nil
-		result.Text = fmt.Sprintf("the order stands, but whether it is done could not be found out: %v", err)
+		result.Text = fmt.Sprintf("the order is in force, but whether it is done could not be found out: %v", err)
 		return a.report(result, exitUnknown)
 	}
 	if why := o.stays(seen); why != "" {
 		result.Text = why
 		return a.report(result, exitBlocked)
 	}
-	result.Text = fmt.Sprintf("the order stands, but was not seen done within %s: %s (row %d, %s); see redis-watchdog status %s",
+	result.Text = fmt.Sprintf("the order is in force, but was not seen done within %s: %s (row %d, %s); see redis-watchdog status %s",
 		f.timeout, orDash(seen.Phase), seen.Row, orDash(seen.Reason), group)
 	return a.report(result, exitUnknown)
 }

@@ -180,7 +180,7 @@ func gateLoaded(ctx context.Context, units *systemd.Units, g startgate.Gate) err
 func (a *app) startGateOff(ctx context.Context, openFiles bool) error {
 	ctx, cancel := context.WithTimeout(ctx, gateTimeout)
 	defer cancel()
-	gates, err := startgate.Standing("")
+	gates, err := startgate.Enabled("")
 	if err != nil {
 		return unknown("%w", err)
 	}
@@ -235,7 +235,7 @@ func (a *app) startGateStatus(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, gateTimeout)
 	defer cancel()
-	gates, err := startgate.Standing("")
+	gates, err := startgate.Enabled("")
 	if err != nil {
 		return unknown("%w", err)
 	}

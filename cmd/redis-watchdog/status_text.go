@@ -176,8 +176,8 @@ func since(t time.Time) string {
 func kept(n agent.Status) string {
 	text := ""
 	switch {
-	case n.Veto && n.VetoStanding:
-		text = ", veto stands"
+	case n.Veto && n.VetoSeen:
+		text = ", veto set"
 	case n.Veto && n.Role == "replica":
 		text = ", veto not shown by every Sentinel yet"
 	}

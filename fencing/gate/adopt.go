@@ -35,14 +35,14 @@ func (g *Gate) adopt(files []*os.File) {
 			at, _ := strconv.ParseInt(parts[1], 10, 64)
 			a.deadline = watchdog.Instant(at)
 		}
-		g.standing = append(g.standing, a)
+		g.fences = append(g.fences, a)
 	}
 }
 
 // watchAdopted reads the adopted sockets: anything that comes means that they
 // have fired or are closed.
 func (g *Gate) watchAdopted() {
-	for _, a := range g.standing {
+	for _, a := range g.fences {
 		g.conns.Go(func() {
 			var b [1]byte
 			n, _ := a.adopted.Read(b[:])
@@ -57,16 +57,16 @@ func (g *Gate) watchAdopted() {
 	}
 }
 
-// HandOver has Run, when it ends, keep the sockets of the fences that stand, for
+// LeaveArmed has Run, when it ends, keep the sockets of the fences that are armed, for
 // another Gate of the same Redis in this process: Left. It is called before
 // Run's ctx ends.
-func (g *Gate) HandOver() {
+func (g *Gate) LeaveArmed() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.handingOver = true
+	g.leavesArmed = true
 }
 
-// Left hands over, once, what Run has kept: for Config.Adopted of the next Gate.
+// Left gives away, once, what Run has kept: for Config.Adopted of the next Gate.
 // Whoever does not adopt one closes it, and removes its name from the Store too:
 // that disarms it.
 func (g *Gate) Left() []*os.File {
@@ -77,20 +77,20 @@ func (g *Gate) Left() []*os.File {
 	return left
 }
 
-// leave copies the sockets of the fences that stand, if somebody takes over.
+// leave copies the sockets of the fences that are armed, if LeaveArmed was called.
 func (g *Gate) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.handingOver {
+	if !g.leavesArmed {
 		return
 	}
-	for _, a := range g.standing {
-		if !a.stands() {
+	for _, a := range g.fences {
+		if !a.mayFire() {
 			continue
 		}
 		f, err := a.file()
 		if err != nil {
-			g.log.Error("armed fence not handed over", "error", err)
+			g.log.Error("armed fence not left to the next gate", "error", err)
 			continue
 		}
 		g.left = append(g.left, f)
@@ -165,7 +165,7 @@ func (g *Gate) store(ctx context.Context, a *armed) {
 
 func (g *Gate) storeFault(err error) {
 	g.setFault(Fault{
-		ID: "armed_not_kept", Severity: watchdog.SeverityWarning, Text: "the armed fence stands only while the watchdog lives: keep its socket: " + err.Error(),
+		ID: "armed_not_kept", Severity: watchdog.SeverityWarning, Text: "the fence is armed only while the watchdog lives: keep its socket: " + err.Error(),
 		Remedy: "run the watchdog as the shipped unit (FileDescriptorStoreMax=, NotifyAccess=main)",
 	})
 }

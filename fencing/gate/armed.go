@@ -42,8 +42,8 @@ const (
 	namePrefix = "armed-"
 )
 
-// stands says whether it may still fire.
-func (a *armed) stands() bool {
+// mayFire says whether it may still fire.
+func (a *armed) mayFire() bool {
 	if a.c != nil {
 		return a.c.alive() && !a.xread.finished()
 	}
@@ -85,8 +85,8 @@ func (g *Gate) armedFor() watchdog.Instant {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	first := watchdog.Instant(0)
-	for _, a := range g.standing {
-		if a.stands() && a.checked && a.deadline != 0 && (first == 0 || a.deadline < first) {
+	for _, a := range g.fences {
+		if a.mayFire() && a.checked && a.deadline != 0 && (first == 0 || a.deadline < first) {
 			first = a.deadline
 		}
 	}
@@ -98,8 +98,8 @@ func (g *Gate) armedFor() watchdog.Instant {
 func (g *Gate) sortArmed() (all []*armed, cur *armed) {
 	g.mu.Lock()
 	var lost []*armed
-	for _, a := range g.standing {
-		if a.stands() {
+	for _, a := range g.fences {
+		if a.mayFire() {
 			all = append(all, a)
 			if a.checked && a.deadline != 0 && (cur == nil || a.deadline < cur.deadline) {
 				cur = a
@@ -108,7 +108,7 @@ func (g *Gate) sortArmed() (all []*armed, cur *armed) {
 			lost = append(lost, a)
 		}
 	}
-	g.standing = append([]*armed{}, all...)
+	g.fences = append([]*armed{}, all...)
 	g.mu.Unlock()
 	for _, a := range lost {
 		a.close()
@@ -287,11 +287,11 @@ func (g *Gate) armOnce(ctx context.Context, want watchdog.Gate) error {
 	}
 	g.mu.Lock()
 	arm := g.arm
-	g.standing = append(g.standing, a)
+	g.fences = append(g.fences, a)
 	g.mu.Unlock()
 	c.send(arm.bytes, arm.n, begun, nil)
 	g.fail("gate.arm.queued")
-	if !a.stands() {
+	if !a.mayFire() {
 		return errors.New("the connection ended while it was armed")
 	}
 	g.store(ctx, a)
@@ -383,7 +383,7 @@ func (g *Gate) hangUp(all []*armed) {
 // said that they are gone.
 func (g *Gate) takeDown(ctx context.Context, want watchdog.Gate, all []*armed) error {
 	for _, a := range all {
-		if !a.stands() {
+		if !a.mayFire() {
 			continue
 		}
 		if a.id != 0 && g.capabilities().Kill {
@@ -404,9 +404,9 @@ func (g *Gate) takeDown(ctx context.Context, want watchdog.Gate, all []*armed) e
 // what disarms it.
 func (g *Gate) forget(a *armed) {
 	g.mu.Lock()
-	for i, s := range g.standing {
+	for i, s := range g.fences {
 		if s == a {
-			g.standing = append(g.standing[:i:i], g.standing[i+1:]...)
+			g.fences = append(g.fences[:i:i], g.fences[i+1:]...)
 			break
 		}
 	}

@@ -221,7 +221,7 @@ func TestArmedFenceIsHandedOverWithoutAStore(t *testing.T) {
 		first := l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
 		stop()
 		for life := range 2 {
-			l.HandOver()
+			l.LeaveArmed()
 			l.stop()
 			left := l.Left()
 			if len(left) != 1 || standing() != 1 {
@@ -233,7 +233,7 @@ func TestArmedFenceIsHandedOverWithoutAStore(t *testing.T) {
 				t.Errorf("armed for: got %v, want %v", got.ArmedFor, first.ArmedFor)
 			}
 		}
-		l.HandOver()
+		l.LeaveArmed()
 		l.stop()
 		for _, f := range l.Left() {
 			f.Close()

@@ -299,8 +299,8 @@ func (g *Gate) armedIn(seen watchdog.Redis, now watchdog.Instant) bool {
 	if lost != 0 && now.Sub(lost) < lookTimeout {
 		return true
 	}
-	for _, a := range g.standing {
-		if a.stands() && a.checked && a.deadline != 0 {
+	for _, a := range g.fences {
+		if a.mayFire() && a.checked && a.deadline != 0 {
 			return true
 		}
 	}
@@ -344,7 +344,7 @@ func (g *Gate) stopIfLate(ctx context.Context) (rests time.Duration) {
 	if !refusing && now < want.StopArmed && g.armedIn(seen, now) {
 		if !g.waiting {
 			g.waiting = true
-			g.log.Warn("Redis does not answer: the fence that stands armed in it runs before it answers anybody", "run_id", seen.RunID)
+			g.log.Warn("Redis does not answer: the fence that is armed in it runs before it answers anybody", "run_id", seen.RunID)
 		}
 		return refenceEvery
 	}

@@ -137,12 +137,12 @@ type Gate struct {
 	details        Details
 	faults         map[string]Fault
 	noRewrite      rewriteBlock     // of CONFIG REWRITE
-	standing       []*armed         // the armed fences that stand, or may
+	fences         []*armed         // those that are armed, or may be
 	provedAt       watchdog.Instant // when a fence was last seen to refuse
 	lastAnswer     watchdog.Answer  // the last that was no silence
 	refused        bool             // and it was that it refuses
 	heardAt        watchdog.Instant // when Redis said its first word after it was gone
-	handingOver    bool             // HandOver was called
+	leavesArmed    bool             // LeaveArmed was called
 	left           []*os.File       // what it kept
 	waiting        bool             // for a Redis that does not answer, since Refuse was wanted
 	trying         trying           // the fence that is due
@@ -223,7 +223,7 @@ func New(conf Config) (*Gate, error) {
 
 // Run works the gate until ctx is done and ends with its cause. Everything it
 // started has ended by then; its connections are closed, so that an armed
-// fence stands on only where Store kept its descriptor, or HandOver was called.
+// fence stays armed only where Store kept its descriptor, or LeaveArmed was called.
 // report must not block.
 func (g *Gate) Run(ctx context.Context, report func(watchdog.Redis)) error {
 	g.mu.Lock()
@@ -254,7 +254,7 @@ func (g *Gate) Want(w watchdog.Gate) {
 	// A deadline that only moves on is of no interest before the fence that
 	// stands is to be put off.
 	news := first || !same(old, w) || armWanted(old) != armWanted(w)
-	for _, a := range g.standing {
+	for _, a := range g.fences {
 		news = news || w.Arm != old.Arm && a.due(w.Arm)
 	}
 	urgent := (first || old.Access != w.Access || old.StopBy != w.StopBy) && (w.Access == watchdog.Refuse || w.Access == watchdog.Hold)

@@ -321,7 +321,7 @@ func (g *Gate) closeAll() {
 	if g.primary != nil {
 		all = append(all, g.primary)
 	}
-	standing := append([]*armed{}, g.standing...)
+	fences := append([]*armed{}, g.fences...)
 	g.mu.Unlock()
 	if g.worker.small.call != nil {
 		all = append(all, g.worker.small.on)
@@ -329,7 +329,7 @@ func (g *Gate) closeAll() {
 	for _, c := range all {
 		c.close()
 	}
-	for _, a := range standing {
+	for _, a := range fences {
 		a.drop()
 	}
 }

@@ -276,7 +276,7 @@ func (g *Gate) blame() {
 		severe   bool
 	}{
 		{"rights_info", "INFO is denied or renamed: this Redis' run id is not known, by which the Sentinels are asked about it", without("+info"), true},
-		{"rights_config_get", "CONFIG GET is denied: whether the lock stands is not seen", without("+config|get") && c.Config, true},
+		{"rights_config_get", "CONFIG GET is denied: whether the lock is set is not seen", without("+config|get") && c.Config, true},
 		{"rights_client_id", "HELLO is renamed, and CLIENT ID or SETNAME is denied: no fence can be armed inside Redis", without("+client|id", "+client|setname"), true},
 		{"rights_ping", "PING is denied or renamed: a Redis that loads its data is not told from one that is up", without("+ping"), false},
 		{"rights_role", "ROLE is denied or renamed: INFO is asked instead, which costs Redis more", without("+role"), false},

@@ -166,7 +166,7 @@ func (k *Keeper) explain(err error) Fault {
 
 func explainGarbage(err error) Fault {
 	if part := (*GarbageError)(nil); errors.As(err, &part) && part.Part {
-		return Fault{ID: FaultGarbage, Severity: severityWarning, Text: err.Error() + "; the rest of it stands",
+		return Fault{ID: FaultGarbage, Severity: severityWarning, Text: err.Error() + "; the rest of it is used",
 			Remedy: "an order: give it anew, or take it back (redis-watchdog fence, release, unfence); else repair the key with etcdctl"}
 	}
 	return Fault{ID: FaultGarbage, Severity: severityError, Text: err.Error(), Remedy: "repair or delete the key with etcdctl; the watchdogs write it anew"}

@@ -46,7 +46,7 @@ type PlannedFailoverAnswer struct {
 	Following watchdog.Address `json:"following"`
 	LinkUp    bool             `json:"link_up"`
 	Vetoed    bool             `json:"vetoed"`   // replica-priority is seen to be 0
-	Held      bool             `json:"held"`     // no write is executed: the lock is seen to stand
+	Held      bool             `json:"held"`     // no write is executed: the lock is seen set
 	Offset    int64            `json:"offset"`   // of replication; with Held, the last there will be
 	Fault     string           `json:"fault"`    // why it cannot do its part; empty: it can
 	Serving   bool             `json:"serving"`  // as a master that accepts writes
@@ -56,7 +56,7 @@ type PlannedFailoverAnswer struct {
 
 // PlannedFailoverView is all of a planned failover as etcd has it at one revision.
 type PlannedFailoverView struct {
-	Standing  PlannedFailoverRecord // zero: none
+	Record    PlannedFailoverRecord // zero: none
 	Agreement MasterRecord
 	Grant     Holding
 	Answers   map[watchdog.Address]PlannedFailoverAnswer
@@ -83,7 +83,7 @@ func (s *Store) BeginPlannedFailover(ctx context.Context, group string, r Planne
 	case snap.plannedFailover.exists():
 		other := PlannedFailoverRecord{}
 		_ = fill(&other, k.keys.plannedFailover, snap.plannedFailover, nil) // garbage is a planned failover too; it ends with its lease
-		return fmt.Errorf("order planned failover: %w: another one stands, to %s, by %s; it ends by itself within the minute", ErrBusy, other.To, other.By)
+		return fmt.Errorf("order planned failover: %w: another one is under way, to %s, by %s; it ends by itself within the minute", ErrBusy, other.To, other.By)
 	case agreement.Address != r.From || holding.Holder != r.From:
 		return fmt.Errorf("order planned failover: %s is %w: etcd has %s, the grant is held by %q", r.From, ErrNotMaster, agreement.Address, holding.Holder)
 	}
@@ -134,10 +134,10 @@ func (s *Store) putPlannedFailover(ctx context.Context, group string, r PlannedF
 // EndPlannedFailover takes the order back, if it still is this one.
 func (s *Store) EndPlannedFailover(ctx context.Context, group, id string) error {
 	v, err := s.ReadPlannedFailover(ctx, group)
-	if err != nil || v.Standing.ID != id {
+	if err != nil || v.Record.ID != id {
 		return err
 	}
-	value, err := encode(nil, v.Standing)
+	value, err := encode(nil, v.Record)
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (s *Store) ReadPlannedFailover(ctx context.Context, group string) (PlannedF
 		}
 		return e
 	}
-	errs = append(errs, fill(&v.Standing, k.plannedFailover, read(0), nil), fill(&v.Agreement, k.master, read(1), nil), fill(&v.Grant, k.grant, read(2), nil))
+	errs = append(errs, fill(&v.Record, k.plannedFailover, read(0), nil), fill(&v.Agreement, k.master, read(1), nil), fill(&v.Grant, k.grant, read(2), nil))
 	for _, kv := range resp.Responses[3].GetResponseRange().GetKvs() {
 		var a PlannedFailoverAnswer
 		if json.Unmarshal(kv.Value, &a) == nil {

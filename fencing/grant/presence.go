@@ -35,7 +35,7 @@ type presence struct {
 
 func newPresence() *presence { return &presence{making: make(chan struct{}, 1)} }
 
-func (p *presence) standing() (clientv3.LeaseID, watchdog.Address) {
+func (p *presence) current() (clientv3.LeaseID, watchdog.Address) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.lease, p.at
@@ -66,7 +66,7 @@ func (k *Keeper) presentAs(ctx context.Context, self watchdog.Address) (clientv3
 	case <-ctx.Done():
 		return 0, fmt.Errorf("make lease of presence: %w", context.Cause(ctx))
 	}
-	if lease, at := p.standing(); lease != 0 && at == self {
+	if lease, at := p.current(); lease != 0 && at == self {
 		return lease, nil
 	}
 	id := randomLease()
@@ -91,7 +91,7 @@ func (k *Keeper) keepPresent(ctx context.Context) {
 			return
 		case <-every.C:
 		}
-		lease, at := k.present.standing()
+		lease, at := k.present.current()
 		self := k.writer()
 		if self == "" || lease != 0 && at == self && !k.presenceGone(ctx, lease) {
 			continue

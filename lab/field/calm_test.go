@@ -95,7 +95,7 @@ func news(t *testing.T, key, before, now string) bool {
 		var was, is preflight.Node
 		read(before, &was)
 		read(now, &is)
-		return was.Standing().News(is.Standing()) != preflight.NoNews
+		return was.Lasting().News(is.Lasting()) != preflight.NoNews
 	case "history":
 		return before == ""
 	}

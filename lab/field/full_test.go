@@ -194,7 +194,7 @@ func TestCacheOnASmallerReplicaIsVetoed(t *testing.T) {
 		replica: map[string]string{"maxmemory": strconv.Itoa(fullLimit * 9 / 10)}}.up(t, w)
 	for _, d := range w.Others(s.master) {
 		d.WaitFor("stands vetoed at every Sentinel", func(st agent.Status) bool {
-			return st.Veto && st.VetoStanding && slices.Contains(st.VetoReasons, "memory_limit_running")
+			return st.Veto && st.VetoSeen && slices.Contains(st.VetoReasons, "memory_limit_running")
 		})
 		s.told(d, "vetoed", "needs", "CONFIG SET maxmemory "+strconv.Itoa(fullLimit))
 		s.told(d, "no_candidate")

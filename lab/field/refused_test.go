@@ -56,7 +56,7 @@ func (s *story) refused(harmed *watched.Watchdog, others ...*watched.Watchdog) {
 	s.t.Helper()
 	s.told(harmed, "vetoed", "replication_refused", "its data differs", "EXEC")
 	harmed.WaitFor("stands vetoed at every Sentinel", func(st agent.Status) bool {
-		return st.Veto && st.VetoStanding && slices.Equal(st.VetoReasons, []string{"replication_refused"})
+		return st.Veto && st.VetoSeen && slices.Equal(st.VetoReasons, []string{"replication_refused"})
 	})
 	for _, d := range others {
 		if st, err := d.TryStatus(); err == nil && len(st.VetoReasons) > 0 {

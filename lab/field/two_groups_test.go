@@ -47,7 +47,7 @@ func TestReplicaOfAnotherGroupIsNotPromoted(t *testing.T) {
 
 	st := session.told(session.master, "two_groups", borrowed.Redis.Address, `"shop"`, "SENTINEL RESET session")
 	shop.told(borrowed, "two_groups", `"session"`)
-	borrowed.WaitFor("is vetoed, and every Sentinel shows it", func(s agent.Status) bool { return s.Veto && s.VetoStanding })
+	borrowed.WaitFor("is vetoed, and every Sentinel shows it", func(s agent.Status) bool { return s.Veto && s.VetoSeen })
 	if out, code := session.master.CLI("preflight", "session"); code != 1 || !strings.Contains(out, "replication_lineage at "+borrowed.Redis.Address) {
 		t.Errorf("preflight of session: exit %d\n%s", code, out)
 	}

@@ -149,7 +149,7 @@ func TestMaxclientsReachedThenCut(t *testing.T) {
 	c := w.BeforeCut()
 	quiet := w.Churn()
 	full := crowdOut(w, old.Redis)
-	w.Pause(2 * downAfter) // several times as long as an armed fence stands
+	w.Pause(2 * downAfter) // several times as long as a fence is armed
 	if n := quiet.Counts(); !n.Quiet() {
 		t.Errorf("full of clients: %s; want a healthy master left alone", n)
 	}

@@ -94,7 +94,7 @@ func TestIncidentIsVetoedAndMended(t *testing.T) {
 	populate(t, w, master)
 	restartSmall(t, small)
 	s := w.Watchdogs[2].WaitFor("stands vetoed at every Sentinel", func(s agent.Status) bool {
-		return s.Veto && s.VetoStanding && slices.Contains(s.VetoReasons, "memory_limit_running")
+		return s.Veto && s.VetoSeen && slices.Contains(s.VetoReasons, "memory_limit_running")
 	})
 	t.Logf("vetoed for %v", s.VetoReasons)
 

@@ -16,7 +16,7 @@ import (
 func TestStandingVetoAsksOnceAMinuteSoak(t *testing.T) {
 	w := watched.StartIn(lab.Loopback(t), t, watched.Options{})
 	w.Group.Redis[2].Do("CONFIG", "SET", "maxmemory", "1mb")
-	w.Watchdogs[2].WaitFor("stands vetoed at every Sentinel", func(s agent.Status) bool { return s.Veto && s.VetoStanding })
+	w.Watchdogs[2].WaitFor("stands vetoed at every Sentinel", func(s agent.Status) bool { return s.Veto && s.VetoSeen })
 	w.Pause(15 * time.Second) // until that is in every report
 	seldomRead(t, w, 4*time.Minute, 4)
 }

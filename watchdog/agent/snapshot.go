@@ -47,7 +47,7 @@ func (n *Node) Status(x Extras) Status {
 		out.Maintenance = secondsUntil(now, c.Orders.Maintenance)
 	}
 	out.Faults = append(n.faults(policy, s, conflict), x.Faults...)
-	out.Ready, out.Guarded = standing(s), standing(s)
+	out.Ready, out.Guarded = guards(s), guards(s)
 	for _, f := range out.Faults {
 		if f.Severity == SeverityError {
 			out.Guarded = false
@@ -57,9 +57,9 @@ func (n *Node) Status(x Extras) Status {
 	return out
 }
 
-// standing says whether what the promise rests on is there: a master is under an
+// guards says whether what the promise rests on is there: a master is under an
 // armed fence or shut, a replica under its lock.
-func standing(s watchdog.State) bool {
+func guards(s watchdog.State) bool {
 	switch s.Redis.Role {
 	case watchdog.Nowhere:
 		return s.Redis.Refusing

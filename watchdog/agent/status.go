@@ -51,7 +51,7 @@ type Status struct {
 	LinkUp     bool    `json:"link_up"`
 	LagSeconds float64 `json:"lag_seconds"` // replica: seconds since its master was last heard (master_last_io_seconds_ago); -1: unknown
 	Guarded    bool    `json:"guarded"`     // protection is in force (false after an orderly stop, or with faults that void it)
-	Ready      bool    `json:"ready"`       // guarded, but for what the build of this Redis cannot do: no waiting changes that, and the fence stands
+	Ready      bool    `json:"ready"`       // guarded, but for what the build of this Redis cannot do: no waiting changes that, and the fence is armed
 
 	Master             string  `json:"master"`        // of the truth: the newer of agreement and majority; empty: nobody, or a conflict
 	Generation         uint64  `json:"generation"`    // of the agreement in etcd
@@ -60,8 +60,8 @@ type Status struct {
 	GrantHolder        string  `json:"grant_holder"`
 	GrantOurs          bool    `json:"grant_ours"`
 	GrantRemaining     float64 `json:"grant_remaining_seconds"`    // until L; 0: none in force
-	Armed              bool    `json:"armed"`                      // an armed fence stands
-	Deadline           float64 `json:"fence_deadline_seconds"`     // until it fires; -1: none stands
+	Armed              bool    `json:"armed"`                      // a fence is armed
+	Deadline           float64 `json:"fence_deadline_seconds"`     // until it fires; -1: none is armed
 	EarliestPromotion  float64 `json:"earliest_promotion_seconds"` // until E; -1: never
 	CoordinatorAge     float64 `json:"coordinator_age_seconds"`    // since the start of the last good round; -1: never
 	SentinelsKnown     int     `json:"sentinels_known"`
@@ -76,8 +76,8 @@ type Status struct {
 	Veto               bool    `json:"veto"` // it is to be kept from being promoted
 	// VetoReasons are the ids of the checks that its own preflight fails, also
 	// where last_replica: allow leaves it to Sentinel all the same.
-	VetoReasons  []string `json:"veto_reasons"`
-	VetoStanding bool     `json:"veto_standing"` // every Sentinel that answers shows its priority as 0
+	VetoReasons []string `json:"veto_reasons"`
+	VetoSeen    bool     `json:"veto_seen"` // every Sentinel that answers shows its priority as 0
 
 	// Data is why clients may be given what this Redis has, or why not: unknown,
 	// behind, unrelated; in_step, whole, own, best, unrecorded, accepted.

@@ -10,8 +10,8 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
-// stands says that the order does, and that nobody else has changed the master.
-func (f *Failover) stands(v View) error {
+// inForce says that the order is, and that nobody else has changed the master.
+func (f *Failover) inForce(v View) error {
 	switch p := f.plan; {
 	case v.Order != p.ID:
 		return final("the order was taken back, or ran out")
@@ -111,7 +111,7 @@ func unfit(s Sentinel, p Plan) string {
 // behind says what is missing until the writers are stopped and To has all they
 // wrote.
 func (f *Failover) behind(now watchdog.Instant, v View) error {
-	if err := f.stands(v); err != nil {
+	if err := f.inForce(v); err != nil {
 		return err
 	}
 	p := f.plan

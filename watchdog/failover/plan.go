@@ -85,7 +85,7 @@ type Answer struct {
 	LinkUp    bool
 	Vetoed    bool  // its replica-priority is seen to be 0
 	Barred    bool  // 0 is its operator's own replica-priority
-	Held      bool  // no write is executed: the lock is seen to stand
+	Held      bool  // no write is executed: the lock is seen set
 	Serving   bool  // as a master that accepts writes
 	Offset    int64 // of replication; with Held, the last there will be
 	Fault     string

@@ -172,7 +172,7 @@ func final(format string, args ...any) error { return &finalError{text: fmt.Spri
 // do it.
 func (f *Failover) prepare(now watchdog.Instant, e Event) Action {
 	waits, late := f.waiting(now, e, func() (err error) {
-		if err := f.stands(e.View); err != nil {
+		if err := f.inForce(e.View); err != nil {
 			return err
 		}
 		if err := f.ready(e.View, e.Sentinels); err != nil {
@@ -220,7 +220,7 @@ func (f *Failover) catchUp(now watchdog.Instant, e Event) Action {
 	t := &f.result.Times
 	t.Equal = f.since(now)
 	if left := f.stopLasts() - t.Equal; left < abortedAfter {
-		return f.undo(now, fmt.Errorf("too slow: the order stands for another %s only", round(left)))
+		return f.undo(now, fmt.Errorf("too slow: the order is in force for another %s only", round(left)))
 	}
 	f.phase = asking
 	return Action{

@@ -65,16 +65,16 @@ type reporter struct {
 	rules     reportRules
 
 	// Of the one goroutine that reports:
-	rates    rates
-	stands   preflight.Standing // of the report that was published last
-	stoodAt  watchdog.Instant
-	compared comparison
-	peer     peer
-	files    *reading
-	silent   bool // a file of this host does not answer
-	facing   facing
-	refused  preflight.Refused
-	forked   map[string]string // INFO of the last report
+	rates       rates
+	published   preflight.Lasting // of the report that was published last
+	publishedAt watchdog.Instant
+	compared    comparison
+	peer        peer
+	files       *reading
+	silent      bool // a file of this host does not answer
+	facing      facing
+	refused     preflight.Refused
+	forked      map[string]string // INFO of the last report
 }
 
 // reportRules are what the operator asks of a report.
@@ -258,14 +258,14 @@ func (s *reporter) report(ctx context.Context, st agent.Status, d gate.Details, 
 // publish writes a report to etcd: where it answers a request, or says something
 // that the one that stands there does not.
 func (s *reporter) publish(own preflight.Node) {
-	standing, now := own.Standing(), agent.Boottime()
-	switch s.stands.News(standing) {
+	lasting, now := own.Lasting(), agent.Boottime()
+	switch s.published.News(lasting) {
 	case preflight.NoNews:
 		if own.Answers == "" {
 			return
 		}
 	case preflight.Moved:
-		if own.Answers == "" && now.Sub(s.stoodAt) < preflight.MovedApart {
+		if own.Answers == "" && now.Sub(s.publishedAt) < preflight.MovedApart {
 			return
 		}
 	case preflight.Changed:
@@ -276,7 +276,7 @@ func (s *reporter) publish(own preflight.Node) {
 		return
 	}
 	s.x.keeper.PublishReport(report)
-	s.stands, s.stoodAt = standing, now
+	s.published, s.publishedAt = lasting, now
 }
 
 // node is all of this node.

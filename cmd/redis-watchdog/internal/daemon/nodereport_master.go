@@ -143,7 +143,7 @@ func (s *reporter) masterChanged(ctx context.Context, st agent.Status) bool {
 var errNoReport = errors.New("there is none")
 
 // master is the report of the master that stands: as it is, but for numbers that
-// have changed by less than they mean (see preflight.Standing).
+// have changed by less than they mean (see preflight.Lasting).
 func (s *reporter) master(ctx context.Context, address string) preflight.Node {
 	n := preflight.Node{Address: address}
 	ctx, cancel := context.WithTimeout(ctx, masterTimeout)

@@ -25,7 +25,7 @@ func (d *Daemon) notify(ctx context.Context) error {
 		d.log.Warn("descriptor store not probed", "error", err)
 	}
 	if !kept {
-		d.log.Info("no descriptor store: an armed fence stands only while the watchdog lives")
+		d.log.Info("no descriptor store: the fence is armed only while the watchdog lives")
 	}
 	t := serviceState{d: d}
 	for {

@@ -35,7 +35,7 @@ func (o *localOrders) run(ctx context.Context, changed func()) error {
 	for {
 		order, err := orders.Read(o.stateDir, o.group, o.node)
 		if err != nil && !failing {
-			o.log.Error("local order not read: the one before it stands", "error", err)
+			o.log.Error("local order not read: the one before it is in force", "error", err)
 		}
 		failing = err != nil
 		if err == nil && order != o.current() {

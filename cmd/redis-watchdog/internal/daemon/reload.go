@@ -221,7 +221,7 @@ func (d *Daemon) end(p plan, ending []*group) map[string]inherited {
 			if !stays(p, c, n) {
 				leaving = append(leaving, n)
 			}
-			n.gate.HandOver()
+			n.gate.LeaveArmed()
 		}
 	}
 	announceStop(leaving)

@@ -46,7 +46,7 @@ func (x *node) loadVeto() {
 	x.mu.Lock()
 	x.verdict = r
 	x.mu.Unlock()
-	if r.Stands() && !r.Spared {
+	if r.IsSet() && !r.Spared {
 		x.agent.Post(watchdog.Vetoed{Veto: true})
 	}
 }
@@ -57,13 +57,13 @@ func (x *node) judged(own, _ preflight.Node, findings []preflight.Finding) {
 	before, lastReplica := x.verdict, x.lastReplica
 	x.mu.Unlock()
 	now := vetoRecord{Veto: before.Veto.Next(findings)}
-	if now.Stands() && lastReplica == config.LastReplicaAllow {
+	if now.IsSet() && lastReplica == config.LastReplicaAllow {
 		now.Spared = x.spared(own.Address, now.Checks())
 	}
 	x.mu.Lock()
 	x.verdict = now
 	x.mu.Unlock()
-	x.agent.Post(watchdog.Vetoed{Veto: now.Stands() && !now.Spared})
+	x.agent.Post(watchdog.Vetoed{Veto: now.IsSet() && !now.Spared})
 	if slices.Equal(now.Checks(), before.Checks()) && now.Spared == before.Spared {
 		return
 	}
@@ -88,13 +88,13 @@ func (x *node) logVeto(self string, v vetoRecord) {
 	switch {
 	case v.Spared:
 		x.log.Error("every replica is vetoed: this one is left to Sentinel (last_replica: allow)", args...)
-	case v.Stands():
+	case v.IsSet():
 		x.log.Warn("veto: this replica must not be promoted", args...)
 	default:
 		x.log.Info("veto lifted")
 	}
 	step := vetoStep{Kind: "veto", Time: time.Now().UTC(), Group: x.group, Node: x.name, Self: self,
-		Veto: v.Stands() && !v.Spared, Spared: v.Spared, Reasons: append([]preflight.Finding{}, v.Reasons...)}
+		Veto: v.IsSet() && !v.Spared, Spared: v.Spared, Reasons: append([]preflight.Finding{}, v.Reasons...)}
 	if err := x.keeper.History(step); err != nil {
 		x.log.Warn("history record not queued", "error", err)
 	}
@@ -142,9 +142,9 @@ func (x *node) spared(self string, checks []string) bool {
 	return preflight.Last(self, reasons)
 }
 
-// standing says whether our veto stands: every Sentinel that answers shows it.
+// vetoSeen says whether our veto is in force: every Sentinel that answers shows it.
 // They ask every 10 s.
-func (x *node) standing() bool {
+func (x *node) vetoSeen() bool {
 	self, asked := x.local.Self(), 0
 	for _, s := range x.watcher.View().Sentinels {
 		if !s.Answering {
@@ -172,11 +172,11 @@ func (x *node) showVeto(s *agent.Status) {
 			slices.Sort(s.VetoReasons)
 		}
 	}
-	if s.Role != watchdog.Replica.String() || !s.Veto && !v.Stands() {
+	if s.Role != watchdog.Replica.String() || !s.Veto && !v.IsSet() {
 		return
 	}
-	s.VetoStanding = s.Veto && x.standing()
-	if !v.Stands() {
+	s.VetoSeen = s.Veto && x.vetoSeen()
+	if !v.IsSet() {
 		return // showData says why, or two_groups
 	}
 	add := func(id, text, remedy string) {

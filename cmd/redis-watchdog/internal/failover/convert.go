@@ -10,7 +10,7 @@ import (
 )
 
 func view(v grant.PlannedFailoverView) steps.View {
-	to := steps.View{Order: v.Standing.ID, Master: v.Agreement.Address, Holder: v.Grant.Holder, Answers: map[watchdog.Address]steps.Answer{}}
+	to := steps.View{Order: v.Record.ID, Master: v.Agreement.Address, Holder: v.Grant.Holder, Answers: map[watchdog.Address]steps.Answer{}}
 	for from, a := range v.Answers {
 		to.Answers[from] = steps.Answer{
 			ID: a.ID, Stop: a.Stop, Role: a.Role, Following: a.Following, LinkUp: a.LinkUp,

@@ -28,7 +28,7 @@ func sample() []agent.Status {
 		Generation: 1, Epoch: 4, Master: "10.0.0.1:6379", Enrolled: true,
 		PromotableReplicas: 2,
 		Faults:             []agent.Fault{{ID: "timing", Severity: "warning"}, {ID: "timing", Severity: "warning"}},
-	}, {Group: "m1", Node: "b", Phase: "strange", Veto: true, VetoStanding: true, Deadline: -1, CoordinatorAge: -1}}
+	}, {Group: "m1", Node: "b", Phase: "strange", Veto: true, VetoSeen: true, Deadline: -1, CoordinatorAge: -1}}
 }
 
 func reports() []Report {
@@ -118,7 +118,7 @@ redis_watchdog_earliest_promotion_seconds{master_name="m1",node="b"} 0
 # HELP redis_watchdog_fault 1 for every fault there is now; severity error means that a promise is not kept.
 # TYPE redis_watchdog_fault gauge
 redis_watchdog_fault{id="timing",master_name="m1",node="a",severity="warning"} 1
-# HELP redis_watchdog_fence_deadline_seconds Until the armed fence fires unless it is put off; +Inf when none stands.
+# HELP redis_watchdog_fence_deadline_seconds Until the armed fence fires unless it is put off; +Inf when none is armed.
 # TYPE redis_watchdog_fence_deadline_seconds gauge
 redis_watchdog_fence_deadline_seconds{master_name="m1",node="a"} 2.25
 redis_watchdog_fence_deadline_seconds{master_name="m1",node="b"} +Inf
@@ -148,13 +148,13 @@ redis_watchdog_phase{master_name="m1",node="b",phase="unknown"} 1
 # HELP redis_watchdog_promotable_replicas Replicas that a Sentinel could promote (priority not 0); no series while no Sentinel is heard.
 # TYPE redis_watchdog_promotable_replicas gauge
 redis_watchdog_promotable_replicas{master_name="m1",node="a"} 2
-# HELP redis_watchdog_veto_standing 1 while every Sentinel that answers shows that veto.
-# TYPE redis_watchdog_veto_standing gauge
-redis_watchdog_veto_standing{master_name="m1",node="a"} 0
-redis_watchdog_veto_standing{master_name="m1",node="b"} 1
+# HELP redis_watchdog_veto_seen 1 while every Sentinel that answers shows that veto.
+# TYPE redis_watchdog_veto_seen gauge
+redis_watchdog_veto_seen{master_name="m1",node="a"} 0
+redis_watchdog_veto_seen{master_name="m1",node="b"} 1
 `
 	err := testutil.CollectAndCompare(collector, strings.NewReader(want),
-		VetoStanding, Promotable, Phase, Guarded, Faults, FenceDeadline, EarliestPromotion, CoordinatorAge, MasterInfo)
+		VetoSeen, Promotable, Phase, Guarded, Faults, FenceDeadline, EarliestPromotion, CoordinatorAge, MasterInfo)
 	if err != nil {
 		t.Error(err)
 	}

@@ -14,7 +14,7 @@ const (
 	Faults             = "redis_watchdog_fault"
 	Enrolled           = "redis_watchdog_enrolled"
 	Veto               = "redis_watchdog_veto"
-	VetoStanding       = "redis_watchdog_veto_standing"
+	VetoSeen           = "redis_watchdog_veto_seen"
 	Promotable         = "redis_watchdog_promotable_replicas"
 	FencedByHand       = "redis_watchdog_fenced_by_hand"
 	Maintenance        = "redis_watchdog_maintenance_remaining_seconds"

@@ -98,7 +98,7 @@ func unwritable(local []agent.Status) string {
 // SilentText says what it means that a node does not report.
 func (g Group) SilentText() (text, command string) {
 	if g.Unwritable != "" {
-		return ": no report of its watchdog stands in etcd, which takes no writes (" + g.Unwritable + "): whether it is guarded is seen there: ",
+		return ": etcd has no report of its watchdog, and takes no writes (" + g.Unwritable + "): whether it is guarded is seen there: ",
 			"redis-watchdog status --local"
 	}
 	return ": its watchdog does not report: nobody guards it; there: ", "systemctl status redis-watchdog"

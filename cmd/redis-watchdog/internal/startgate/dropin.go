@@ -79,8 +79,8 @@ func (g Gate) On() (path string, changed bool, err error) {
 	return path, true, nil
 }
 
-// Standing are the start gates that are on, by the drop-ins there are.
-func Standing(unitDir string) ([]Gate, error) {
+// Enabled are the start gates that are on, by the drop-ins there are.
+func Enabled(unitDir string) ([]Gate, error) {
 	paths, err := filepath.Glob(filepath.Join(dirOf(unitDir), "*.service.d", dropInName))
 	if err != nil {
 		return nil, fmt.Errorf("look for drop-ins: %w", err)

@@ -199,7 +199,7 @@ func TestDropInKeepsDownOnlyWhereTheWatchdogFails(t *testing.T) {
 	if _, changed, err := g.On(); changed || err != nil {
 		t.Errorf("on again: changed %v, %v", changed, err)
 	}
-	all, err := Standing(dir)
+	all, err := Enabled(dir)
 	if err != nil || len(all) != 1 || all[0] != g {
 		t.Errorf("standing: got %+v, %v; want %+v", all, err, g)
 	}
@@ -222,7 +222,7 @@ func TestDropInKeepsDownOnlyWhereTheWatchdogFails(t *testing.T) {
 	if err := g.Off(); err != nil {
 		t.Fatal(err)
 	}
-	if all, err := Standing(dir); err != nil || len(all) != 0 {
+	if all, err := Enabled(dir); err != nil || len(all) != 0 {
 		t.Errorf("off: standing %v, %v", all, err)
 	}
 	if _, err := os.Stat(filepath.Dir(path)); !os.IsNotExist(err) {

@@ -57,7 +57,7 @@ func (v view) document(tag string) g.Node {
 
 func stuck() g.Node {
 	return h.P(h.Class("notice bad"), h.ID("stuck"), h.Strong(g.Text("The decision loop does not turn.")),
-		g.Text(" What is shown may be long untrue; the fence inside Redis stands. "), code("systemctl status redis-watchdog"))
+		g.Text(" What is shown may be long untrue; the fence inside Redis stays armed. "), code("systemctl status redis-watchdog"))
 }
 
 func footer(version string) g.Node {

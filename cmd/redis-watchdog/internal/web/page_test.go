@@ -39,7 +39,7 @@ func busy() fake {
 			Record:      grant.GroupRecord{Nodes: []watchdog.Address{"10.0.0.1:6379", "10.0.0.2:6379", "10.0.0.3:6379"}},
 			Agreement:   grant.MasterRecord{Generation: 1, Epoch: 7, Address: "10.0.0.1:6379", Known: 3, Votes: 3, DecidedBy: "10.0.0.1:6379", DecidedAt: time.Now().Add(-time.Hour), DecidedCause: "failover"},
 			Maintenance: grant.Maintenance{Order: grant.Order{By: "eve", At: time.Now(), Reason: "kernel"}, Until: time.Now().Add(time.Hour)},
-			Nodes:       map[string]string{"10.0.0.2:6379": `{"role":"replica","answer":"up","phase":"follow","wanted":"follow","veto":true,"veto_reasons":["memory_maxmemory"],"veto_standing":true,"guarded":true,"link_up":true,"lag_seconds":1}`},
+			Nodes:       map[string]string{"10.0.0.2:6379": `{"role":"replica","answer":"up","phase":"follow","wanted":"follow","veto":true,"veto_reasons":["memory_maxmemory"],"veto_seen":true,"guarded":true,"link_up":true,"lag_seconds":1}`},
 		},
 		History: []agent.Step{
 			stepAt(0, "10.0.0.1:6379", "serve", "hold", "isolated", "10.0.0.1:6379", "1/6"),
@@ -95,7 +95,7 @@ func TestPageNamesWhoIsGone(t *testing.T) {
 func TestVetoSaysWhetherItStandsAndWhy(t *testing.T) {
 	for want, n := range map[string]agent.Status{
 		"no":        {},
-		"yes: a, b": {Veto: true, VetoStanding: true, VetoReasons: []string{"a", "b"}},
+		"yes: a, b": {Veto: true, VetoSeen: true, VetoReasons: []string{"a", "b"}},
 		"wanted, not seen by every Sentinel yet: a": {Veto: true, VetoReasons: []string{"a"}},
 		"no, left to Sentinel all the same: a":      {VetoReasons: []string{"a"}},
 	} {

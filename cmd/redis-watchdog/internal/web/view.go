@@ -241,7 +241,7 @@ func veto(n agent.Status) string {
 		return "no, left to Sentinel all the same: " + reasons
 	}
 	said := "yes"
-	if !n.VetoStanding {
+	if !n.VetoSeen {
 		said = "wanted, not seen by every Sentinel yet"
 	}
 	if reasons != "" {

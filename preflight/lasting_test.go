@@ -9,7 +9,7 @@ import (
 )
 
 // master is a report that stands.
-func standing(change func(*Node)) Standing {
+func lasting(change func(*Node)) Lasting {
 	f := healthy()
 	n := node(&f, a)
 	for key, value := range map[string]string{
@@ -20,7 +20,7 @@ func standing(change func(*Node)) Standing {
 		n.Redis.Info[key] = value
 	}
 	change(n)
-	return n.Standing()
+	return n.Lasting()
 }
 
 func TestWhatMakesAReportNews(t *testing.T) {
@@ -74,19 +74,19 @@ func TestWhatMakesAReportNews(t *testing.T) {
 		{"the watchdog's phase", func(n *Node) { n.Watchdog.Phase = "refuse" }, Changed},
 		{"a fault", func(n *Node) { n.Watchdog.Faults = []string{"stop"} }, Changed},
 	} {
-		if got := standing(func(*Node) {}).News(standing(tt.change)); got != tt.want {
+		if got := lasting(func(*Node) {}).News(lasting(tt.change)); got != tt.want {
 			t.Errorf("%s: news %d, want %d", tt.name, got, tt.want)
 		}
 	}
-	why := func(port int) Standing {
-		return standing(func(n *Node) {
+	why := func(port int) Lasting {
+		return lasting(func(n *Node) {
 			n.Gaps = []Gap{{What: "acl", Why: fmt.Sprintf("read tcp 10.0.0.11:%d->10.0.0.12:6379: i/o timeout", port)}}
 		})
 	}
 	if why(4711).News(why(51234)) != NoNews {
 		t.Error("the port of a connection is news")
 	}
-	if (Standing{}).News(standing(func(*Node) {})) != Changed {
+	if (Lasting{}).News(lasting(func(*Node) {})) != Changed {
 		t.Error("the first report is no news")
 	}
 }
@@ -104,7 +104,7 @@ func TestVetoRestsOnNoOtherNumberOfTheMaster(t *testing.T) {
 		for _, far := range []string{"0", "1", "99999999999", "-1"} {
 			f := healthy()
 			node(&f, a).Redis.Info[key] = far
-			if got := node(&f, a).Standing(); got.News(node(&facts, a).Standing()) == Changed {
+			if got := node(&f, a).Lasting(); got.News(node(&facts, a).Lasting()) == Changed {
 				continue // its shape tells
 			}
 			after := Own(DefaultPolicy(), "shop", *node(&f, a), *node(&f, b))

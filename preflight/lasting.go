@@ -49,16 +49,16 @@ const (
 	Changed      // anything but numbers, ages and what passes by itself
 )
 
-// Standing is what is kept of a report to tell whether another says something
-// new. The zero Standing is of no report: any other is a change.
-type Standing struct {
+// Lasting is what is kept of a report to tell whether another says something
+// new. The zero Lasting is of no report: any other is a change.
+type Lasting struct {
 	sum     [sha256.Size]byte // of what does not pass by itself
 	numbers [3]float64        // moving; NaN: not told
 }
 
-// Standing of a report.
-func (n Node) Standing() Standing {
-	s := Standing{sum: sha256.Sum256(lastingText(n))}
+// Lasting of a report.
+func (n Node) Lasting() Lasting {
+	s := Lasting{sum: sha256.Sum256(lastingText(n))}
 	for i, m := range moving() {
 		s.numbers[i] = math.NaN()
 		if n.Redis == nil {
@@ -72,7 +72,7 @@ func (n Node) Standing() Standing {
 }
 
 // News is what now says beyond the report that stands.
-func (s Standing) News(now Standing) News {
+func (s Lasting) News(now Lasting) News {
 	if s.sum != now.sum {
 		return Changed
 	}
