@@ -83,6 +83,47 @@ func TestWhoWouldBeEmptyIsSaidOfEveryPairOfBuilds(t *testing.T) {
 				told != strings.Contains(waits.Remedy, "install the master's build ("+from.whole()+")") || waits.Outcome != Failed {
 				t.Errorf("%s waits for %s: %s, %q, %q", own.whole(), from.whole(), waits.Outcome, waits.Reason, waits.Remedy)
 			}
+			// Between two tries it says so, too, whatever is known of its data, and
+			// whichever check speaks of a sync.
+			for name, spoil := range map[string]func(n *Node){
+				"behind":         func(n *Node) { n.Watchdog.Data = "behind" },
+				"from its disk":  func(n *Node) { n.Redis.Info["slave_repl_offset"] = "7" },
+				"never in step":  func(n *Node) { n.Redis.Info["slave_repl_offset"] = "0" },
+				"the link alone": func(*Node) {},
+			} {
+				f = healthy()
+				runs(node(&f, a), from)
+				n := node(&f, b)
+				runs(n, own)
+				n.Redis.Info["master_link_status"], n.Redis.Info["master_link_down_since_seconds"] = "down", "-1"
+				delete(n.Redis.Info, "db0")
+				n.Redis.Info["master_repl_offset"] = "0" // by which 6.0 is known to be empty
+				spoil(n)
+				checks := []string{"replication_link", "replication_keys"}
+				if name != "the link alone" {
+					checks = append(checks, "replication_data")
+				}
+				for _, check := range checks {
+					got := findingOf(t, f, check, b)
+					if told := strings.Contains(got.Reason, "none will end: "+own.whole()); got.Outcome != Failed || told != empty[pair{own, from}] ||
+						told != strings.Contains(got.Remedy, "install the master's build ("+from.whole()+")") {
+						t.Errorf("%s, %s of %s: %s %s, %q, %q", name, own.whole(), from.whole(), check, got.Outcome, got.Reason, got.Remedy)
+					}
+				}
+				// Who was in step in this run may be so again without a full sync.
+				n.Redis.Info["master_link_down_since_seconds"] = "3"
+				if got := findingOf(t, f, "replication_link", b); got.Outcome != Failed || strings.Contains(got.Reason, "none will end") {
+					t.Errorf("%s of %s, in step until now: %s, %q", own.whole(), from.whole(), got.Outcome, got.Reason)
+				}
+			}
+			f = healthy()
+			runs(node(&f, a), from)
+			runs(node(&f, b), own)
+			node(&f, a).Redis.Replicas = []ReplicaLine{{Address: b, State: "wait_bgsave"}, {Address: c, State: "online"}}
+			sync := findingOf(t, f, "replication_sync", a)
+			if told := strings.Contains(sync.Reason, "none will end of "+b+": "+own.whole()); sync.Outcome != Failed || told != empty[pair{own, from}] || told == strings.Contains(sync.Remedy, "wait") {
+				t.Errorf("%s syncs with %s: %q, %q", own.whole(), from.whole(), sync.Reason, sync.Remedy)
+			}
 		}
 	}
 	// Fields of hashes that expire are loaded by Valkey 9 alone.

@@ -69,8 +69,8 @@ func replicationLink(s *subject) answer {
 	}
 	if link != "up" {
 		since := s.node.Redis.Info["master_link_down_since_seconds"]
-		return failed(fmt.Sprintf("the link of %s to its master is %s, for %s s", s.node.Address, link, orThe(since, "?")),
-			cli(s.node)+" INFO replication; its log says why the master cannot be reached")
+		return failed(s.waitsInVain(fmt.Sprintf("the link of %s to its master is %s, for %s s", s.node.Address, link, orThe(since, "?")),
+			cli(s.node)+" INFO replication; its log says why the master cannot be reached"))
 	}
 	return verdictOn(ours == theirs, "the link is up",
 		fmt.Sprintf("%s replicates another history than the master's (%s against %s): it follows somebody else", s.node.Address, ours, theirs),
@@ -163,11 +163,14 @@ func replicationData(s *subject) answer {
 		return failed(s.orNoSync(reason, remedy))
 	}
 	if a, judged := s.judgedData(); judged {
+		if a.outcome == Failed && link != "up" {
+			a.reason, a.remedy = s.waitsInVain(a.reason, a.remedy)
+		}
 		return a
 	}
 	if link != "up" && !lostLink(s.infoOf(s.node, "master_link_down_since_seconds", "0")) && offset > 1 {
-		return failed(fmt.Sprintf("the data of %s came from its disk (offset %d), and it has not been in step with a master since it started: promoted, it may throw away what was acknowledged since", s.node.Address, offset),
-			"redis-watchdog status "+s.facts.Group)
+		return failed(s.orNoSync(fmt.Sprintf("the data of %s came from its disk (offset %d), and it has not been in step with a master since it started: promoted, it may throw away what was acknowledged since", s.node.Address, offset),
+			"redis-watchdog status "+s.facts.Group))
 	}
 	holds := link == "up" || offset > 1
 	if !holds && strings.HasPrefix(s.infoText(s.node, "redis_version"), "6.") {
@@ -193,6 +196,16 @@ func (s *subject) orNoSync(reason, remedy string) (string, string) {
 	look := subject{facts: s.facts}
 	return reason + "; and none will end: " + why,
 		onHost(s.node, "install the master's build ("+look.build(s.master).whole()+"), and start it without the dump.rdb and append-only files of this one")
+}
+
+// waitsInVain is orNoSync for a replica whose link is down. One that was in step in
+// this run of Redis may need no full sync to be so again.
+func (s *subject) waitsInVain(reason, remedy string) (string, string) {
+	look := subject{facts: s.facts}
+	if lostLink(look.infoOf(s.node, "master_link_down_since_seconds", "0")) || look.short() {
+		return reason, remedy
+	}
+	return s.orNoSync(reason, remedy)
 }
 
 // judgedData is what the watchdog beside the node makes of data that came from disk:
@@ -336,9 +349,9 @@ func replicationKeys(s *subject) answer {
 			differ = append(differ, fmt.Sprintf("%s: %d against %d", db, o.keys, t.keys))
 		}
 	}
-	return verdictOn(len(differ) == 0, "key counts agree within what expiry explains",
-		fmt.Sprintf("%s has other key counts than the master, beyond what expiry explains: %s", s.node.Address, strings.Join(differ, "; ")),
+	reason, remedy := s.orNoSync(fmt.Sprintf("%s has other key counts than the master, beyond what expiry explains: %s", s.node.Address, strings.Join(differ, "; ")),
 		onHost(s.node, "restart Redis, so that it takes a full sync; first find out who writes to it ("+cli(s.node)+" CONFIG GET replica-read-only)"))
+	return verdictOn(len(differ) == 0, "key counts agree within what expiry explains", reason, remedy)
 }
 
 func replicationSync(s *subject) answer {
@@ -350,7 +363,7 @@ func replicationSync(s *subject) answer {
 		s.lack("the replicas of "+s.node.Address, gapWhy(s.node, "info"), cli(s.node)+" INFO replication")
 		return answer{}
 	}
-	var syncing []string
+	var syncing, vain []string
 	named := map[string]bool{}
 	for _, r := range s.node.Redis.Replicas {
 		if r.State != "online" {
@@ -358,14 +371,22 @@ func replicationSync(s *subject) answer {
 			// connection (rdb-channel, main-channel).
 			if !named[r.Address] {
 				syncing = append(syncing, r.Address+" ("+r.State+")")
+				if n := find(s.facts, r.Address); n != nil {
+					if why := s.noSync(n, s.node); why != "" {
+						vain = append(vain, r.Address+": "+why)
+					}
+				}
 			}
 			named[r.Address] = true
 			s.show("replica "+r.Address, r.State, s.by(s.node, "INFO"))
 		}
 	}
-	return verdictOn(len(syncing) == 0, "no full sync is running",
-		fmt.Sprintf("the master is sending a full sync to %s: a failover breaks it off and it begins again", strings.Join(syncing, ", ")),
-		"wait until it is done; "+cli(s.node)+" INFO replication")
+	reason, remedy := fmt.Sprintf("the master is sending a full sync to %s: a failover breaks it off and it begins again", strings.Join(syncing, ", ")), "wait until it is done; "+cli(s.node)+" INFO replication"
+	if len(vain) > 0 {
+		reason += "; and none will end of " + strings.Join(vain, "; ")
+		remedy = "install the master's build there, or stop them: each sync is a fork of the master, for nothing"
+	}
+	return verdictOn(len(syncing) == 0, "no full sync is running", reason, remedy)
 }
 
 func replicationBacklog(s *subject) answer {

@@ -169,7 +169,7 @@ func (s *story) mayGo(master, to *watched.Watchdog) preflight.Report {
 // A replica of a build that can load no full sync of its master's waits for ever,
 // and empty: it stands vetoed, with the build to install; preflight has the same.
 func TestReplicaThatCannotLoadItsMasterIsToldSoSoak(t *testing.T) {
-	for _, c := range []struct{ from, to builds.Build }{{builds.Redis80, builds.Valkey9}} {
+	for _, c := range []struct{ from, to builds.Build }{{builds.Redis80, builds.Valkey9}, {builds.Redis80, builds.Redis70}} {
 		t.Run(c.from.Name+" to "+c.to.Name, func(t *testing.T) {
 			w := pairOf(t, c.from, c.to)
 			s := begin(t, w)
