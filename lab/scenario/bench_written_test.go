@@ -16,6 +16,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
 // BenchmarkWritten measures what a calm group of three writes to its etcd: what
@@ -41,7 +42,10 @@ func BenchmarkWritten(b *testing.B) {
 			d.Binary = builds[name]
 			d.Restart()
 		}
-		w.WaitGuarded()
+		w.WaitServing()
+		for _, d := range w.Watchdogs { // a build of before this word has no ready in its status
+			d.WaitFor("knows its group", func(st agent.Status) bool { return st.SentinelsAnswering == 3 && st.Phase != "leave" })
+		}
 		counts[name] = &writes{w: w}
 	}
 	l.Pause(settle)
