@@ -46,7 +46,7 @@ type Elements interface {
 
 // Options of a walk.
 type Options struct {
-	CRC      bool     // check the file's CRC-64, on another processor
+	CRC      bool     // check the file's CRC-64
 	MaxName  int      // bytes of a name that are kept; zero: 4096
 	Elements Elements // nil: nobody wants to hear of them
 	// Begin is called before the first key, with what the file says of itself
