@@ -8,7 +8,10 @@ type blob struct {
 	w    *walker
 	size uint64 // bytes, opened
 	at   uint64 // bytes passed
-	lzf  bool
+
+	lzf        bool
+	compressed uint64 // bytes in the file, where it is
+	opened     bool   // walker.open has begun with it
 }
 
 // blob counts the entries of the string that comes next and passes over it;
@@ -19,15 +22,15 @@ func (w *walker) blob(count func(*blob) uint64) (entries, size uint64) {
 		w.fail("an integer where a blob was expected")
 		return 0, 0
 	}
-	b := &blob{w: w, size: t.length, lzf: t.lzf}
-	if t.lzf {
-		w.open.r, w.open.left, w.open.size, w.open.made = w.reader, t.compressed, t.length, 0
-		w.open.literals, w.open.copies = 0, 0
-	}
+	b := &w.inside
+	*b = blob{w: w, size: t.length, lzf: t.lzf, compressed: t.compressed}
 	entries = count(b)
-	if t.lzf {
+	switch {
+	case b.opened:
 		w.open.skipRest()
-	} else {
+	case t.lzf:
+		w.skip(t.compressed)
+	default:
 		w.skip(b.size - b.at)
 	}
 	if w.o.Elements != nil {
@@ -42,15 +45,47 @@ func (b *blob) head(n int) []byte {
 		b.w.fail("a blob of %d bytes ends too early", b.size)
 		return nil
 	}
-	b.at += uint64(n)
 	if !b.lzf {
+		b.at += uint64(n)
 		return b.w.take(n)
 	}
+	if b.at == 0 {
+		if h := b.literal(n); h != nil {
+			b.at = uint64(n)
+			return h
+		}
+	}
+	b.openUp()
+	b.at += uint64(n)
 	b.w.scratch = b.w.open.prefix(b.w.scratch[:0], n)
 	if len(b.w.scratch) < n {
 		return nil
 	}
 	return b.w.scratch
+}
+
+// literal is the first n bytes of a compressed blob, where they stand there as
+// they are: the head that has the count rarely has three bytes twice. nil: they do
+// not, or are not in the buffer.
+func (b *blob) literal(n int) []byte {
+	text := b.w.buf[b.w.pos:b.w.end]
+	if len(text) <= n || uint64(n) >= b.compressed || int(text[0]) < n-1 || text[0] >= 32 {
+		return nil
+	}
+	return text[1 : 1+n]
+}
+
+// openUp begins to open a compressed blob, and goes to where it was.
+func (b *blob) openUp() {
+	if b.opened {
+		return
+	}
+	b.opened = true
+	d := &b.w.open
+	d.r, d.left, d.size, d.made, d.literals, d.copies = b.w.reader, b.compressed, b.size, 0, 0, 0
+	for range b.at {
+		d.next()
+	}
 }
 
 func (b *blob) byte() byte {
@@ -70,6 +105,7 @@ func (b *blob) skip(n uint64) {
 		b.w.skip(n)
 		return
 	}
+	b.openUp()
 	for ; n > 0 && b.w.err == nil; n-- {
 		b.at++
 		b.w.open.next()

@@ -7,6 +7,36 @@ func appendInt(b []byte, v int64) []byte { return strconv.AppendInt(b, v, 10) }
 // window is how far back LZF refers: 13 bits.
 const window = 1 << 13
 
+// expand opens a compressed string that is at hand; false: it is broken, and lzf
+// says in what.
+func expand(into, in []byte, size int) ([]byte, bool) {
+	for len(in) > 0 && len(into) <= size {
+		high := int(in[0]&31) << 8
+		length := int(in[0])
+		if in = in[1:]; length < 32 {
+			if length++; length > len(in) {
+				return nil, false
+			}
+			into = append(into, in[:length]...)
+			in = in[length:]
+			continue
+		}
+		if length >>= 5; length == 7 && len(in) > 0 {
+			length += int(in[0])
+			in = in[1:]
+		}
+		if len(in) == 0 || high+int(in[0]) >= len(into) {
+			return nil, false
+		}
+		from := len(into) - high - int(in[0]) - 1
+		in = in[1:]
+		for i := range length + 2 { // it may refer to what it makes
+			into = append(into, into[from+i])
+		}
+	}
+	return into, len(in) == 0 && len(into) == size
+}
+
 // lzf opens a compressed string as a stream. It holds the last 8 KiB of what it
 // made, however long the string is (lzf_d.c of Redis).
 type lzf struct {

@@ -95,16 +95,7 @@ func (w *walker) templateArray() {
 	}
 	k.Elements, k.Counted = n, true
 	for i := uint64(0); i < n && w.err == nil; i++ {
-		w.element(w.skipText())
-	}
-}
-
-// element counts a string in that is an allocation of its own.
-func (w *walker) element(size uint64) {
-	w.key.Payload += size
-	w.key.Longest = max(w.key.Longest, size)
-	if w.o.Elements != nil {
-		w.o.Elements.One(size)
+		w.note(w.skipText())
 	}
 }
 
@@ -130,7 +121,7 @@ func (w *walker) array() {
 		w.length() // its index
 		switch kind := w.length(); kind {
 		case text:
-			w.element(w.skipText())
+			w.note(w.skipText())
 		case integer, float:
 			w.skip(8)
 			k.Payload += 8

@@ -38,10 +38,11 @@ type reader struct {
 	base   int64 // offset of buf[0] in the file
 	err    error
 	crc    *checksum // nil: not wanted
+	moves  func()    // is called before what the buffer holds is moved or overwritten
 }
 
 func newReader(source io.Reader) *reader {
-	return &reader{source: source, buf: make([]byte, bufferSize)}
+	return &reader{source: source, buf: make([]byte, bufferSize), moves: func() {}}
 }
 
 func (r *reader) offset() int64 { return r.base + int64(r.pos) }
@@ -63,6 +64,7 @@ func (r *reader) fill(n int) bool {
 	if r.err != nil {
 		return false
 	}
+	r.moves()
 	if r.pos > 0 {
 		if r.crc != nil {
 			r.crc.add(r.buf[:r.pos])
@@ -198,8 +200,19 @@ func (r *reader) u64() uint64 {
 	return 0
 }
 
-// length is a length; one that is an encoded integer instead is wrong here.
+// length is a length; most take one byte.
 func (r *reader) length() uint64 {
+	if r.pos < r.end {
+		if n := r.buf[r.pos]; n < 64 {
+			r.pos++
+			return uint64(n)
+		}
+	}
+	return r.longLength()
+}
+
+// longLength is a length; one that is an encoded integer instead is wrong here.
+func (r *reader) longLength() uint64 {
 	n, special := r.lengthOrSpecial()
 	if special {
 		r.fail("a length was expected, not a value of encoding %d", n)
@@ -273,95 +286,24 @@ func (r *reader) beginText() text {
 	return text{}
 }
 
-func number(v int64) text { return text{length: uint64(digits(v)), number: true, value: v} }
-
-// digits is how many characters an integer has in decimal, its sign included.
-func digits(v int64) int {
-	n := 1
-	u := uint64(v)
-	if v < 0 {
-		n, u = 2, -u
-	}
-	for ; u >= 10; u /= 10 {
-		n++
-	}
-	return n
-}
-
-// shortText passes over a string in b whose length takes one or two bytes and
-// which is in b as a whole, or an integer; next is behind it, and negative where
-// it is none of these and skipText must do it. It is most of all there is.
-func shortText(b []byte, at int) (next int, n uint64) {
-	if at+2 > len(b) {
-		return -1, 0
-	}
-	size := int(b[at])
-	next = at + 1 + size
-	if size >= 64 {
-		switch {
-		case size < 128:
-			size = (size&0x3f)<<8 | int(b[at+1])
-			next = at + 2 + size
-		case size == 0xc0:
-			return at + 2, uint64(digits(int64(int8(b[at+1]))))
-		case size == 0xc1 && at+3 <= len(b):
-			return at + 3, uint64(digits(int64(int16(binary.LittleEndian.Uint16(b[at+1:])))))
-		case size == 0xc2 && at+5 <= len(b):
-			return at + 5, uint64(digits(int64(int32(binary.LittleEndian.Uint32(b[at+1:])))))
-		case size == 0xc3:
-			return shortLZF(b, at+1)
-		default:
-			return -1, 0
-		}
-	}
-	if next > len(b) {
-		return -1, 0
-	}
-	return next, uint64(size)
-}
-
-// shortLZF is shortText behind the byte of a compressed string.
-func shortLZF(b []byte, at int) (next int, n uint64) {
-	if at+4 > len(b) {
-		return -1, 0
-	}
-	var sizes [2]int // compressed, and as clients see it
-	for i := range sizes {
-		switch size := int(b[at]); {
-		case size < 64:
-			sizes[i] = size
-			at++
-		case size < 128:
-			sizes[i] = (size&0x3f)<<8 | int(b[at+1])
-			at += 2
-		default:
-			return -1, 0
-		}
-	}
-	if at += sizes[0]; at > len(b) {
-		return -1, 0
-	}
-	return at, uint64(sizes[1])
-}
+func number(v int64) text { return text{length: digits(v), number: true, value: v} }
 
 // plain passes over a string of less than 64 bytes that is in the buffer as it
-// is, as most are; false: it is another, and skipText's.
-func (r *reader) plain() (n uint64, ok bool) {
+// is, as most are, and is its bytes, which stay until moves is called; false: it is
+// another.
+func (r *reader) plain() (text []byte, ok bool) {
 	if r.pos < r.end {
 		if size := int(r.buf[r.pos]); size < 64 && size < r.end-r.pos {
+			text = r.buf[r.pos+1 : r.pos+1+size]
 			r.pos += 1 + size
-			return uint64(size), true
+			return text, true
 		}
 	}
-	return 0, false
+	return nil, false
 }
 
 // skipText passes over a string and is its length as clients see it.
 func (r *reader) skipText() uint64 {
-	if next, n := shortText(r.buf[:r.end], r.pos); next >= 0 {
-		r.pos = next
-		return n
-	}
 	t := r.beginText()
 	r.skipBody(t)
 	return t.length
@@ -387,6 +329,12 @@ func (r *reader) prefix(into []byte, limit int) (first []byte, length uint64) {
 	case t.number:
 		return appendInt(into, t.value), t.length
 	case t.lzf:
+		if t.length <= uint64(limit) && t.compressed <= uint64(r.end-r.pos) {
+			if whole, ok := expand(into, r.buf[r.pos:r.pos+int(t.compressed)], int(t.length)); ok {
+				r.pos += int(t.compressed)
+				return whole, t.length
+			}
+		}
 		d := &lzf{r: r, left: t.compressed, size: t.length}
 		into = d.prefix(into, int(min(uint64(limit), t.length)))
 		d.skipRest()

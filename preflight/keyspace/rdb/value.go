@@ -1,9 +1,6 @@
 package rdb
 
-import (
-	"bytes"
-	"strconv"
-)
+import "math"
 
 // value passes over the value of a key and notes what there is to note.
 func (w *walker) value(op byte, at int64) {
@@ -105,14 +102,12 @@ func (w *walker) stringValue() {
 	k.Elements, k.Counted, k.Payload, k.Longest = t.length, true, t.length, t.length
 	if t.number {
 		w.begin(String, Int)
-		k.First = appendInt(k.First, t.value)
+		k.First = appendInt(w.begins[:0], t.value)
 		return
 	}
 	if !t.lzf {
 		n := int(min(t.length, firstBytes))
-		if b := w.peek(n); b != nil {
-			k.First = append(k.First, b...)
-		}
+		k.First = w.peek(n)
 	}
 	// Of more than 32 bits an integer is written as text, and is an integer again
 	// once it is loaded (object.c, tryObjectEncoding).
@@ -120,9 +115,6 @@ func (w *walker) stringValue() {
 		w.begin(String, Int)
 	} else {
 		w.begin(String, Raw)
-		if w.o.Elements != nil {
-			w.o.Elements.One(t.length)
-		}
 	}
 	w.skipBody(t)
 }
@@ -136,12 +128,19 @@ func isInteger(b []byte) bool {
 	if len(b) == 0 || len(b) > maxInteger || b[0] > '9' {
 		return false
 	}
-	v, err := strconv.ParseInt(string(b), 10, 64)
-	if err != nil {
-		return false
+	most := "9223372036854775807"
+	if b[0] == '-' {
+		b, most = b[1:], "9223372036854775808"
+		if len(b) == 0 || b[0] == '0' {
+			return false
+		}
 	}
-	var printed [maxInteger]byte
-	return bytes.Equal(b, appendInt(printed[:0], v))
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return len(b) == 1 || b[0] != '0' && (len(b) < len(most) || len(b) == len(most) && string(b) <= most)
 }
 
 // firstBytes is how much of an element is shown.
@@ -149,31 +148,14 @@ const firstBytes = 24
 
 // members passes over a list, set or zset whose elements stand one by one, each
 // with so many bytes behind it.
-func (w *walker) members(t Type, e Encoding, behind uint64) {
-	k := &w.key
+func (w *walker) members(t Type, e Encoding, behind int) {
 	w.begin(t, e)
 	n := w.length()
-	k.Elements, k.Counted = n, true
-	sink := w.o.Elements
-	var payload, longest uint64
+	w.key.Elements, w.key.Counted = n, true
 	if n > 0 {
 		w.first()
 	}
-	for i := uint64(0); i < n && w.err == nil; i++ {
-		size, ok := w.plain()
-		if !ok {
-			size = w.skipText()
-		}
-		payload += size
-		longest = max(longest, size)
-		if sink != nil {
-			sink.One(size)
-		}
-		if behind > 0 {
-			w.skip(behind)
-		}
-	}
-	k.Payload, k.Longest = payload, longest
+	w.texts(n, behind)
 }
 
 // first keeps the beginning of the element that comes next, where it is plain
@@ -185,7 +167,7 @@ func (w *walker) first() {
 	}
 	n := int(min(b[0], firstBytes))
 	if have := w.peek(1 + n); have != nil {
-		w.key.First = append(w.key.First, have[1:]...)
+		w.key.First = have[1:]
 	}
 }
 
@@ -196,12 +178,7 @@ func (w *walker) zsetText() {
 	n := w.length()
 	k.Elements, k.Counted = n, true
 	for i := uint64(0); i < n && w.err == nil; i++ {
-		size := w.skipText()
-		k.Payload += size
-		k.Longest = max(k.Longest, size)
-		if w.o.Elements != nil {
-			w.o.Elements.One(size)
-		}
+		w.note(w.skipText())
 		if score := w.byte(); score < 253 { // above: not a number, and the infinities
 			w.skip(uint64(score))
 		}
@@ -210,35 +187,25 @@ func (w *walker) zsetText() {
 
 // pairs passes over a hash, with a TTL as a length before each field (Redis) or
 // as so many bytes behind each value (Valkey).
-func (w *walker) pairs(behind uint64, before bool) {
+func (w *walker) pairs(behind int, before bool) {
 	k := &w.key
 	w.begin(Hash, HashTable)
 	n := w.length()
 	k.Elements, k.Counted = n, true
-	sink := w.o.Elements
-	var payload, longest uint64
+	if behind == 0 && !before && n <= math.MaxUint64/2 {
+		w.texts(2*n, 0)
+		return
+	}
 	for i := uint64(0); i < n && w.err == nil; i++ {
 		if before && w.length() != 0 {
 			k.FieldTTLs++
 		}
-		a, ok := w.plain()
-		if !ok {
-			a = w.skipText()
-		}
-		b, ok := w.plain()
-		if !ok {
-			b = w.skipText()
-		}
-		payload += a + b
-		longest = max(longest, a, b)
-		if sink != nil {
-			sink.Two(a, b)
-		}
+		w.note(w.skipText())
+		w.note(w.skipText())
 		if behind > 0 && int64(w.u64()) != -1 {
 			k.FieldTTLs++
 		}
 	}
-	k.Payload, k.Longest = payload, longest
 }
 
 // one passes over a value that is one blob; per is its entries an element.

@@ -35,13 +35,16 @@ type Key struct {
 	Offset     int64 // where its type byte is
 }
 
-// Elements is told of every allocation that holds elements of a key, in its
-// order, before the key is visited. Lengths are bytes as clients see them.
+// Elements is told of every allocation that holds elements of a key, before the
+// key is visited; of strings it is told nothing but that one begins. Lengths are
+// bytes as clients see them.
 type Elements interface {
 	Begin(t Type, e Encoding)
-	One(n uint64)    // a set's or zset's member, a list's element outside a blob
-	Two(a, b uint64) // a field and its value
-	Blob(n uint64)   // a listpack, ziplist, intset or zipmap, opened
+	// Texts are members of a set or zset, elements of a list outside a blob, values
+	// of a templated hash or an array; of a hash a field, its value, the next field
+	// and so on, never one without the other. The slice is good until it returns.
+	Texts(lengths []uint64)
+	Blob(n uint64) // a listpack, ziplist, intset or zipmap, opened
 }
 
 // Options of a walk.
@@ -94,7 +97,13 @@ type walker struct {
 	db      int
 	next    int64 // offset at which Progress is told next
 	open    lzf   // one compressed string at a time
+	inside  blob  // likewise
 	scratch []byte
+	name    []byte           // of the key, where it is not in the buffer:
+	lent    bool             // it is
+	begins  [firstBytes]byte // likewise Key.First
+	notes   [batch]uint64    // lengths of the key's strings, before Elements is told; so many:
+	noted   int
 	// Fields of each template of hashes, by its id; nil: there are none.
 	templates map[uint64]uint64
 }
@@ -109,6 +118,7 @@ func Walk(source io.Reader, o Options, visit func(*Key) error) (File, error) {
 	}
 	w := &walker{reader: newReader(source), o: o, visit: visit, file: File{Aux: map[string]string{}, CRC: CRCOff}}
 	w.seeker, _ = source.(io.Seeker)
+	w.moves = w.hold
 	if o.CRC {
 		w.crc = newChecksum()
 		defer w.crc.end()
@@ -277,7 +287,17 @@ func (w *walker) aux() {
 }
 
 func (w *walker) resetKey() {
-	w.key = Key{Idle: -1, Freq: -1, Name: w.key.Name[:0], First: w.key.First[:0]}
+	w.key, w.lent = Key{Idle: -1, Freq: -1}, false
+}
+
+// hold takes what the key has in the buffer out of it.
+func (w *walker) hold() {
+	k := &w.key
+	if w.lent {
+		w.name, w.lent = append(w.name[:0], k.Name...), false
+		k.Name = w.name
+	}
+	k.First = append(w.begins[:0], k.First...)
 }
 
 func (w *walker) oneKey(op byte, at int64) error {
@@ -289,10 +309,13 @@ func (w *walker) oneKey(op byte, at int64) error {
 	}
 	k := &w.key
 	k.DB, k.Offset = w.db, at
-	k.Name, k.NameLen = w.keyName(k.Name)
+	w.keyName()
 	w.value(op, at)
 	if w.err != nil {
 		return w.err
+	}
+	if w.noted > 0 {
+		w.tell()
 	}
 	k.Stored = uint64(w.offset() - at)
 	w.file.Keys++
@@ -303,14 +326,17 @@ func (w *walker) oneKey(op byte, at int64) error {
 	return nil
 }
 
-// keyName is prefix, fast where the name is short and plain, as most are.
-func (w *walker) keyName(into []byte) ([]byte, uint64) {
-	at := w.pos
-	if n, ok := w.plain(); ok && n <= uint64(w.o.MaxName) {
-		return append(into[:0], w.buf[at+1:w.pos]...), n
+// keyName leaves the name where it is if it is short and plain, as most are.
+func (w *walker) keyName() {
+	k := &w.key
+	if name, ok := w.plain(); ok && len(name) <= w.o.MaxName {
+		k.Name, k.NameLen, w.lent = name, uint64(len(name)), true
+		return
+	} else if ok {
+		w.pos -= 1 + len(name)
 	}
-	w.pos = at
-	return w.prefix(into, w.o.MaxName)
+	w.name, k.NameLen = w.prefix(w.name, w.o.MaxName)
+	k.Name = w.name
 }
 
 var errChecksum = errors.New("the CRC-64 of the file is not that of its content")

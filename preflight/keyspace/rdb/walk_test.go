@@ -282,5 +282,95 @@ func FuzzWalk(f *testing.F) {
 		if file.Bytes > int64(len(data)) {
 			t.Errorf("read %d of %d bytes", file.Bytes, len(data))
 		}
+		// What is whole in the buffer is passed over in another way than what is not.
+		got, gotErr := everything(bytes.NewReader(data))
+		want, wantErr := everything(iotest.OneByteReader(bytes.NewReader(data)))
+		if !slices.Equal(got, want) || fmt.Sprint(gotErr) != fmt.Sprint(wantErr) {
+			t.Errorf("at once %q, %v; byte by byte %q, %v", got, gotErr, want, wantErr)
+		}
 	})
+}
+
+// told is what Elements is told.
+type told struct {
+	begun string
+	texts []uint64
+	blobs []uint64
+}
+
+func (e *told) Begin(t Type, c Encoding) { *e = told{begun: t.String() + " " + c.String()} }
+func (e *told) Texts(n []uint64)         { e.texts = append(e.texts, n...) }
+func (e *told) Blob(n uint64)            { e.blobs = append(e.blobs, n) }
+
+// everything is one line a key, of all that is known of it.
+func everything(source io.Reader) ([]string, error) {
+	var lines []string
+	e := &told{}
+	_, err := Walk(source, Options{Elements: e}, func(k *Key) error {
+		lines = append(lines, fmt.Sprintf("%+v %+v", *k, *e))
+		return nil
+	})
+	return lines, err
+}
+
+// Strings of every kind and length, and at every place of the buffer: at once as
+// byte by byte.
+func TestAtOnceAsByteByByte(t *testing.T) {
+	m := file("REDIS0010")
+	short := func(n int) *made { // a length as short as it can be
+		if n < 64 {
+			return m.bytes(byte(n))
+		}
+		return m.bytes(0x40|byte(n>>8), byte(n))
+	}
+	text := func(i int) {
+		switch i % 8 {
+		case 0, 1:
+			n := i * 7 % 200
+			short(n).WriteString(strings.Repeat("t", n))
+		case 2:
+			m.bytes(0xc0, byte(i))
+		case 3:
+			m.bytes(0xc1, byte(i), byte(i*3))
+		case 4:
+			m.bytes(0xc2, byte(i), byte(i*3), 0, byte(i*5))
+		case 5: // a literal, and as many copies of it
+			m.bytes(0xc3, 7)
+			short(12+i%255).bytes(2, 'a', 'b', 'c', 0xe0)
+			m.bytes(byte(i%255), 0)
+		case 6:
+			m.length(uint64(i % 300)).WriteString(strings.Repeat("l", i%300))
+		case 7:
+			m.bytes(3).WriteString("end")
+		}
+	}
+	for i := range 3000 {
+		m.bytes([]byte{typeSet, typeHash, typeZSet2}[i%3])
+		m.bytes(4).WriteString(fmt.Sprintf("%04d", i))
+		n := i % 120
+		short(n)
+		if i%3 == 1 {
+			n *= 2
+		}
+		for j := range n {
+			text(i*5 + j)
+			if i%3 == 2 {
+				m.bytes(1, 2, 3, 4, 5, 6, 7, 8)
+			}
+		}
+	}
+	m.bytes(opEOF, 0, 0, 0, 0, 0, 0, 0, 0)
+	if m.Len() < 10*bufferSize {
+		t.Fatalf("%d bytes are too few", m.Len())
+	}
+	got, gotErr := everything(bytes.NewReader(m.Bytes()))
+	want, wantErr := everything(iotest.OneByteReader(bytes.NewReader(m.Bytes())))
+	if len(want) != 3000 || wantErr != nil || gotErr != nil {
+		t.Fatalf("%d and %d keys, %v, %v", len(got), len(want), gotErr, wantErr)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("at once %s, byte by byte %s", got[i], want[i])
+		}
+	}
 }

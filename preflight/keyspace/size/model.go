@@ -43,6 +43,7 @@ type Model struct {
 	real    layout // as the allocator makes it: see Used
 	classes *Classes
 	sds     [256]uint32 // bytes of an sds of that many characters
+	nodes   [256]uint32 // of Valkey 9.1: bytes of a skiplist's node with that many characters in it
 	levels  uint64      // mean bytes of a skiplist node, in 1/1024
 	sum     uint64      // of the elements of this key
 	unasked uint64      // what the allocator gave for them beyond what is counted (6.0)
@@ -118,6 +119,11 @@ func build(l layout, classes *Classes) *Model {
 		share /= 4
 	}
 	m.levels = uint64(mean * 1024)
+	if l.valkey != nil && l.valkey.inNode {
+		for n := range m.nodes {
+			m.nodes[n] = uint32(m.node(uint64(n)))
+		}
+	}
 	return m
 }
 
@@ -153,22 +159,21 @@ func (m *Model) Begin(t rdb.Type, e rdb.Encoding) {
 	m.sum, m.unasked, m.kind, m.table = 0, 0, t, e == rdb.HashTable || e == rdb.SkipList
 }
 
-// One implements rdb.Elements.
-func (m *Model) One(n uint64) {
+// Texts implements rdb.Elements.
+func (m *Model) Texts(lengths []uint64) {
 	if m.layout.valkey != nil {
-		m.sum += m.member(n)
+		m.sum += m.valkeyTexts(lengths)
 		return
 	}
-	m.sum += m.text(n)
-}
-
-// Two implements rdb.Elements.
-func (m *Model) Two(a, b uint64) {
-	if m.layout.valkey != nil {
-		m.sum += m.pair(a, b)
-		return
+	sum := uint64(0)
+	for _, n := range lengths {
+		if n < uint64(len(m.sds)) {
+			sum += uint64(m.sds[n])
+		} else {
+			sum += m.text(n)
+		}
 	}
-	m.sum += m.text(a) + m.text(b)
+	m.sum += sum
 }
 
 // Blob implements rdb.Elements.

@@ -59,7 +59,7 @@ func TestSizeGrowsWithWhatIsInIt(t *testing.T) {
 	of := func(n uint64) uint64 {
 		m.Begin(rdb.Hash, rdb.HashTable)
 		for range n {
-			m.Two(8, 8)
+			m.Texts([]uint64{8, 8})
 		}
 		return m.Size(&rdb.Key{NameLen: 3, Type: rdb.Hash, Encoding: rdb.HashTable, Elements: n})
 	}

@@ -36,6 +36,20 @@ const (
 	keyReserves   = 128 // from this length of a name on there is room for an expiry time
 )
 
+// valkeyTexts is the bytes of members, or of fields and values by turns.
+func (m *Model) valkeyTexts(lengths []uint64) (sum uint64) {
+	if m.kind == rdb.Hash {
+		for ; len(lengths) >= 2; lengths = lengths[2:] {
+			sum += m.pair(lengths[0], lengths[1])
+		}
+		return sum
+	}
+	for _, n := range lengths {
+		sum += m.member(n)
+	}
+	return sum
+}
+
 // pair is the bytes of a hash's field and value.
 func (m *Model) pair(field, value uint64) uint64 {
 	f := header(field) + field + 1
@@ -47,11 +61,18 @@ func (m *Model) pair(field, value uint64) uint64 {
 
 // member is the bytes of an element by itself.
 func (m *Model) member(n uint64) uint64 {
-	if v := m.layout.valkey; v.inNode && m.kind == rdb.ZSet {
-		return m.levelsOf(16 + header(n) + n + 1 + 1)
+	switch {
+	case !m.layout.valkey.inNode || m.kind != rdb.ZSet:
+		return m.text(n)
+	case n < uint64(len(m.nodes)):
+		return uint64(m.nodes[n])
 	}
-	return m.text(n)
+	return m.node(n)
 }
+
+// node is the mean bytes of a skiplist's node with an element of n characters in
+// it.
+func (m *Model) node(n uint64) uint64 { return m.levelsOf(16 + header(n) + n + 1 + 1) }
 
 // levelsOf is the mean bytes of a skiplist's node that has so many before its
 // levels. A node has another level with a probability of 1/4.
