@@ -51,12 +51,12 @@ func afterChecks() []after {
 		return nodes
 	}
 	return []after{
-		{afterMasterCheck(), group, afterMaster},
-		{afterServesCheck(), newMaster, afterServes},
-		{afterKeysCheck(), newMaster, afterKeys},
-		{afterEvictionsCheck(), newMaster, afterEvictions},
-		{afterReplicasCheck(), group, afterReplicas},
-		{afterFilesCheck(), both, afterFiles},
+		{Check{ID: "after_master", Severity: Blocks}, group, afterMaster},
+		{Check{ID: "after_serves", Severity: Blocks}, newMaster, afterServes},
+		{Check{ID: "after_keys", Severity: Blocks}, newMaster, afterKeys},
+		{Check{ID: "after_evictions", Severity: Blocks}, newMaster, afterEvictions},
+		{Check{ID: "after_replicas", Severity: Warns}, group, afterReplicas},
+		{Check{ID: "after_files", Severity: Blocks}, both, afterFiles},
 	}
 }
 

@@ -1,6 +1,10 @@
 package preflight
 
-// Check is what a person is told about one check.
+import "slices"
+
+// Check is what a person is told about one check. Its id, its weight and whom it is
+// asked of are a row of the table of its area, beside the judges; its title and its
+// story are in stories/AREA.md (see Catalogue).
 type Check struct {
 	ID       string   `json:"id"`       // stable, snake_case
 	Area     string   `json:"area"`     // one of Areas
@@ -23,7 +27,11 @@ type Story struct {
 
 // Areas in the order they are shown in.
 func Areas() []string {
-	return []string{areaMemory, areaDrift, areaParity, areaReplication, areaSentinel, areaWatchdog, areaPersistence, areaHost, areaKeyspace}
+	var all []string
+	for _, r := range rows() {
+		all = append(all, r.area)
+	}
+	return all
 }
 
 const (
@@ -91,25 +99,66 @@ func verdictOn(ok bool, good, bad, remedy string) answer {
 	return failed(bad, remedy)
 }
 
-// checks is every check of a judgement, in the order of the areas.
+// rows are the checks of a judgement by their area, in the order they are shown in.
+func rows() [9]struct {
+	area   string
+	checks []check
+} {
+	return [...]struct {
+		area   string
+		checks []check
+	}{
+		{areaMemory, memoryChecks()},
+		{areaDrift, driftChecks()},
+		{areaParity, parityChecks()},
+		{areaReplication, replicationChecks()},
+		{areaSentinel, sentinelChecks()},
+		{areaWatchdog, watchdogChecks()},
+		{areaPersistence, persistenceChecks()},
+		{areaHost, hostChecks()},
+		{areaKeyspace, keyspaceChecks()},
+	}
+}
+
+// checks is every check of a judgement, in the order of the areas. It has no
+// stories.
 func checks() []check {
 	var all []check
-	for _, some := range [][]check{memoryChecks(), driftChecks(), rewriteChecks(), parityChecks(), parityAccessChecks(), replicationChecks(), refusedChecks(),
-		sentinelChecks(), watchdogChecks(), lockChecks(), persistenceChecks(), hostChecks(), stallChecks(), keyspaceChecks()} {
-		all = append(all, some...)
+	for _, r := range rows() {
+		for _, c := range r.checks {
+			c.Area = r.area
+			all = append(all, c)
+		}
 	}
 	return all
 }
 
-// Catalogue is every check there is, those after a switch last.
+// only are those of the checks that have one of these ids.
+func only(all []check, ids ...string) []check {
+	return slices.DeleteFunc(all, func(c check) bool { return !slices.Contains(ids, c.ID) })
+}
+
+// The checks that are named elsewhere than in their row.
+const (
+	idCandidate       = "candidate"
+	idDriftRunning    = "drift_running"
+	idKeyspaceMigrate = "keyspace_migrate"
+	idLockScripts     = "lock_scripts"
+)
+
+// Catalogue is every check there is with its story, those after a switch last.
 func Catalogue() []Check {
 	var all []Check
 	for _, c := range checks() {
 		all = append(all, c.Check)
 	}
-	all = append(all, keyspaceMigrateCheck()) // judged where it is asked for: see Migration
 	for _, c := range afterChecks() {
+		c.Area = areaAfter
 		all = append(all, c.Check)
+	}
+	told := stories()
+	for i, c := range all {
+		all[i].Title, all[i].Story = told[c.ID].title, told[c.ID].Story
 	}
 	return all
 }

@@ -8,9 +8,11 @@ import (
 
 func driftChecks() []check {
 	return []check{
-		{driftRunningCheck(), ofNodes, driftRunning},
-		{driftFileCheck(), ofNodes, driftFile},
-		{driftAllowedCheck(), ofNodes, driftAllowed},
+		{Check{ID: idDriftRunning, Severity: Blocks, Elsewhere: Warns, Veto: true}, ofNodes, driftRunning},
+		{Check{ID: "drift_file", Severity: Warns, Elsewhere: Informs}, ofNodes, driftFile},
+		{Check{ID: "drift_allowed", Severity: Informs, Elsewhere: Informs}, ofNodes, driftAllowed},
+		{Check{ID: "drift_starts", Severity: Blocks, Elsewhere: Warns}, ofNodes, driftStarts},
+		{Check{ID: "drift_rewrite", Severity: Warns, Elsewhere: Warns}, ofNodes, driftRewrite},
 	}
 }
 
@@ -178,37 +180,4 @@ func driftAllowed(s *subject) answer {
 	return verdictOn(len(names) == 0, "nothing differs that drift_ignore allows",
 		fmt.Sprintf("%s differs from its file in what drift_ignore allows: %s", s.node.Address, strings.Join(names, ", ")),
 		"nothing; or take it out of drift_ignore")
-}
-
-func driftRunningCheck() Check {
-	return Check{ID: "drift_running", Area: areaDrift, Severity: Blocks, Elsewhere: Warns, Veto: true,
-		Title: "Redis runs as its redis.conf says",
-		Story: Story{
-			Why: "Every parameter of CONFIG GET * is compared with what a restart would give: the file with its includes and command-line options, and the real defaults of that build. " +
-				"Values that the watchdog or Sentinel put there do not count. Secrets are compared and never shown. " +
-				"What the master has drifted in too, by the same values, does not veto: a promotion makes it no worse.",
-			Otherwise: "The next restart brings a Redis that nobody has tested: last month's CONFIG SET is gone, or somebody's edit of the file comes alive in the middle of a failover.",
-			Fix:       "CONFIG REWRITE keeps what runs; CONFIG SET goes back to the file. preflight --fix offers both, except for secrets and what needs a restart.",
-			Silence:   "drift_ignore names parameters that may differ. preflight.drift: warns turns it into a warning, and then it does not veto either.",
-		}}
-}
-
-func driftFileCheck() Check {
-	return Check{ID: "drift_file", Area: areaDrift, Severity: Warns, Elsewhere: Informs,
-		Title: "Redis has a redis.conf",
-		Story: Story{
-			Why:       "CONFIG REWRITE, and with it Sentinel's and the watchdog's changes, need a file.",
-			Otherwise: "After a restart a demoted master comes back as a master, as its command line says; only the watchdog's start gate stands between it and clients.",
-			Fix:       "Start redis-server with a configuration file that its user may write.",
-		}}
-}
-
-func driftAllowedCheck() Check {
-	return Check{ID: "drift_allowed", Area: areaDrift, Severity: Informs, Elsewhere: Informs,
-		Title: "Nothing differs from redis.conf by permission",
-		Story: Story{
-			Why:       "What drift_ignore allows to differ still differs after a restart.",
-			Otherwise: "Nobody remembers that it was allowed.",
-			Fix:       "None needed; take it out of drift_ignore once it should not differ any more.",
-		}}
 }

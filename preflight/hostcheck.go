@@ -10,15 +10,16 @@ import (
 
 func hostChecks() []check {
 	return []check{
-		{hostTHPCheck(), ofNodes, hostTHP},
-		{hostOvercommitCheck(), ofNodes, hostOvercommit},
-		{hostSomaxconnCheck(), ofPair, hostSomaxconn},
-		{hostSwapCheck(), ofNodes, hostSwap},
-		{hostFilesCheck(), ofPair, hostFiles},
-		{hostClockCheck(), ofNodes, hostClock},
-		{hostSlowCheck(), ofPair, hostSlow},
-		{hostEvictionsCheck(), ofMaster, hostEvictions},
-		{hostLogCheck(), ofNodes, hostLog},
+		{Check{ID: "host_thp", Severity: Warns, Elsewhere: Warns}, ofNodes, hostTHP},
+		{Check{ID: "host_overcommit", Severity: Warns, Elsewhere: Warns}, ofNodes, hostOvercommit},
+		{Check{ID: "host_somaxconn", Severity: Warns}, ofPair, hostSomaxconn},
+		{Check{ID: "host_swap", Severity: Warns, Elsewhere: Warns}, ofNodes, hostSwap},
+		{Check{ID: "host_files", Severity: Warns}, ofPair, hostFiles},
+		{Check{ID: "host_clock", Severity: Warns, Elsewhere: Warns}, ofNodes, hostClock},
+		{Check{ID: "host_slow", Severity: Warns}, ofPair, hostSlow},
+		{Check{ID: "host_evictions", Severity: Warns}, ofMaster, hostEvictions},
+		{Check{ID: "host_log", Severity: Informs, Elsewhere: Informs}, ofNodes, hostLog},
+		{Check{ID: "host_stalls", Severity: Warns}, ofPair, hostStalls},
 	}
 }
 

@@ -36,7 +36,7 @@ func Judge(policy Policy, facts Facts, to string) Report {
 		report.Findings = append(report.Findings, noCandidate(facts, master, to))
 	} else {
 		report.Candidate = chosen.Address
-		report.Findings = append(report.Findings, Finding{Check: candidateCheck().ID, Severity: Blocks, Outcome: Passed, Evidence: []Evidence{},
+		report.Findings = append(report.Findings, Finding{Check: idCandidate, Severity: Blocks, Outcome: Passed, Evidence: []Evidence{},
 			Reason: chosen.Address + " is a replica of the group"})
 		report.Findings = append(report.Findings, chosen.Findings...)
 		for _, other := range report.Candidates {
@@ -136,7 +136,7 @@ func (c check) ask(s subject) Finding {
 	if s.role == ofBystander {
 		f.Severity = c.Elsewhere
 	}
-	if c.ID == driftRunningCheck().ID && f.Severity == Blocks && s.policy.Drift == Warns {
+	if c.ID == idDriftRunning && f.Severity == Blocks && s.policy.Drift == Warns {
 		f.Severity = Warns
 	}
 	if s.node != nil {
@@ -244,7 +244,7 @@ func choose(r *Report, to string) *Candidate {
 
 // noCandidate is the finding that there is nobody to promote.
 func noCandidate(facts Facts, master *Node, to string) Finding {
-	f := Finding{Check: candidateCheck().ID, Severity: Blocks, Outcome: Failed, Evidence: []Evidence{},
+	f := Finding{Check: idCandidate, Severity: Blocks, Outcome: Failed, Evidence: []Evidence{},
 		Remedy: "redis-watchdog status " + facts.Group}
 	names := []string{}
 	for i := range facts.Nodes {

@@ -15,9 +15,10 @@ import (
 // and a promotion makes it no worse.
 func keyspaceChecks() []check {
 	return []check{
-		{keyspaceStallCheck(), ofGroup, keyspaceStall},
-		{keyspaceResyncCheck(), ofGroup, keyspaceResync},
-		{keyspaceAgeCheck(), ofGroup, keyspaceAge},
+		{Check{ID: "keyspace_stall", Severity: Warns}, ofGroup, keyspaceStall},
+		{Check{ID: "keyspace_resync", Severity: Warns}, ofGroup, keyspaceResync},
+		{Check{ID: "keyspace_age", Severity: Warns}, ofGroup, keyspaceAge},
+		{Check{ID: idKeyspaceMigrate, Severity: Warns}, 0, nil}, // JudgeMigration asks it, where a slot is to be moved
 	}
 }
 

@@ -19,10 +19,6 @@ import (
 	"strings"
 )
 
-func lockChecks() []check {
-	return []check{{lockScriptsCheck(), ofNodes, lockScripts}}
-}
-
 // LockStopsScripts is whether min-replicas-to-write stops what scripts write, by
 // the version that Redis says; known is false for what is no version. Valkey
 // says 7.2.4.
@@ -130,17 +126,5 @@ func lockRemedy(n *Node, users []string) string {
 // OfBuild is what a node's own build is not able to do, of that node alone.
 func OfBuild(n Node) []Finding {
 	facts := Facts{Nodes: []Node{n}}
-	return judgeAll(lockChecks(), subject{policy: DefaultPolicy(), facts: &facts, node: &facts.Nodes[0], role: ofCandidate})
-}
-
-func lockScriptsCheck() Check {
-	return Check{ID: "lock_scripts", Area: areaWatchdog, Severity: Blocks, Elsewhere: Warns,
-		Title: "The write lock stops scripts too",
-		Story: Story{
-			Why: "A promoted replica is born write-locked (min-replicas-to-write), and only the grant opens it. Scripts obey that since Redis 6.0.17, 6.2.7 and 7.0; before, EVAL and EVALSHA write through it. " +
-				"It is asked of the very binary, in the shadow run of the drift check, else known by the version. Users that may run no script (ACL), and EVAL and EVALSHA renamed away, pass.",
-			Otherwise: "Scripts write to a promoted Redis before it is granted, beside an old master that nobody reached, and before Redis 6.2, whose hold is the same lock, they go on at the old master during a planned failover: what they write then is lost. The fence stops scripts on every build. The node counts as not guarded.",
-			Fix:       "Upgrade Redis (Debian 11 and Ubuntu 22.04 ship 6.0.16), or, where nothing uses scripts, take EVAL and EVALSHA from every user of it.",
-			Silence:   "redis-watchdog failover GROUP --force lock_scripts --reason TEXT, once whatever writes by scripts is stopped.",
-		}}
+	return judgeAll(only(watchdogChecks(), idLockScripts), subject{policy: DefaultPolicy(), facts: &facts, node: &facts.Nodes[0], role: ofCandidate})
 }

@@ -13,14 +13,14 @@ import (
 
 func memoryChecks() []check {
 	return []check{
-		{memoryLimitRunningCheck(), ofCandidate, memoryLimitRunning},
-		{memoryLimitFileCheck(), ofCandidate, memoryLimitFile},
-		{memoryPolicyCheck(), ofCandidate, memoryPolicy},
-		{memoryLimitLowerCheck(), ofCandidate, memoryLimitLower},
-		{memoryHostCheck(), ofCandidate, memoryHost},
-		{memoryHostForkCheck(), ofCandidate, memoryHostFork},
-		{memoryLimitHostCheck(), ofPair, memoryLimitHost},
-		{memoryTrendCheck(), ofCandidate, memoryTrend},
+		{Check{ID: "memory_limit_running", Severity: Blocks, Veto: true}, ofCandidate, memoryLimitRunning},
+		{Check{ID: "memory_limit_file", Severity: Blocks, Veto: true}, ofCandidate, memoryLimitFile},
+		{Check{ID: "memory_policy", Severity: Blocks, Veto: true}, ofCandidate, memoryPolicy},
+		{Check{ID: "memory_limit_lower", Severity: Warns}, ofCandidate, memoryLimitLower},
+		{Check{ID: "memory_host", Severity: Blocks, Veto: true}, ofCandidate, memoryHost},
+		{Check{ID: "memory_host_fork", Severity: Warns}, ofCandidate, memoryHostFork},
+		{Check{ID: "memory_limit_host", Severity: Warns}, ofPair, memoryLimitHost},
+		{Check{ID: "memory_trend", Severity: Warns}, ofCandidate, memoryTrend},
 	}
 }
 

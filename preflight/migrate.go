@@ -26,7 +26,7 @@ func JudgeMigration(policy Policy, place keyspace.Place, groups []Facts) Migrati
 	for i := range groups {
 		f := &groups[i]
 		s := subject{policy: policy, facts: f, master: find(f, f.Master), role: ofGroup}
-		c := check{keyspaceMigrateCheck(), ofGroup, func(s *subject) answer { return groupMigrate(s, place) }}
+		c := check{Check{ID: idKeyspaceMigrate, Severity: Warns}, ofGroup, func(s *subject) answer { return groupMigrate(s, place) }}
 		one := c.ask(s)
 		one.Node = f.Master
 		one.Reason = f.Group + ": " + one.Reason
@@ -74,7 +74,7 @@ func migration(place keyspace.Place, all []Finding) Migration {
 }
 
 func migrateFinding(o Outcome, node, reason, remedy string) Finding {
-	return Finding{Check: keyspaceMigrateCheck().ID, Severity: Warns, Outcome: o, Node: node, Evidence: []Evidence{}, Reason: reason, Remedy: remedy}
+	return Finding{Check: idKeyspaceMigrate, Severity: Warns, Outcome: o, Node: node, Evidence: []Evidence{}, Reason: reason, Remedy: remedy}
 }
 
 // groupMigrate is the move of a slot out of a group of Sentinel's.

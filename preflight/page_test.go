@@ -17,11 +17,11 @@ const (
 	tablePage   = "../docs/preflight.md"
 )
 
-// stories is the page of all checks.
-func stories() string {
+// storiesText is the page of all checks.
+func storiesText() string {
 	var page strings.Builder
 	page.WriteString("# The checks of the preflight\n\n" +
-		"Made from the catalogue in `preflight` by `go test ./preflight -run Page -update`: change it there. " +
+		"Made from `preflight/stories` and the tables of checks beside them by `go test ./preflight -run Page -update`: change it there. " +
 		"`redis-watchdog preflight --explain ID` tells the same. How they are used is in [preflight.md](preflight.md).\n")
 	area := ""
 	for _, c := range Catalogue() {
@@ -49,7 +49,7 @@ func weightOf(c Check) string {
 }
 
 func TestPageOfStoriesIsTheCatalogue(t *testing.T) {
-	want := stories()
+	want := storiesText()
 	if *update {
 		if err := os.WriteFile(storiesPage, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
@@ -116,6 +116,15 @@ func TestCatalogueIsWellMade(t *testing.T) {
 		if c.Veto && c.Severity != Blocks {
 			t.Errorf("%s vetoes and does not block", c.ID)
 		}
+	}
+	for id := range stories() {
+		if !seen[id] {
+			t.Errorf("%s has a story and no row", id)
+		}
+	}
+	files, err := storyFiles.ReadDir("stories")
+	if err != nil || len(files) != len(Areas())+1 {
+		t.Errorf("%d files of stories (%v), and %d areas with the checks after a switch", len(files), err, len(Areas())+1)
 	}
 	for _, c := range checks() {
 		if (c.Elsewhere != "") != (c.scope&ofBystander != 0) {

@@ -12,17 +12,24 @@ import (
 
 func parityChecks() []check {
 	return []check{
-		{parityPersistenceCheck(), ofCandidate, parityPersistence},
-		{paritySavingCheck(), ofCandidate, paritySaving},
-		{parityDatabasesCheck(), ofCandidate, parityDatabases},
-		{parityModulesCheck(), ofCandidate, parityModules},
-		{parityModuleVersionsCheck(), ofCandidate, parityModuleVersions},
-		{parityNotificationsCheck(), ofCandidate, parityNotifications},
-		{parityMinReplicasCheck(), ofCandidate, parityMinReplicas},
-		{parityOutputBufferCheck(), ofCandidate, parityOutputBuffer},
-		{parityMaxclientsCheck(), ofCandidate, parityMaxclients},
-		{parityVersionCheck(), ofCandidate, parityVersion},
-		{paritySettingsCheck(), ofCandidate, paritySettings},
+		{Check{ID: "parity_persistence", Severity: Blocks, Veto: true}, ofCandidate, parityPersistence},
+		{Check{ID: "parity_saving", Severity: Warns}, ofCandidate, paritySaving},
+		{Check{ID: "parity_databases", Severity: Blocks, Veto: true}, ofCandidate, parityDatabases},
+		{Check{ID: "parity_modules", Severity: Blocks, Veto: true}, ofCandidate, parityModules},
+		{Check{ID: "parity_module_versions", Severity: Warns}, ofCandidate, parityModuleVersions},
+		{Check{ID: "parity_notifications", Severity: Warns}, ofCandidate, parityNotifications},
+		{Check{ID: "parity_min_replicas", Severity: Blocks}, ofCandidate, parityMinReplicas},
+		{Check{ID: "parity_output_buffer", Severity: Warns}, ofCandidate, parityOutputBuffer},
+		{Check{ID: "parity_maxclients", Severity: Blocks, Veto: true}, ofCandidate, parityMaxclients},
+		{Check{ID: "parity_version", Severity: Warns}, ofCandidate, parityVersion},
+		{Check{ID: "parity_settings", Severity: Warns}, ofCandidate, paritySettings},
+		{Check{ID: "parity_acl", Severity: Blocks, Veto: true}, ofCandidate, parityACL},
+		{Check{ID: "parity_acl_extra", Severity: Warns}, ofCandidate, parityACLExtra},
+		{Check{ID: "parity_commands", Severity: Blocks, Veto: true}, ofCandidate, parityCommands},
+		{Check{ID: "parity_commands_extra", Severity: Warns}, ofCandidate, parityCommandsExtra},
+		{Check{ID: "parity_reach", Severity: Blocks, Veto: true}, ofCandidate, parityReach},
+		{Check{ID: "parity_tls", Severity: Blocks, Veto: true}, ofCandidate, parityTLS},
+		{Check{ID: "parity_auth", Severity: Blocks, Veto: true}, ofCandidate, parityAuth},
 	}
 }
 

@@ -9,18 +9,6 @@ import (
 
 // Whether clients can reach the candidate and do there what they do now.
 
-func parityAccessChecks() []check {
-	return []check{
-		{parityACLCheck(), ofCandidate, parityACL},
-		{parityACLExtraCheck(), ofCandidate, parityACLExtra},
-		{parityCommandsCheck(), ofCandidate, parityCommands},
-		{parityCommandsExtraCheck(), ofCandidate, parityCommandsExtra},
-		{parityReachCheck(), ofCandidate, parityReach},
-		{parityTLSCheck(), ofCandidate, parityTLS},
-		{parityAuthCheck(), ofCandidate, parityAuth},
-	}
-}
-
 func byName(users []User) map[string]User {
 	m := make(map[string]User, len(users))
 	for _, u := range users {

@@ -7,13 +7,13 @@ import (
 
 func persistenceChecks() []check {
 	return []check{
-		{persistenceWritableCheck(), ofPair, persistenceWritable},
-		{persistenceRestartCheck(), ofPair, persistenceRestart},
-		{persistenceStatusCheck(), ofNodes, persistenceStatus},
-		{persistenceForkCheck(), ofPair, persistenceFork},
-		{persistenceForkTimeCheck(), ofPair, persistenceForkTime},
-		{persistenceFsyncCheck(), ofPair, persistenceFsync},
-		{persistenceSizeCheck(), ofMaster, persistenceSize},
+		{Check{ID: "persistence_writable", Severity: Blocks, Veto: true}, ofPair, persistenceWritable},
+		{Check{ID: "persistence_restart", Severity: Warns}, ofPair, persistenceRestart},
+		{Check{ID: "persistence_status", Severity: Warns, Elsewhere: Warns}, ofNodes, persistenceStatus},
+		{Check{ID: "persistence_fork", Severity: Warns}, ofPair, persistenceFork},
+		{Check{ID: "persistence_fork_time", Severity: Warns}, ofPair, persistenceForkTime},
+		{Check{ID: "persistence_fsync", Severity: Warns}, ofPair, persistenceFsync},
+		{Check{ID: "persistence_size", Severity: Warns}, ofMaster, persistenceSize},
 	}
 }
 

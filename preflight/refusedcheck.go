@@ -6,10 +6,6 @@ import (
 	"strings"
 )
 
-func refusedChecks() []check {
-	return []check{{replicationRefusedCheck(), ofCandidate | ofBystander, replicationRefused}}
-}
-
 // replicationRefused is whether a replica carried out all that its master wrote.
 // What the watchdog counted is older than what Redis says now: the newer counts.
 func replicationRefused(s *subject) answer {
@@ -77,17 +73,4 @@ func (s *subject) resync() string {
 			own.name, own.release[0], own.release[1], theirs.name, theirs.release[0], theirs.release[1])
 	}
 	return remedy
-}
-
-func replicationRefusedCheck() Check {
-	return Check{ID: "replication_refused", Area: areaReplication, Severity: Blocks, Elsewhere: Warns, Veto: true,
-		Title: "The replica carried out all that its master wrote",
-		Story: Story{
-			Why: "A replica that refuses a command of its master (another build that does not know it, a key of another type because somebody wrote to the replica) answers nobody: " +
-				"its link stays up, its offset goes on, and key counts may agree. Redis counts it, in unexpected_error_replies, and logs \"== CRITICAL == This replica is sending an error to its master\". " +
-				"The watchdog beside it adds that up over restarts of itself and of Redis, until it sees a full sync. What stood there when it first looked may be older than the last full sync: that is unknown, and does not veto.",
-			Otherwise: "The failover loses writes that were acknowledged and, as every other check has it, replicated.",
-			Fix: "Make master and replica one build (or find out who wrote to the replica), then have the replica take a full sync: MULTI, REPLICAOF NO ONE, REPLICAOF host port, EXEC, on one connection. " +
-				"REPLICAOF NO ONE by itself makes a second master of it. The veto goes as soon as the sync is seen.",
-		}}
 }

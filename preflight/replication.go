@@ -14,18 +14,19 @@ import (
 
 func replicationChecks() []check {
 	return []check{
-		{candidateCheck(), 0, nil}, // Judge finds that itself
-		{replicationAnswersCheck(), ofNodes, replicationAnswers},
-		{replicationMasterCheck(), ofMaster, replicationMaster},
-		{replicationLinkCheck(), ofCandidate, replicationLink},
-		{replicationDataCheck(), ofCandidate | ofBystander, replicationData},
-		{replicationLineageCheck(), ofCandidate | ofBystander, replicationLineage},
-		{replicationLagCheck(), ofCandidate, replicationLag},
-		{replicationKeysCheck(), ofCandidate, replicationKeys},
-		{replicationSyncCheck(), ofMaster, replicationSync},
-		{replicationBacklogCheck(), ofCandidate, replicationBacklog},
-		{replicationReadOnlyCheck(), ofCandidate | ofBystander, replicationReadOnly},
-		{replicationProbeCheck(), ofCandidate, replicationProbe},
+		{Check{ID: idCandidate, Severity: Blocks}, 0, nil}, // Judge finds that itself
+		{Check{ID: "replication_answers", Severity: Blocks, Elsewhere: Warns}, ofNodes, replicationAnswers},
+		{Check{ID: "replication_master", Severity: Blocks}, ofMaster, replicationMaster},
+		{Check{ID: "replication_link", Severity: Blocks}, ofCandidate, replicationLink},
+		{Check{ID: "replication_data", Severity: Blocks, Elsewhere: Warns, Veto: true}, ofCandidate | ofBystander, replicationData},
+		{Check{ID: "replication_lineage", Severity: Blocks, Elsewhere: Blocks, Veto: true}, ofCandidate | ofBystander, replicationLineage},
+		{Check{ID: "replication_lag", Severity: Blocks}, ofCandidate, replicationLag},
+		{Check{ID: "replication_keys", Severity: Blocks}, ofCandidate, replicationKeys},
+		{Check{ID: "replication_sync", Severity: Warns}, ofMaster, replicationSync},
+		{Check{ID: "replication_backlog", Severity: Warns}, ofCandidate, replicationBacklog},
+		{Check{ID: "replication_read_only", Severity: Warns, Elsewhere: Informs}, ofCandidate | ofBystander, replicationReadOnly},
+		{Check{ID: "replication_probe", Severity: Blocks}, ofCandidate, replicationProbe},
+		{Check{ID: "replication_refused", Severity: Blocks, Elsewhere: Warns, Veto: true}, ofCandidate | ofBystander, replicationRefused},
 	}
 }
 

@@ -10,13 +10,6 @@ import (
 	"strings"
 )
 
-func rewriteChecks() []check {
-	return []check{
-		{driftStartsCheck(), ofNodes, driftStarts},
-		{driftRewriteCheck(), ofNodes, driftRewrite},
-	}
-}
-
 func driftStarts(s *subject) answer {
 	if d := s.node.Drift; d != nil && d.Refused != "" {
 		s.show("redis.conf", orThe(d.File, "none"), "INFO on "+s.node.Address)
@@ -94,7 +87,7 @@ func (s *subject) lost(parameters []Parameter) string {
 // would make of it, say of that node alone.
 func OfFile(n Node) []Finding {
 	facts := Facts{Nodes: []Node{n}}
-	findings := judgeAll(rewriteChecks(), subject{policy: DefaultPolicy(), facts: &facts, node: &facts.Nodes[0], role: ofCandidate})
+	findings := judgeAll(only(driftChecks(), "drift_starts", "drift_rewrite"), subject{policy: DefaultPolicy(), facts: &facts, node: &facts.Nodes[0], role: ofCandidate})
 	for i := range findings { // on that host: it need not be named
 		host := onHost(&n, "")
 		findings[i].Remedy = strings.ReplaceAll("\n"+findings[i].Remedy, "\n"+host, "\n")[1:]
@@ -220,32 +213,4 @@ func (s *subject) honest(remedy string, fixes []Fix) (string, []Fix) {
 	}
 	file := orThe(s.node.Drift.File, "redis.conf")
 	return strings.Join(append(lines, "# no CONFIG REWRITE: "+why+". Write it into "+file+" by hand"), "\n"), fixes
-}
-
-func driftStartsCheck() Check {
-	return Check{ID: "drift_starts", Area: areaDrift, Severity: Blocks, Elsewhere: Warns,
-		Title: "Redis would start again, as it is and after a CONFIG REWRITE",
-		Story: Story{
-			Why: "Sentinel sends CONFIG REWRITE with every change of a role, to every node, and the watchdog with every fence. " +
-				"The file as it stands and the file as it would be written are given to the same binary (or read as that version reads them). " +
-				"user and loadmodule lines may stand only once, and CONFIG REWRITE writes all of them into the main file, also those of an included file or of the command line. " +
-				"Valkey 8.1.0 and 8.1.1 write a value that has a quote or a backslash, as a password may, so that no server reads it.",
-			Otherwise: "The failover succeeds, and none of the nodes comes up after its next restart (Duplicate user found).",
-			Fix: "user and loadmodule lines belong into the main file, or users into an aclfile. Moving them needs no restart. " +
-				"Until then the watchdog sends no CONFIG REWRITE of its own; Sentinel does. A file that is refused as it stands: correct the line that is named, before anybody restarts Redis.",
-		}}
-}
-
-func driftRewriteCheck() Check {
-	return Check{ID: "drift_rewrite", Area: areaDrift, Severity: Warns, Elsewhere: Warns,
-		Title: "CONFIG REWRITE can write redis.conf, and keeps what runs",
-		Story: Story{
-			Why: "It puts a new file in the place of the old one, so Redis must be able to write the directory: its mode, its mount as Redis sees it, a file that is mounted by itself and chattr +i are looked at. " +
-				"It edits the main file: a line of an included file behind the one it edits has the last word, as has the command line, and behind an include each save line replaces the one before. " +
-				"That is looked at for what runs, and for the roles that a failover brings. Sentinel ignores the answer.",
-			Otherwise: "After a failover and a restart the old roles are back: the old master as a master, or the new one as its replica; a fence does not outlive a restart; snapshots are no longer taken as they were.",
-			Fix: "The directory of redis.conf belongs to the user of Redis, and is in ReadWritePaths= of its unit; in a container it is the directory that is mounted, not the file. " +
-				"What Sentinel, the watchdog or CONFIG SET may change stands in the main file behind its includes, save lines above them.",
-			Silence: "Where redis.conf is made anew before every start, that must write the role too, or the start gate must be on.",
-		}}
 }

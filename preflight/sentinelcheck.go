@@ -12,18 +12,18 @@ import (
 
 func sentinelChecks() []check {
 	return []check{
-		{sentinelAgreementCheck(), ofGroup, sentinelAgreement},
-		{sentinelAbleCheck(), ofGroup, sentinelAble},
-		{sentinelCalmCheck(), ofGroup, sentinelCalm},
-		{sentinelCandidateCheck(), ofCandidate, sentinelCandidate},
-		{sentinelPriorityCheck(), ofCandidate, sentinelPriority},
-		{sentinelRightsCheck(), ofNodes, sentinelRights},
-		{sentinelSilentCheck(), ofGroup, sentinelSilent},
-		{sentinelTiltCheck(), ofGroup, sentinelTilt},
-		{sentinelQuorumCheck(), ofGroup, sentinelQuorum},
-		{sentinelSpreadCheck(), ofGroup, sentinelSpread},
-		{sentinelReplicasCheck(), ofGroup, sentinelReplicas},
-		{sentinelTimingCheck(), ofGroup, sentinelTiming},
+		{Check{ID: "sentinel_agreement", Severity: Blocks}, ofGroup, sentinelAgreement},
+		{Check{ID: "sentinel_able", Severity: Blocks}, ofGroup, sentinelAble},
+		{Check{ID: "sentinel_calm", Severity: Blocks}, ofGroup, sentinelCalm},
+		{Check{ID: "sentinel_candidate", Severity: Blocks}, ofCandidate, sentinelCandidate},
+		{Check{ID: "sentinel_priority", Severity: Blocks}, ofCandidate, sentinelPriority},
+		{Check{ID: "sentinel_rights", Severity: Warns, Elsewhere: Warns}, ofNodes, sentinelRights},
+		{Check{ID: "sentinel_silent", Severity: Warns}, ofGroup, sentinelSilent},
+		{Check{ID: "sentinel_tilt", Severity: Warns}, ofGroup, sentinelTilt},
+		{Check{ID: "sentinel_quorum", Severity: Warns}, ofGroup, sentinelQuorum},
+		{Check{ID: "sentinel_spread", Severity: Warns}, ofGroup, sentinelSpread},
+		{Check{ID: "sentinel_replicas", Severity: Warns}, ofGroup, sentinelReplicas},
+		{Check{ID: "sentinel_timing", Severity: Warns}, ofGroup, sentinelTiming},
 	}
 }
 

@@ -8,8 +8,6 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/stall"
 )
 
-func stallChecks() []check { return []check{{hostStallsCheck(), ofPair, hostStalls}} }
-
 const (
 	// stallSlack is how near a stall may come to what the group bears.
 	stallSlack = time.Second
@@ -45,15 +43,4 @@ func hostStalls(s *subject) answer {
 	enough := (worst.Longest + stallSlack + borneLess).Truncate(time.Second) + time.Second
 	return failed(fmt.Sprintf("%s: the group bears %s, and what lasts longer is fenced, and failed over at down-after-milliseconds", text, stalls.Bears.Round(10*time.Millisecond)),
 		fmt.Sprintf("%s SLOWLOG GET 10   # what it did; or, to bear it, at each Sentinel: SENTINEL SET %s down-after-milliseconds %d", cli(s.node), s.facts.Group, enough.Milliseconds()))
-}
-
-func hostStallsCheck() Check {
-	return Check{ID: "host_stalls", Area: areaHost, Severity: Warns,
-		Title: "Redis does not stand still for nearly as long as the group bears",
-		Story: Story{
-			Why: "The watchdog beside it notes each time of a second or more in which Redis ran and did not answer, of the last day: a slow command, a fork, a swapped or paused host. " +
-				"A stall up to down-after-milliseconds less some 0.6 s changes nothing; a longer one wakes fenced and is opened again, and past down-after-milliseconds Sentinel fails over.",
-			Otherwise: "One day the same stall lasts a second longer, and a healthy master is replaced for it.",
-			Fix:       "SLOWLOG GET, the log (forks), the host's own figures; smaller commands (SCAN, UNLINK, lazyfree). Or a larger down-after-milliseconds.",
-		}}
 }

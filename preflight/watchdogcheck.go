@@ -9,19 +9,20 @@ import (
 
 func watchdogChecks() []check {
 	return []check{
-		{coordinatorHealthyCheck(), ofGroup, coordinatorHealthy},
-		{coordinatorMembersCheck(), ofGroup, coordinatorMembers},
-		{coordinatorWritableCheck(), ofGroup, coordinatorWritable},
-		{coordinatorStaleCheck(), ofGroup, coordinatorStale},
-		{coordinatorAgreementCheck(), ofGroup, coordinatorAgreement},
-		{grantHeldCheck(), ofGroup, grantHeld},
-		{maintenanceCheck(), ofGroup, maintenance},
-		{watchdogCoversCheck(), ofNodes, watchdogCovers},
-		{watchdogReportCheck(), ofNodes, watchdogReport},
-		{watchdogFenceCheck(), ofNodes, watchdogFence},
-		{watchdogFaultsCheck(), ofNodes, watchdogFaults},
-		{watchdogVetoCheck(), ofCandidate, watchdogVeto},
-		{watchdogVersionsCheck(), ofGroup, watchdogVersions},
+		{Check{ID: "coordinator_healthy", Severity: Blocks}, ofGroup, coordinatorHealthy},
+		{Check{ID: "coordinator_members", Severity: Warns}, ofGroup, coordinatorMembers},
+		{Check{ID: "coordinator_writable", Severity: Blocks}, ofGroup, coordinatorWritable},
+		{Check{ID: "coordinator_stale_reads", Severity: Warns}, ofGroup, coordinatorStale},
+		{Check{ID: "coordinator_agreement", Severity: Blocks}, ofGroup, coordinatorAgreement},
+		{Check{ID: "grant_held", Severity: Blocks}, ofGroup, grantHeld},
+		{Check{ID: "maintenance", Severity: Blocks}, ofGroup, maintenance},
+		{Check{ID: "watchdog_covers", Severity: Blocks, Elsewhere: Warns}, ofNodes, watchdogCovers},
+		{Check{ID: "watchdog_report", Severity: Blocks, Elsewhere: Warns}, ofNodes, watchdogReport},
+		{Check{ID: "watchdog_fence", Severity: Blocks, Elsewhere: Warns}, ofNodes, watchdogFence},
+		{Check{ID: "watchdog_faults", Severity: Warns, Elsewhere: Warns}, ofNodes, watchdogFaults},
+		{Check{ID: "watchdog_veto", Severity: Blocks}, ofCandidate, watchdogVeto},
+		{Check{ID: "watchdog_versions", Severity: Informs}, ofGroup, watchdogVersions},
+		{Check{ID: idLockScripts, Severity: Blocks, Elsewhere: Warns}, ofNodes, lockScripts},
 	}
 }
 
@@ -218,7 +219,7 @@ func watchdogFence(s *subject) answer {
 		s.show("missing rights", strings.Join(d.Missing, " "), "its report in etcd, "+s.node.Address)
 		return failed(fmt.Sprintf("the watchdog of %s may not run %s: the fence cannot act", s.node.Address, strings.Join(d.Missing, " ")),
 			cli(s.node)+" ACL SETUSER redis-watchdog "+strings.Join(d.Missing, " ")+"   # the user of its configuration")
-	case !d.Guarded && !slices.Equal(d.Faults, []string{lockScriptsCheck().ID}): // that has a check of its own, and the fence is armed
+	case !d.Guarded && !slices.Equal(d.Faults, []string{idLockScripts}): // that has a check of its own, and the fence is armed
 		return failed(s.node.Address+" is not guarded: "+orThe(strings.Join(d.Faults, ", "), orThe(d.Reason, "its watchdog says no reason")),
 			onHost(s.node, "redis-watchdog status "+s.facts.Group))
 	}
