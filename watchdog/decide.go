@@ -395,7 +395,17 @@ func (s State) fenced(p Policy, v view, now Instant, verdict verdictFunc) Verdic
 	if why := s.unmetClause(p, v, now); why != "" {
 		return verdict(RowFenced, why, stay, grant)
 	}
-	return verdict(RowFenced, "unfencing", Gate{Access: Lock, Open: true}, grant)
+	// It answers readers from the opening on: the fence of row 9 or 11 stands from
+	// that instant. Past E - A (the way out) none can stand.
+	open := Gate{Access: Lock, Open: true}
+	switch {
+	case now >= v.act:
+	case v.inForce && v.fresh:
+		open.Arm = v.grantedUntil()
+	default:
+		open.Arm = v.certifiedUntil()
+	}
+	return verdict(RowFenced, "unfencing", open, grant)
 }
 
 // unmetClause says which clause of the unfence rule is not met; empty: all are.

@@ -177,10 +177,16 @@ func arm(p Policy, s State, f facts, now Instant) string {
 	strict := p.CoordinatorLost == CoordinatorLostRefuse
 	high := s.Sentinels.Quorum > s.Sentinels.Known/2+1
 	lease := f.lapse.Add(f.Act - f.Armed)
+	asked := s // of one that is fenced only answers tell, not PINGs
+	asked.Sentinels = s.witnessed(now)
 	switch {
 	case row == RowStart && g.Access == Leave:
 		return ""
-	case g.Access != Serve && g.Access != Hold && row != RowClaim && s.Verdict.Reason != "planned_failover":
+	case g.Open && g.Arm == 0 && now < factsOf(p, asked, now).act:
+		return "I2: it is opened to readers before E - A, and no armed fence is wanted"
+	case g.Open && g.Arm == 0:
+		return "" // by the way out
+	case g.Access != Serve && g.Access != Hold && row != RowClaim && !g.Open && s.Verdict.Reason != "planned_failover":
 		if g.Arm != 0 {
 			return "an armed fence is wanted where nobody is served"
 		}
@@ -195,7 +201,7 @@ func arm(p Policy, s State, f facts, now Instant) string {
 		return fmt.Sprintf("I2: armed %v after the time before E", g.Arm.Sub(f.e.Add(-f.Armed)))
 	case row == RowUncertified && p.SentinelsLost == SentinelsLostServe && g.Arm != lease:
 		return "I2: sentinels_lost: serve is not armed by the lease"
-	case (row == RowServe && (strict || high) || row == RowCertified && strict) && g.Arm > lease:
+	case (row == RowServe && (strict || high) || (row == RowCertified || g.Open) && strict) && g.Arm > lease:
 		return fmt.Sprintf("I2: armed %v after the lease", g.Arm.Sub(lease))
 	case s.witnessed(now).Pinged && row != RowUncertified && g.Arm > f.grant.Until.Max(s.Sentinels.Vouched).Max(f.before).Add(-f.Armed):
 		return "I2: armed by PINGs for when another may have been granted"

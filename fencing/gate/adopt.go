@@ -30,7 +30,10 @@ func (g *Gate) adopt(files []*os.File) {
 			continue
 		}
 		a := &armed{adopted: nc, name: name}
-		if parts := strings.Split(strings.TrimPrefix(name, namePrefix), "-"); len(parts) == 2 {
+		if parts := strings.Split(strings.TrimPrefix(name, namePrefix), "-"); len(parts) == 2 || len(parts) == 3 {
+			if len(parts) == 3 {
+				a.opens, _ = strconv.Atoi(parts[2])
+			}
 			a.id, _ = strconv.ParseInt(parts[0], 10, 64)
 			at, _ := strconv.ParseInt(parts[1], 10, 64)
 			a.deadline = watchdog.Instant(at)
@@ -40,12 +43,19 @@ func (g *Gate) adopt(files []*os.File) {
 }
 
 // watchAdopted reads the adopted sockets: anything that comes means that they
-// have fired or are closed.
+// have fired or are closed, but for the answers to an opening (or those to XREAD and
+// as much of the fence: it tells of the rest).
 func (g *Gate) watchAdopted() {
 	for _, a := range g.fences {
 		g.conns.Go(func() {
 			var b [1]byte
-			n, _ := a.adopted.Read(b[:])
+			n, err := a.adopted.Read(b[:])
+			for lines := 0; err == nil && lines < a.opens; {
+				if b[0] == '\n' {
+					lines++
+				}
+				n, err = a.adopted.Read(b[:])
+			}
 			now := int64(g.conf.Now())
 			if n > 0 && b[0] != '-' {
 				g.firedAt.Store(now)
@@ -114,7 +124,11 @@ func (a *armed) file() (*os.File, error) {
 }
 
 func (a *armed) storedAs() string {
-	return fmt.Sprintf("%s%d-%d", namePrefix, a.id, int64(a.deadline))
+	name := fmt.Sprintf("%s%d-%d", namePrefix, a.id, int64(a.deadline))
+	if a.opens != 0 {
+		name += "-" + strconv.Itoa(a.opens)
+	}
+	return name
 }
 
 func (g *Gate) remove(name string) {
@@ -183,6 +197,9 @@ func (g *Gate) checkAdopted(ctx context.Context) {
 		}
 		g.mu.Lock()
 		a.checked = true
+		if a.opens != 0 { // when Redis executed the opening is not known: by now at the latest
+			a.deadline = g.conf.Now().Add(openFor + armSlack)
+		}
 		a.had = 4 * max(a.deadline.Sub(g.conf.Now()), 0) // so that it is put off soon
 		g.mu.Unlock()
 		if !strings.Contains(flags, "b") {

@@ -28,6 +28,7 @@ type armed struct {
 	had      time.Duration    // how long it had when armed
 	name     string           // in the store
 	checked  bool             // seen to block
+	opens    int              // how many answers to an opening come before that of XREAD; zero: it goes with none
 }
 
 const (
@@ -256,18 +257,7 @@ func (g *Gate) armOnce(ctx context.Context, want watchdog.Gate) error {
 	}
 	g.fail("gate.arm.begun")
 	a := &armed{c: c, id: c.id.Load(), had: time.Duration(ms) * time.Millisecond, checked: true}
-	a.xread = c.send(g.commands.one("XREAD", "BLOCK", strconv.FormatInt(ms, 10), "STREAMS", g.key, "$"), 1, begun,
-		func(k *call) {
-			if a.ended.Load() {
-				return
-			}
-			now := int64(g.conf.Now())
-			if k.err == nil && firstError(k.replies) == nil {
-				g.firedAt.Store(now)
-			}
-			g.lostAt.Store(now)
-			g.ObserveNow()
-		})
+	a.xread = c.send(g.commands.one("XREAD", "BLOCK", strconv.FormatInt(ms, 10), "STREAMS", g.key, "$"), 1, begun, g.ends(a))
 	if err := g.awaitBlocked(ctx, a); err != nil {
 		c.close() // nothing but XREAD is on it: closing is harmless
 		return err
@@ -296,6 +286,21 @@ func (g *Gate) armOnce(ctx context.Context, want watchdog.Gate) error {
 	}
 	g.store(ctx, a)
 	return nil
+}
+
+// ends is told that a blocks no more.
+func (g *Gate) ends(a *armed) func(*call) {
+	return func(k *call) {
+		if a.ended.Load() {
+			return
+		}
+		now := int64(g.conf.Now())
+		if k.err == nil && firstError(k.replies) == nil {
+			g.firedAt.Store(now)
+		}
+		g.lostAt.Store(now)
+		g.ObserveNow()
+	}
 }
 
 // awaitBlocked waits until Redis is seen to block the connection of a.

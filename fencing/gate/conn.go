@@ -74,21 +74,35 @@ func newConn(nc net.Conn, sock syscall.RawConn, sent *atomic.Int64, born watchdo
 // send writes b, which asks for n answers. It never fails: what goes wrong is
 // the call's error.
 func (c *conn) send(b []byte, n int, at watchdog.Instant, then func(*call)) *call {
-	k := &call{sentAt: at, n: n, done: make(chan struct{}), then: then}
+	k := newCall(n, at, then)
+	c.pipeline(b, k)
+	return k
+}
+
+func newCall(n int, at watchdog.Instant, then func(*call)) *call {
+	return &call{sentAt: at, n: n, done: make(chan struct{}), then: then}
+}
+
+// pipeline is send of several calls in one write: what is answered at once need not
+// wait for what is answered later.
+func (c *conn) pipeline(b []byte, calls ...*call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
-		k.err = c.err
-		close(k.done)
-		return k
+		for _, k := range calls {
+			k.err = c.err
+			close(k.done)
+		}
+		return
 	}
-	c.queue = append(c.queue, k)
-	c.sent.Add(int64(n))
+	for _, k := range calls {
+		c.queue = append(c.queue, k)
+		c.sent.Add(int64(k.n))
+	}
 	c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
 	if _, err := c.nc.Write(b); err != nil {
-		c.nc.Close() // the reader fails the calls, this one too
+		c.nc.Close() // the reader fails the calls, these too
 	}
-	return k
 }
 
 func (c *conn) alive() bool {

@@ -8,7 +8,9 @@
 //     the lock under which the fence is sent. So nothing that opens can be
 //     executed after a fence that was wanted later, however long Redis was
 //     stopped in between; and what was seen before the last step was sent never
-//     stands for the fence that is wanted.
+//     stands for the fence that is wanted. An opening alone has a connection of
+//     its own, with an armed fence behind it: a fence that was wanted later ends
+//     that connection unread, or takes the opening back before Redis answers.
 //   - The fence waits for nothing: it is bytes made beforehand on a connection
 //     opened and authenticated beforehand, sent by a goroutine that does
 //     nothing else. It is never taken back while it is unanswered.
@@ -27,5 +29,7 @@
 // store keeps it armed when the watchdog dies.
 //
 // The fence must never be sent before XREAD is seen to block: an XREAD that is
-// refused at once would let it run at once.
+// refused at once would let it run at once. Only behind an opening it is, in the
+// same write: there is no instant then in which Redis is open and nothing is armed,
+// and refused, it leaves Redis as fenced as it was.
 package gate

@@ -118,11 +118,13 @@ func (g *Gate) peek(ctx context.Context, h *conn) time.Duration {
 // A step that was sent to a Redis that froze runs when it wakes, and what was
 // seen before that step tells nothing of what will be then. So a Refuse is
 // satisfied only by what was seen behind the last step; and an open that has
-// not been answered is taken back by a fence behind it as soon as it is no
-// longer wanted, whatever is: a fenced Redis stays fenced without Open. Redis
-// executes what waits on one connection without serving others in between.
-// Should that connection have ended meanwhile, the fence on the next one kills
-// it, or comes after it; only then may reads be answered in between.
+// not been answered is taken back by a fence as soon as it is no longer wanted,
+// whatever is: a fenced Redis stays fenced without Open. Redis executes what
+// waits on one connection without serving others in between. An opening that
+// has a connection of its own (openArmed), or whose connection has ended
+// meanwhile, is killed by the fence on another, or comes before it and is taken
+// back before anybody is answered; one that came after it would be fenced again
+// as soon as it is answered.
 func (g *Gate) fenceDue() bool {
 	switch {
 	case !g.wanted:
@@ -234,7 +236,9 @@ func (g *Gate) fenced(wantedAt, begun watchdog.Instant, behind uint64, blind boo
 	g.mu.Lock()
 	g.seen.Role, g.seen.Refusing, g.seen.Answer = watchdog.Nowhere, true, watchdog.Up
 	g.provedAt, g.refused = now, true
-	g.settled = max(g.settled, behind)
+	if g.opening == nil || g.opening.finished() { // else that may come yet, on its own connection
+		g.settled = max(g.settled, behind)
+	}
 	g.details.Fences++
 	if blind {
 		g.details.Blind++

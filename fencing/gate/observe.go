@@ -424,7 +424,7 @@ func (g *Gate) met(replies map[string]string, seen *watchdog.Redis) {
 		w.firstLook = true
 		w.pid, _ = strconv.Atoi(replies["process_id"])
 		w.configFile = replies["config_file"]
-		w.rewriteDue, w.fencedSeen = false, false
+		w.rewriteDue, w.fencedSeen, w.openBare = false, false, false
 		w.infoRole = ""
 		seen.Position, seen.LinkUp, seen.InStep, seen.Empty = watchdog.Position{}, false, false, false
 	}

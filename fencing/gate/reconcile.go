@@ -69,6 +69,8 @@ type worker struct {
 	armFailing watchdog.Instant // since when arming fails; zero: it does not
 	armRetry   watchdog.Instant // not before
 	armGuard   time.Duration    // taken off the time it is armed for; see armOnce
+	openWaits  watchdog.Instant // since when an opening waits for a connection; zero: it does not
+	openBare   bool             // this run's XREAD was refused behind an opening: it goes without
 }
 
 func (g *Gate) pausing(want watchdog.Gate) bool {
@@ -260,33 +262,6 @@ func (g *Gate) unhold(ctx context.Context, want watchdog.Gate) (bool, error) {
 		g.log.Debug("pause not lifted", "error", err)
 	}
 	return true, nil
-}
-
-const openAgain = time.Minute // between two lines of the log about openings that fail
-
-// openUp makes the fenced Redis a master, locked. The originals come back when
-// it is seen to be one.
-func (g *Gate) openUp(ctx context.Context, want watchdog.Gate) (bool, error) {
-	w := &g.worker
-	re, err := g.change(ctx, want, lockScript(g.commands, w.cur.lag))
-	if err == nil {
-		err = firstError(re)
-	}
-	if err != nil {
-		return false, err
-	}
-	g.fail("gate.unfence.begun")
-	if now := g.conf.Now(); w.openedAt == 0 || now.Sub(w.openedAt) > openAgain { // refused, it is tried at every turn
-		g.log.Info("making the fenced Redis a master again, locked")
-		w.openedAt = now
-	}
-	re, err = g.step(ctx, want, openScript(g.commands, w.cur.lag), true)
-	if err != nil {
-		return false, err
-	}
-	g.fail("gate.unfence.sent")
-	w.rejoin = true // its values are the fence's still
-	return true, firstError(re)
 }
 
 // follow makes Redis a replica of want.Master.

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,9 +25,9 @@ type stalled struct {
 	moved bool          // another Redis is the master now
 }
 
-// stall has the group's master run one script for so long, beside a write that
-// comes in meanwhile, and waits for what becomes of it.
-func stall(w *watched.World, d time.Duration) stalled {
+// stall has the group's master do one thing for so long, a script or (asleep) DEBUG
+// SLEEP, beside a write that comes in meanwhile, and waits for what becomes of it.
+func stall(w *watched.World, d time.Duration, asleep bool) stalled {
 	master := w.Group.Master()
 	o := *master.Client().Options()
 	o.ReadTimeout = time.Minute
@@ -43,6 +44,10 @@ func stall(w *watched.World, d time.Duration) stalled {
 	}
 	begun, ended := lab.Now(), make(chan error, 1)
 	go func() {
+		if asleep {
+			ended <- script.Do(ctx, "DEBUG", "SLEEP", fmt.Sprint(d.Seconds())).Err()
+			return
+		}
 		ended <- script.Eval(ctx, `local t = redis.call('TIME') local till = t[1] * 1000 + t[2] / 1000 + ARGV[1]
 			repeat t = redis.call('TIME') until t[1] * 1000 + t[2] / 1000 > till return 1`, nil, d.Milliseconds()).Err()
 	}()
@@ -55,7 +60,9 @@ func stall(w *watched.World, d time.Duration) stalled {
 // BenchmarkStall is the table of docs/performance.md: how a group fares whose
 // master stands still for a part of down-after-milliseconds, with the watchdog and
 // with Sentinel alone, side by side. ROUNDS is how many stalls of each length (10),
-// DOWN_AFTER down-after-milliseconds (5s).
+// DOWN_AFTER down-after-milliseconds (5s), STALLS the lengths ("1s,2.5s"; without it
+// a fifth to 19 twentieths of D). BY=sleep has the master sleep: a script takes a
+// processor from everybody, and is answered for with BUSY from its fifth second on.
 func BenchmarkStall(b *testing.B) {
 	rounds, down := 10, 5*time.Second
 	if n, err := strconv.Atoi(os.Getenv("ROUNDS")); err == nil {
@@ -65,7 +72,20 @@ func BenchmarkStall(b *testing.B) {
 		down = d
 	}
 	binary := shipped(b)
+	lengths := []time.Duration{down / 5, down * 2 / 5, down / 2, down * 3 / 5, down * 7 / 10, down * 8 / 10, down * 9 / 10, down * 19 / 20}
+	if text := os.Getenv("STALLS"); text != "" {
+		lengths = nil
+		for one := range strings.SplitSeq(text, ",") {
+			d, err := time.ParseDuration(one)
+			if err != nil {
+				b.Fatal(err)
+			}
+			lengths = append(lengths, d)
+		}
+	}
+	asleep := os.Getenv("BY") == "sleep"
 	o := watched.Options{Group: lab.GroupConfig{DownAfter: down, FailTimeout: 20 * time.Second}}
+	o.Group.Redis.Lines = []string{"enable-debug-command yes"}
 	guarded := watched.Start(b, o)
 	for _, d := range guarded.Watchdogs {
 		d.Binary = binary
@@ -74,17 +94,18 @@ func BenchmarkStall(b *testing.B) {
 	guarded.WaitGuarded()
 	o.Unguarded = true
 	alone := watched.Start(b, o)
-	for _, s := range []time.Duration{down / 5, down * 2 / 5, down / 2, down * 3 / 5, down * 7 / 10, down * 8 / 10, down * 9 / 10, down * 19 / 20} {
+	for _, s := range lengths {
 		b.Run(s.String(), func(b *testing.B) {
 			fired, opened, held := 0, 0, 0
 			var with, without []stalled
 			for range rounds {
 				before := guarded.WaitServing()
+				decided := len(before.Decided())
 				f, op, h := total(before, "stall_fences_total", `result="fired"`), total(before, "stall_fences_total", `result="opened"`), total(before, "holds_total", "")
 				one := make(chan stalled, 1)
 				named := alone.Group.Master()
-				go func() { one <- stall(alone, s) }()
-				ours := stall(guarded, s)
+				go func() { one <- stall(alone, s, asleep) }()
+				ours := stall(guarded, s, asleep)
 				theirs := <-one
 				// A failover comes after down-after, counted from before the stall, or not at all.
 				guarded.Pause(max(down-s, 0) + 2*time.Second)
@@ -93,6 +114,10 @@ func BenchmarkStall(b *testing.B) {
 				fired += total(before, "stall_fences_total", `result="fired"`) - f
 				opened += total(before, "stall_fences_total", `result="opened"`) - op
 				held += total(before, "holds_total", "") - h
+				b.Logf("%+v, alone %+v; so far %d fired, %d opened, %d holds", ours, theirs, fired, opened, held)
+				for _, why := range before.Decided()[decided:] {
+					b.Logf("decided: %s", why.Line)
+				}
 				with, without = append(with, ours), append(without, theirs)
 				guarded.WaitGuarded()
 				guarded.Group.WaitReplicas()

@@ -46,6 +46,42 @@ func TestSimNoticesWhatIsLeftOut(t *testing.T) {
 	}
 }
 
+// TestHostStandsStillWhileItsRedisIsOpened has the host stand still in the moment in
+// which its fenced Redis is opened, in every run in which one is. Where the fence
+// does not go with the opening it answers reads past a promotion.
+func TestHostStandsStillWhileItsRedisIsOpened(t *testing.T) {
+	const runs = 250
+	play := func(bare bool) (openings int, late Result) {
+		for seed, played := uint64(1), 0; played < runs; seed++ {
+			c := configFor(seed)
+			c.openings, c.Breakage.openBare, c.only = true, bare, "redis stands still"
+			if kindOf(seed) != anyRun {
+				continue
+			}
+			played++
+			r := Run(c, anyRun, false)
+			openings += r.Stalls
+			if r.Kind == "late_read" || r.Kind == "overlap" {
+				return openings, r
+			}
+		}
+		return openings, Result{}
+	}
+	for _, bare := range []bool{false, true} {
+		t.Run(map[bool]string{false: "with its fence", true: "bare"}[bare], func(t *testing.T) {
+			t.Parallel()
+			openings, r := play(bare)
+			t.Logf("%d openings, seed %d: %s %s", openings, r.Seed, r.Kind, r.Text)
+			if (r.Kind != "") != bare {
+				t.Errorf("want a late read where no fence goes with the opening, and none where one does")
+			}
+			if openings < 10 {
+				t.Errorf("%d openings: that shows nothing", openings)
+			}
+		})
+	}
+}
+
 // TestSentinelsThatCannotBeAskedAreCutOff plays nothing but cuts, one way,
 // between the master and the two Sentinels that only their PINGs speak for.
 func TestSentinelsThatCannotBeAskedAreCutOff(t *testing.T) {

@@ -55,7 +55,7 @@ func (c *checker) observe(r *redis) {
 	if r.writing {
 		r.tenure = true
 	}
-	if r.reading && r.role == master && r.tenure && !c.openedLate(r) {
+	if r.reading && r.role == master && r.tenure && !c.openedLate(r) && !c.heldUp(r) {
 		for _, o := range c.w.redis {
 			// The newer promotion stands, and nobody typed it.
 			if o != r && o.up && o.role == master && o.promotion > r.promotion && !o.forced && c.w.now.Sub(o.promotedAt) > c.w.ReadSlack && !c.unheard(o, r) {
@@ -131,6 +131,16 @@ func (c *checker) openedLate(r *redis) bool {
 	d := c.w.daemons[r.id]
 	m := d.core.Memory
 	return m.OpenedLate == strconv.Itoa(r.runID) && d.now().Sub(m.OpenedAt) < 18*sec
+}
+
+// heldUp: an opening was on its way to r, in the tenth of a millisecond that takes,
+// when r stood still, and was executed when it woke. The fence behind it bounds that.
+func (c *checker) heldUp(r *redis) bool {
+	if r.heldUp == 0 || c.w.now.Sub(r.heldUp) > openFor+20*ms {
+		return false
+	}
+	c.w.heldUp = true
+	return true
 }
 
 // unheard: o's promotion was cut off together with the few Sentinels that know

@@ -44,6 +44,7 @@ type Config struct {
 	Breakage breakage
 	only     string // the one fault there is; empty: any
 	stalls   bool   // beside it processes stand still at every step: stalls.go
+	openings bool   // a host stands still whenever its Redis is opened
 }
 
 // breakage is a part of the safety argument left out, to prove that the
@@ -60,6 +61,7 @@ type breakage struct {
 	noRow7     bool // a deposed master is left as it is
 	noAck      bool // a PING counts although its answer was not acknowledged
 	noLetGo    bool // a grant that is not renewed hangs on with those of its host
+	openBare   bool // a fence is opened, and the next armed when it is seen to be open
 
 	noBeneath   bool // a planned failover's hold has no lock beneath it
 	noWaitEqual bool // a planned failover does not wait for the data

@@ -273,6 +273,10 @@ func (w *World) bearable() time.Duration { return max(w.DownAfter-2*sec, sec) }
 
 // standStill has processes stand still together once, for at most so long.
 func standStill(w *World, most time.Duration, ps ...*proc) {
+	standFor(w, w.between(0, most), ps...)
+}
+
+func standFor(w *World, span time.Duration, ps ...*proc) {
 	w.rng.Shuffle(len(ps), func(i, j int) { ps[i], ps[j] = ps[j], ps[i] })
 	for _, p := range ps {
 		p.freeze()
@@ -283,7 +287,7 @@ func standStill(w *World, most time.Duration, ps ...*proc) {
 		}
 	}
 	seen()
-	w.after(w.between(0, most), func() {
+	w.after(span, func() {
 		for _, p := range ps {
 			p.thaw()
 		}

@@ -32,6 +32,9 @@ type armedFence struct {
 	left time.Duration    // what was left when it was armed
 }
 
+// openFor is the gate's: for how long the fence is armed that goes with an opening.
+const openFor = sec
+
 func (d *daemon) apply() {
 	g, f, h := d.core.Want().Gate, d.fact, &d.hand
 	switch v := d.core.Verdict; {
@@ -93,7 +96,8 @@ func (d *daemon) do1(what string, fn func(r *redis)) bool {
 
 // leave is a step away from the fence. A fence sent while it is unanswered
 // waits behind it on the same connection: Redis serves nobody in between.
-func (d *daemon) leave(what string, opens bool, fn func(r *redis)) bool {
+// then runs when it was answered; nil: nothing does.
+func (d *daemon) leave(what string, opens bool, fn func(r *redis), then func()) bool {
 	step := d.hand.step
 	d.hand.leaving = leaving{step, d.fact.RunID, opens}
 	d.w.logf(d.name, "gate: %s", what)
@@ -109,6 +113,9 @@ func (d *daemon) leave(what string, opens bool, fn func(r *redis)) bool {
 		return func() {
 			if d.hand.leaving.step == step {
 				d.hand.leaving = leaving{}
+			}
+			if then != nil {
+				then()
 			}
 			d.finish(step)
 		}
@@ -218,14 +225,35 @@ func (d *daemon) nextStep(g watchdog.Gate, f watchdog.Redis) bool {
 		switch {
 		case f.Role == watchdog.Nowhere && g.Open:
 			h.dirty = true
+			// XREAD and the fence go with it, in one write. It counts from when
+			// Redis executes them.
+			left, armed := min(g.Arm.Sub(d.now())-15*ms, openFor), false
+			arm := g.Arm != 0 && !d.w.Breakage.noArm && !d.w.Breakage.openBare
+			if arm && left < 40*ms {
+				return false
+			}
+			sent := d.w.now
+			d.w.opening(d.host)
 			return d.leave("open", true, func(r *redis) {
 				if r.role == nowhere {
 					r.locked = true
 					if d.hand.fencing != r.runID { // else it is shut again at once
 						r.w.check.opened(r)
+						r.heldUp = 0
+						if d.w.now.Sub(sent) > ms { // it stood still while that was on its way
+							r.heldUp = d.w.now
+						}
 					}
 					r.follow(master, 0)
 					r.shut, r.priority = false, 100
+					if arm && r.cover(r.arm(left)) {
+						armed = true
+					}
+				}
+			}, func() {
+				if armed {
+					h.armed = armedFence{d.now().Add(left), left}
+					d.fact.ArmedFor = h.armed.at
 				}
 			})
 		case f.Role != watchdog.Nowhere && !f.Locked && !d.w.Breakage.noLock:
@@ -254,7 +282,7 @@ func (d *daemon) nextStep(g watchdog.Gate, f watchdog.Redis) bool {
 					r.locked = true
 					r.follow(replica, to)
 				}
-			})
+			}, nil)
 		case f.Role != watchdog.Replica:
 		case !f.Locked && !g.Unlocked && !d.w.Breakage.noLock:
 			h.dirty = true

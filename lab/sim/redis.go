@@ -52,6 +52,7 @@ type redis struct {
 	heard    []heard // by Sentinel
 	blocked  []bool  // by Sentinel: its command connection waits behind a PUBLISH that a pause postpones
 
+	heldUp     watchdog.Instant // when it executed an opening that was sent before it stood still; zero: none
 	promotedAt watchdog.Instant
 	promotion  int      // which promotion made it master; 0: the first master, or none
 	forced     bool     // that one was typed (SENTINEL FAILOVER)

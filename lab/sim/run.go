@@ -17,7 +17,8 @@ type Result struct {
 	History string        // when it was asked for
 	Planned [outcomes]int // how many planned failovers came to what
 	Virtual float64
-	Stalls  int // at a step
+	Stalls  int  // at a step
+	HeldUp  bool // reads were late of one that stood still with its opening on the way: FINDINGS.md
 }
 
 // Run plays the world of c.
@@ -30,7 +31,7 @@ func Run(c Config, k kind, traced bool) Result {
 		w.every(50*ms, 50*ms, w.check.letGo)
 	}
 	w.run(w.now.Add(30 * 60 * sec))
-	res := Result{Seed: c.Seed, Faults: w.faults, Planned: w.outcomes, Virtual: float64(w.now) / 1e9, Stalls: w.stalls}
+	res := Result{Seed: c.Seed, Faults: w.faults, Planned: w.outcomes, Virtual: float64(w.now) / 1e9, Stalls: w.stalls, HeldUp: w.heldUp}
 	if v := w.check.found; v != nil {
 		res.Kind, res.Text = v.kind, fmt.Sprintf("at %.3f: %s", float64(v.at)/1e9, v.text)
 	}

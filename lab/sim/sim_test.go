@@ -33,7 +33,7 @@ func TestSim(t *testing.T) {
 		return
 	}
 	kinds := map[string][]uint64{}
-	begun, n, virtual, stood := time.Now(), 0, 0.0, 0
+	begun, n, virtual, stood, heldUp := time.Now(), 0, 0.0, 0, 0
 	var planned [outcomes]int
 	play := func(seed uint64) bool {
 		if *only != "" && !slices.ContainsFunc(kindOf(seed).faults(), func(f fault) bool { return f.name == *only }) {
@@ -42,6 +42,9 @@ func TestSim(t *testing.T) {
 		_, r := stalling(seed, breakage{}, *only, *stalls, false)
 		n++
 		stood += r.Stalls
+		if r.HeldUp {
+			heldUp++
+		}
 		virtual += r.Virtual
 		for o, times := range r.Planned {
 			planned[o] += times
@@ -83,7 +86,7 @@ func TestSim(t *testing.T) {
 	took := time.Since(begun)
 	t.Logf("%d runs in %v: %.0f a second, %.0f s of virtual time each", n, took.Round(time.Millisecond), float64(n)/took.Seconds(), virtual/float64(n))
 	if *stalls {
-		t.Logf("%d stalls at a step", stood)
+		t.Logf("%d stalls at a step, %d runs in which an opening was on its way and reads were late by its fence", stood, heldUp)
 	}
 	for o, times := range planned {
 		if times > 0 {

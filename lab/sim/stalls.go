@@ -11,6 +11,16 @@ const (
 	stallsAtMost = 12 // in one run: it shall come to its end
 )
 
+// opening says that the watchdog of this host opens its Redis: in the runs that are
+// about that, the host stands still then or in the moment after.
+func (w *World) opening(host int) {
+	if !w.Config.openings || w.kind != anyRun || w.calm != 0 || w.stalls >= stallsAtMost {
+		return
+	}
+	w.stalls++
+	w.after(w.between(0, 2*ms), func() { standFor(w, w.between(w.DownAfter, 2*w.DownAfter), w.procsOf(host)...) })
+}
+
 // stepped says that something went on that concerns these hosts.
 func (w *World) stepped(hosts ...int) {
 	if !w.stallsNow() || !w.chance(stallChance) {

@@ -34,6 +34,7 @@ type World struct {
 
 	promotions int  // how many SLAVEOF NO ONE of Sentinel's were executed
 	stalls     int  // how many stalls there were at a step
+	heldUp     bool // see checker.heldUp
 	done       bool // ends the run
 	trace      *strings.Builder
 	faults     []string
