@@ -395,8 +395,8 @@ func (s State) fenced(p Policy, v view, now Instant, verdict verdictFunc) Verdic
 	if why := s.unmetClause(p, v, now); why != "" {
 		return verdict(RowFenced, why, stay, grant)
 	}
-	// It answers readers from the opening on: the fence of row 9 or 11 stands from
-	// that instant. Past E - A (the way out) none can stand.
+	// It answers readers from the opening on: the fence of row 9 or 11 is armed from
+	// that instant. Past E - A (the way out) none can be.
 	open := Gate{Access: Lock, Open: true}
 	switch {
 	case now >= v.act:

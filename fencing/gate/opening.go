@@ -1,6 +1,6 @@
 package gate
 
-// The opening of a fenced Redis, and the fence that stands from that instant on.
+// The opening of a fenced Redis, and the fence that is armed from that instant on.
 
 import (
 	"context"
@@ -16,7 +16,7 @@ const (
 	openAgain = time.Minute // between two lines of the log about openings that fail
 
 	// openFor is for how long the fence that goes with an opening is armed, at the
-	// most: until the next stands in its place, which takes some milliseconds. It
+	// most: until the next takes its place, which takes some milliseconds. It
 	// counts from when Redis executes the opening, so that it bounds for how long
 	// one is open unwatched that stood still while the opening was on its way.
 	openFor = time.Second
@@ -57,13 +57,13 @@ func (g *Gate) openUp(ctx context.Context, want watchdog.Gate) (bool, error) {
 	return true, firstError(re)
 }
 
-// beneath prepares the fence that is to stand from the opening on; nil: none shall,
-// or none can be had.
+// beneath prepares the fence that is to be armed from the opening on; nil: none shall
+// be, or none can be had.
 //
 // Nothing can be armed in a Redis that is fenced: it refuses XREAD, and all else
 // that waits. So XREAD and the fence are sent behind the opening, in the same write
 // on the same connection, and Redis executes them in one go: there is no instant in
-// which it is open and no fence stands. It need not be seen to block: refused, it
+// which it is open and no fence is armed. It need not be seen to block: refused, it
 // lets the fence run, and Redis is fenced as it was.
 func (g *Gate) beneath(ctx context.Context, want watchdog.Gate) (*armed, error) {
 	w, now := &g.worker, g.conf.Now()
@@ -117,7 +117,7 @@ func (g *Gate) openArmed(ctx context.Context, want watchdog.Gate, a *armed) ([]r
 	}
 	all := s.then(block).then(g.arm)
 	a.c.pipeline(all.bytes, k, a.xread, newCall(g.arm.n, now, nil))
-	g.standing = append(g.standing, a)
+	g.fences = append(g.fences, a)
 	g.changes++
 	g.changed, g.opening = k, k
 	g.mu.Unlock()

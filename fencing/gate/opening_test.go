@@ -85,7 +85,7 @@ func TestOpenedRedisFencesItselfWhenItsWatchdogDies(t *testing.T) {
 	l.Want(openArmedFor(time.Minute))
 	at := <-opened
 	next := startGate(t, s, func(c *Config) { c.Adopted, c.Store, c.Originals = kept.take(), kept, l.originals() })
-	r := next.sees("the fence that stands", func(r watchdog.Redis) bool { return r.Role == watchdog.Master && r.ArmedFor != 0 })
+	r := next.sees("the fence that is armed", func(r watchdog.Redis) bool { return r.Role == watchdog.Master && r.ArmedFor != 0 })
 	if left := r.ArmedFor.Sub(bootTime()); left > openFor+100*time.Millisecond {
 		t.Errorf("armed for %v more, want %v at the most", left, openFor)
 	}

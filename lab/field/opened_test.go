@@ -11,7 +11,7 @@ import (
 // The whole host of a master stands still in the moment in which its fence is opened,
 // its watchdog first, and until another is master. When it wakes, Redis before its
 // watchdog, no read is answered there, neither one that was sent meanwhile nor a new
-// one: it was never open without a fence that stands armed in it.
+// one: it was never open without a fence armed in it.
 func TestHostStandsStillAsItsMasterIsOpened(t *testing.T) {
 	t.Parallel()
 	w := moments(t)

@@ -14,7 +14,7 @@ const (
 // opening says that the watchdog of this host opens its Redis: in the runs that are
 // about that, the host stands still then or in the moment after.
 func (w *World) opening(host int) {
-	if !w.Config.openings || w.kind != anyRun || w.calm != 0 || w.stalls >= stallsAtMost {
+	if !w.Config.openings || w.kind != anyRun || w.healed != 0 || w.stalls >= stallsAtMost {
 		return
 	}
 	w.stalls++
