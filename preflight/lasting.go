@@ -99,6 +99,11 @@ func lastingText(n Node) []byte {
 		h := n.Host.withoutMoments()
 		n.Host = &h
 	}
+	if n.Refused != nil {
+		r := *n.Refused
+		r.Last = ReplicaLook{} // how far the backlog reaches, say
+		n.Refused = &r
+	}
 	if n.Redis != nil {
 		r := *n.Redis
 		r.Slow, r.Replicas, r.SentinelLacks = nil, nil, nil

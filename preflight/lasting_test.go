@@ -19,6 +19,7 @@ func lasting(change func(*Node)) Lasting {
 	} {
 		n.Redis.Info[key] = value
 	}
+	n.Refused, n.Stalls = &Refused{}, &Stalls{Bears: time.Second}
 	change(n)
 	return n.Lasting()
 }
@@ -47,6 +48,9 @@ func TestWhatMakesAReportNews(t *testing.T) {
 		{"an error counted", info("errorstat_WRONGTYPE", "count=1"), NoNews},
 		{"another database", info("db7", "keys=1,expires=0,avg_ttl=0"), NoNews},
 		{"the data a little larger", info("used_memory", "1100000000"), NoNews},
+		{"what the backlog holds", func(n *Node) { n.Refused = &Refused{Last: ReplicaLook{RunID: "8a7e", BacklogLength: 12}} }, NoNews},
+		{"a command refused", func(n *Node) { n.Refused = &Refused{Count: 1} }, Changed},
+		{"a stall", func(n *Node) { n.Stalls = &Stalls{Bears: time.Second, Hours: []StallHour{{Count: 1}}} }, Changed},
 		{"something not read", func(n *Node) { n.Gaps = []Gap{{What: "acl", Why: "read tcp 10.0.0.11:4711: timeout"}} }, Changed},
 
 		{"the data larger", info("used_memory", "1200000000"), Moved},
