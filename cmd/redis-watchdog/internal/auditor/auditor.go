@@ -1,0 +1,278 @@
+// Package auditor takes audits of the fleet's work list, one at a time for its host,
+// and has them made.
+package auditor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
+	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/fleet"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
+)
+
+// Store is where the work list is: a grant.Store.
+type Store interface {
+	FleetRun(ctx context.Context) (grant.FleetEntry, error)
+	FleetUnits(ctx context.Context, host string, keys []string) ([]grant.FleetUnit, grant.FleetTaken, error)
+	ClaimFleet(ctx context.Context, c grant.FleetClaim) (grant.FleetHold, error)
+	KeepFleet(ctx context.Context, h *grant.FleetHold) error
+	EndFleet(ctx context.Context, h grant.FleetHold, unit []byte, group string, audit []byte, rest bool) error
+	SettleFleet(ctx context.Context, run grant.FleetEntry, was grant.FleetUnit, unit []byte) error
+}
+
+// Audit is what came of one.
+type Audit struct {
+	Kept  []byte // what is kept of it
+	Keys  uint64
+	Bytes uint64
+}
+
+// Host is the Redis of this host, and who audits them.
+type Host interface {
+	// Nodes are all of them as they are now. It asks nobody.
+	Nodes() []fleet.Node
+	// Load is how busy the host and that Redis are.
+	Load(ctx context.Context, n fleet.Node) (fleet.Load, error)
+	// Audit makes one, and ends at once with ctx.
+	Audit(ctx context.Context, n fleet.Node, hashed bool) (Audit, error)
+}
+
+// Config of a Runner.
+type Config struct {
+	// Store is asked for anew each time: it may be another after a reload.
+	Store func() Store
+	Host  Host
+	Key   string // of the host: no two audits are made under the same one
+	Name  string // of the host, for people
+	Now   func() watchdog.Instant
+	// Count is told of every audit that ended; nil: nobody is.
+	Count func(fleet.Why)
+	Log   hclog.Logger
+	// Idle is how often it is looked whether there is a run, Look how often while
+	// there is something to do, Beat how often while an audit runs. Zero: 15 s, 5 s
+	// and a second.
+	Idle, Look, Beat time.Duration
+}
+
+// Runner is that of one host.
+type Runner struct {
+	cfg Config
+
+	// Of Run alone:
+	finished map[string]bool // units of the run below that are final
+	run      string          // its id
+	silent   bool            // etcd did not answer, and that was logged
+	busy     string          // why it waits, as it was logged
+
+	mu    sync.Mutex
+	state State
+}
+
+// State is what a Runner does, for the metrics.
+type State struct {
+	Auditing bool
+	Waits    string // why nothing is begun though there is something to do; empty: nothing hinders
+}
+
+// New makes one.
+func New(c Config) *Runner {
+	for _, d := range []struct {
+		of    *time.Duration
+		usual time.Duration
+	}{{&c.Idle, 15 * time.Second}, {&c.Look, 5 * time.Second}, {&c.Beat, time.Second}} {
+		if *d.of == 0 {
+			*d.of = d.usual
+		}
+	}
+	if c.Count == nil {
+		c.Count = func(fleet.Why) {}
+	}
+	return &Runner{cfg: c, finished: map[string]bool{}}
+}
+
+// State is of now.
+func (r *Runner) State() State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state
+}
+
+func (r *Runner) set(s State) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state = s
+}
+
+// Run takes one audit after the other until ctx ends. What etcd does not answer is
+// asked again: nobody but the work list waits for it.
+func (r *Runner) Run(ctx context.Context) error {
+	wait := r.cfg.Idle
+	for {
+		// Apart from the others, who would ask at the same instant.
+		pause := time.NewTimer(wait/2 + rand.N(wait))
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			r.set(State{})
+			return context.Cause(ctx)
+		case <-pause.C:
+		}
+		did, open, err := r.step(ctx)
+		r.told(ctx, err)
+		switch {
+		case did: // another, if there is one, and not at once: the slot is for whoever waits
+			wait = r.cfg.Look / 4
+		case open:
+			wait = r.cfg.Look
+		default:
+			wait = r.cfg.Idle
+		}
+	}
+}
+
+// told logs the first failure of a streak, and its end.
+func (r *Runner) told(ctx context.Context, err error) {
+	switch {
+	case ctx.Err() != nil:
+	case err != nil && !r.silent:
+		r.cfg.Log.Warn("the fleet's work list is not followed", "error", err)
+	case err == nil && r.silent:
+		r.cfg.Log.Info("the fleet's work list is followed again")
+	}
+	r.silent = err != nil
+}
+
+// step looks once, and makes one audit at the most. Open is whether there is more to
+// do for this host.
+func (r *Runner) step(ctx context.Context) (did, open bool, err error) {
+	entry, err := r.cfg.Store().FleetRun(ctx)
+	if err != nil || entry.Modified == 0 {
+		r.set(State{})
+		return false, false, err
+	}
+	run, err := fleet.ReadRun(entry.Value)
+	if err != nil || run.State == fleet.Preparing || run.State == fleet.Stopped {
+		r.set(State{})
+		return false, false, err
+	}
+	if run.ID != r.run {
+		r.run, r.finished = run.ID, map[string]bool{}
+	}
+	nodes := r.cfg.Host.Nodes()
+	keys := slices.DeleteFunc(fleet.Units(run, nodes), func(key string) bool { return r.finished[key] })
+	if len(keys) == 0 {
+		r.set(State{})
+		return false, false, nil
+	}
+	found, taken, err := r.cfg.Store().FleetUnits(ctx, r.cfg.Key, keys)
+	if err != nil {
+		return false, true, err
+	}
+	units, err := r.read(keys, found)
+	plan := fleet.Next(run, units, nodes, len(taken.Slots), taken.Host)
+	if e := r.settle(ctx, entry, found, plan.Settle); e != nil {
+		err = errors.Join(err, e)
+	}
+	if !plan.Open {
+		r.set(State{})
+		return false, false, err
+	}
+	slot := fleet.FreeSlot(run.Parallel, taken.Slots, rand.N(run.Parallel))
+	if len(plan.Take) == 0 || slot < 0 {
+		r.set(State{})
+		return false, true, err
+	}
+	c, why := r.idle(ctx, plan.Take, run.MaxLoad)
+	r.waits(why)
+	if why != "" {
+		return false, true, err
+	}
+	did, e := r.take(ctx, run, grant.FleetClaim{Run: entry, Slot: slot, Host: r.cfg.Key, Who: r.cfg.Name, Unit: unitOf(found, c.Unit.Key())}, c)
+	return did, true, errors.Join(err, e)
+}
+
+func unitOf(found []grant.FleetUnit, key string) grant.FleetUnit {
+	return found[slices.IndexFunc(found, func(u grant.FleetUnit) bool { return u.Key == key })]
+}
+
+// read makes units of what stands in etcd. One that makes no sense is left alone, and
+// is the error; the others stand. What is final, or in no list, is not asked for
+// again.
+func (r *Runner) read(keys []string, found []grant.FleetUnit) (units []fleet.Known, err error) {
+	listed := map[string]bool{}
+	for _, f := range found {
+		u, e := fleet.ReadUnit(f.Value)
+		if e == nil && u.Key() != f.Key {
+			e = fmt.Errorf("read unit: it is of %q", u.Key())
+		}
+		if e != nil {
+			err = errors.Join(err, fmt.Errorf("fleet/units/%s: %w", f.Key, e))
+			continue
+		}
+		listed[f.Key] = !u.Final()
+		units = append(units, fleet.Known{Unit: u, Claimed: f.Claimed})
+	}
+	for _, key := range keys {
+		if !listed[key] {
+			r.finished[key] = true
+		}
+	}
+	return units, err
+}
+
+// settle writes what nobody can do any more.
+func (r *Runner) settle(ctx context.Context, run grant.FleetEntry, found []grant.FleetUnit, units []fleet.Unit) error {
+	for _, u := range units {
+		u.At = time.Now()
+		text, err := json.Marshal(u)
+		if err != nil {
+			return err
+		}
+		err = r.cfg.Store().SettleFleet(ctx, run, unitOf(found, u.Key()), text)
+		switch {
+		case errors.Is(err, grant.ErrChanged): // by somebody else, or there is another run
+		case err != nil:
+			return err
+		default:
+			r.finished[u.Key()] = true
+			r.cfg.Log.Warn("not audited", "unit", u.Key(), "state", string(u.State), "reason", u.Reason)
+		}
+	}
+	return nil
+}
+
+// idle is the first whose host and Redis are not busy; else why the first is.
+func (r *Runner) idle(ctx context.Context, take []fleet.Candidate, maxLoad float64) (c fleet.Candidate, why string) {
+	for _, c := range take {
+		load, err := r.cfg.Host.Load(ctx, c.Node)
+		busy := fleet.BusyUnknown
+		if err == nil {
+			busy = load.Busy(maxLoad)
+		}
+		if busy == "" {
+			return c, ""
+		}
+		if why == "" {
+			why = busy
+		}
+	}
+	return c, why
+}
+
+// waits notes why nothing is begun, and logs it when that is new.
+func (r *Runner) waits(why string) {
+	r.set(State{Waits: why})
+	if why != r.busy && why != "" {
+		r.cfg.Log.Info("an audit of the fleet waits: the host is busy", "reason", why)
+	}
+	r.busy = why
+}

@@ -1,0 +1,195 @@
+package grant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/redis-watchdog/redis-watchdog/lab"
+)
+
+// unitsOf begins a run and is its units as they stand.
+func unitsOf(t *testing.T, s *Store, n int) (FleetEntry, []FleetUnit) {
+	t.Helper()
+	was, err := s.FleetRun(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := map[string][]byte{}
+	for i := range n {
+		list[fmt.Sprintf("g%03d", i)] = []byte("waiting")
+	}
+	if err := s.StartFleet(t.Context(), was, []byte("preparing"), []byte("running"), list); err != nil {
+		t.Fatal(err)
+	}
+	run, units, err := s.ReadFleet(t.Context())
+	if err != nil || string(run.Value) != "running" || len(units) != n {
+		t.Fatalf("%s with %d units, %v; want it running with %d", run.Value, len(units), err, n)
+	}
+	return run, units
+}
+
+// TestOneOfManyClaimsAUnit: of those who try at one time one has the unit, however
+// many slots are free, and the others are told so.
+func TestOneOfManyClaimsAUnit(t *testing.T) {
+	_, etcd := oneMember(t)
+	s := openStore(t, nil, etcd.Endpoints()...)
+	run, units := unitsOf(t, s, 3)
+	var had atomic.Int32
+	var all sync.WaitGroup
+	for i := range 20 {
+		all.Go(func() {
+			_, err := s.ClaimFleet(t.Context(), FleetClaim{Run: run, Unit: units[0], Begun: []byte("begun"), Slot: i, Host: fmt.Sprint("h", i)})
+			switch {
+			case err == nil:
+				had.Add(1)
+			case !errors.Is(err, ErrChanged):
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if had.Load() != 1 {
+		t.Fatalf("%d have the unit", had.Load())
+	}
+	claim := func(unit FleetUnit, slot int, host string) error {
+		_, err := s.ClaimFleet(t.Context(), FleetClaim{Run: run, Unit: unit, Begun: []byte("begun"), Slot: slot, Host: host})
+		return err
+	}
+	if err := claim(units[1], 50, "x"); err != nil {
+		t.Fatal(err)
+	}
+	if err := claim(units[2], 50, "y"); !errors.Is(err, ErrChanged) {
+		t.Errorf("a slot that is taken: %v", err)
+	}
+	if err := claim(units[2], 51, "x"); !errors.Is(err, ErrChanged) {
+		t.Errorf("a host that audits: %v", err)
+	}
+	found, taken, err := s.FleetUnits(t.Context(), "x", []string{"g000", "g001", "g002", "g999"})
+	if err != nil || len(found) != 3 || !found[0].Claimed || !found[1].Claimed || found[2].Claimed || !taken.Host || len(taken.Slots) != 2 {
+		t.Errorf("found %+v, taken %+v, %v", found, taken, err)
+	}
+	if err := s.ChangeFleet(t.Context(), run, []byte("paused")); err != nil {
+		t.Fatal(err)
+	}
+	if err := claim(units[2], 51, "y"); !errors.Is(err, ErrChanged) {
+		t.Errorf("after a pause: %v", err)
+	}
+	if err := s.ChangeFleet(t.Context(), run, []byte("stopped")); !errors.Is(err, ErrChanged) {
+		t.Errorf("an order that rests on what was before the pause: %v", err)
+	}
+}
+
+// TestAnAuditIsKeptIfAndOnlyIfItIsDone: what became of a unit, its audit and the slot
+// are written as one, and by nobody whose claim is gone.
+func TestAnAuditIsKeptIfAndOnlyIfItIsDone(t *testing.T) {
+	_, etcd := oneMember(t)
+	s := openStore(t, nil, etcd.Endpoints()...)
+	run, units := unitsOf(t, s, 2)
+	claim := func(unit FleetUnit, host string) FleetHold {
+		t.Helper()
+		h, err := s.ClaimFleet(t.Context(), FleetClaim{Run: run, Unit: unit, Begun: []byte("begun"), Slot: 0, Host: host})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.KeepFleet(t.Context(), &h); err != nil || h.Until.Sub(lab.Now()) < FleetLease/2 {
+			t.Fatalf("kept until %v from now, %v", h.Until.Sub(lab.Now()), err)
+		}
+		return h
+	}
+	first := claim(units[0], "h")
+	if err := s.EndFleet(t.Context(), first, []byte("done"), "g000", []byte("audit"), false); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := s.Audit(t.Context(), "g000"); err != nil || string(text) != "audit" {
+		t.Errorf("kept %q, %v", text, err)
+	}
+	if err := s.EndFleet(t.Context(), first, []byte("done"), "g000", []byte("audit"), false); err != nil {
+		t.Errorf("the same again, as by a second member of etcd: %v", err)
+	}
+	// Its slot and its host are free again, and its lease is nobody's.
+	second := claim(units[1], "h")
+	claimed := s.fleetKey("claims/", units[1].Key)
+	if _, err := s.transact(t.Context(), "lose", commandTimeout, nil, []clientv3.Op{clientv3.OpDelete(claimed)}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.EndFleet(t.Context(), second, []byte("done"), "g001", []byte("late"), false); !errors.Is(err, ErrChanged) {
+		t.Errorf("without a claim: %v", err)
+	}
+	if text, err := s.Audit(t.Context(), "g001"); err != nil || text != nil {
+		t.Errorf("kept %q without a claim, %v", text, err)
+	}
+	if _, taken, err := s.FleetUnits(t.Context(), "h", nil); err != nil || taken.Host || len(taken.Slots) != 0 {
+		t.Errorf("taken %+v, %v; want what was ours given back", taken, err)
+	}
+	if err := s.EndFleet(t.Context(), second, nil, "g001", make([]byte, MaxAudit+1), false); err == nil || errors.Is(err, ErrChanged) {
+		t.Errorf("an audit that is too large: %v", err)
+	}
+}
+
+// TestAClaimRestsAfterAFailure: the slot is free at once, the unit with the lease.
+func TestAClaimRestsAfterAFailure(t *testing.T) {
+	l, etcd := oneMember(t)
+	s := openStore(t, nil, etcd.Endpoints()...)
+	run, units := unitsOf(t, s, 1)
+	h, err := s.ClaimFleet(t.Context(), FleetClaim{Run: run, Unit: units[0], Begun: []byte("begun"), Host: "h"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.EndFleet(t.Context(), h, []byte("waiting again"), "g000", nil, true); err != nil {
+		t.Fatal(err)
+	}
+	found, taken, err := s.FleetUnits(t.Context(), "h", []string{"g000"})
+	if err != nil || taken.Host || len(taken.Slots) != 0 || !found[0].Claimed || string(found[0].Value) != "waiting again" {
+		t.Fatalf("found %+v, taken %+v, %v", found, taken, err)
+	}
+	if err := s.SettleFleet(t.Context(), run, found[0], []byte("failed")); !errors.Is(err, ErrChanged) {
+		t.Errorf("settled while it rests: %v", err)
+	}
+	l.Eventually("the claim is gone with its lease", patience*2, func() error {
+		found, _, err = s.FleetUnits(t.Context(), "h", []string{"g000"})
+		if err == nil && found[0].Claimed {
+			err = errors.New("not yet")
+		}
+		return err
+	})
+	if err := s.SettleFleet(t.Context(), run, found[0], []byte("failed")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestARunWhoseCommandDiedIsNone: what it had written by then is followed by nobody,
+// and gone with the next start; more units than a page have all their place.
+func TestARunWhoseCommandDiedIsNone(t *testing.T) {
+	_, etcd := oneMember(t)
+	s := openStore(t, nil, etcd.Endpoints()...)
+	list := map[string][]byte{}
+	for i := range 3 * fleetPage / 2 {
+		list[fmt.Sprintf("lost%03d", i)] = []byte("waiting")
+	}
+	dying, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.StartFleet(dying, FleetEntry{}, []byte("preparing"), []byte("running"), list); err == nil {
+		t.Error("it began though its command is dead")
+	}
+	// As far as a command can come before the last word.
+	if _, err := s.transact(t.Context(), "die", commandTimeout, nil, []clientv3.Op{
+		clientv3.OpPut(s.fleetKey("run", ""), "preparing"), clientv3.OpPut(s.fleetKey("units/", "lost"), "waiting")}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.StartFleet(t.Context(), FleetEntry{}, []byte("p"), []byte("r"), list); !errors.Is(err, ErrChanged) {
+		t.Errorf("a start that knows nothing of the other: %v", err)
+	}
+	_, units := unitsOf(t, s, 5*fleetPage/2)
+	for _, u := range units {
+		if strings.HasPrefix(u.Key, "lost") {
+			t.Errorf("%s is left of the run that was none", u.Key)
+		}
+	}
+}
