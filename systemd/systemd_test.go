@@ -298,8 +298,8 @@ func TestShippedUnitIsVerifiedAndHardened(t *testing.T) {
 	if out, err := h.try("systemd-analyze verify /etc/systemd/system/redis-watchdog*.s* 2>&1"); err != nil || out != "" {
 		t.Errorf("systemd-analyze verify: %v: %s", err, out)
 	}
-	// Debian's redis-server has 1.2; AF_NETLINK, for what the kernel counts on the Sentinels' connections, is the 0.1 more. Without the hardening it is 9.6.
-	for unit, threshold := range map[string]string{"redis-watchdog": "13", "redis-watchdog-helper": "10"} {
+	// Debian's redis-server has 1.2; AF_NETLINK, for what the kernel counts on the Sentinels' connections, is 0.1 more, and that an audit may lower its own priority another 0.1. Without the hardening it is 9.6.
+	for unit, threshold := range map[string]string{"redis-watchdog": "14", "redis-watchdog-helper": "10"} {
 		if out, err := h.try("systemd-analyze security --offline=true --threshold=" + threshold + " --no-pager /etc/systemd/system/" + unit + ".service"); err != nil {
 			t.Errorf("systemd-analyze security: %v\n%s", err, out)
 		}

@@ -111,7 +111,7 @@ func (a *app) keyspaceCommand() *cobra.Command {
 	f.BoolVar(&o.keepCluster, "keep-cluster", false, "likewise of a node of Redis Cluster, for preflight --migrate cluster:SLOT")
 	c.MarkFlagsMutuallyExclusive("keep", "keep-cluster")
 	f.IntVarP(&o.top, "top", "n", 20, "lines of each table; 0 is all")
-	c.AddCommand(a.keyspaceDiffCommand(), a.keyspaceEstimateCommand())
+	c.AddCommand(a.keyspaceDiffCommand(), a.keyspaceEstimateCommand(), a.keyspaceFleetCommand())
 	return c
 }
 

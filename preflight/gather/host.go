@@ -60,6 +60,14 @@ func Host(ctx context.Context, c HostConfig) (*preflight.Host, []preflight.Gap) 
 	return h, r.gaps
 }
 
+// Memory is how much of it the Redis with that process id may use and how much of
+// that is available, bytes: the host's, or what its cgroup leaves it.
+func Memory(pid int) (total, available int64, err error) {
+	r := hostReader{c: HostConfig{PID: pid}, h: &preflight.Host{}}
+	err = r.memory()
+	return r.h.MemoryTotal, r.h.MemoryAvailable, err
+}
+
 type hostReader struct {
 	c    HostConfig
 	h    *preflight.Host

@@ -79,6 +79,7 @@ type Group struct {
 	DownAfter            time.Duration `yaml:"down_after"` // what Sentinel is expected to report; zero: not said
 	Policy               Policy        `yaml:"policy"`
 	Preflight            Preflight     `yaml:"preflight"`
+	Keyspace             Keyspace      `yaml:"keyspace"`
 	Nodes                []Node        `yaml:"nodes"`
 
 	SentinelPassword Secret `yaml:"-"`
@@ -95,6 +96,11 @@ type Policy struct {
 	SuspectAfter    time.Duration `yaml:"suspect_after"`
 	HintHold        time.Duration `yaml:"hint_hold"`
 	ClockRateError  float64       `yaml:"clock_rate_error"` // seconds a second
+}
+
+// Keyspace is about audits of the key space.
+type Keyspace struct {
+	Fleet bool `yaml:"fleet"` // the group takes part in audits of the whole fleet
 }
 
 // Node is one Redis on this host.
@@ -167,6 +173,8 @@ func initial(kind any) {
 		v.Timeout = 10 * time.Second
 	case *Preflight:
 		v.setInitial()
+	case *Keyspace:
+		v.Fleet = true
 	case *Policy:
 		v.CoordinatorLost, v.SentinelsLost = serve, refuse
 		v.BornLocked = true

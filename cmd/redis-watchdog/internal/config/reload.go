@@ -56,7 +56,7 @@ func (g Group) SameSentinels(next Group) bool {
 // over: its rules.
 func (g Group) servers() Group {
 	g.Policy = Policy{ClockRateError: g.Policy.ClockRateError} // the tally's
-	g.Preflight, g.DownAfter = Preflight{}, 0
+	g.Preflight, g.Keyspace, g.DownAfter = Preflight{}, Keyspace{}, 0
 	return g
 }
 

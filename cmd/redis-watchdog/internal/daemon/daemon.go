@@ -17,10 +17,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/internal/memory"
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/auditor"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/hooks"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/metrics"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/web"
+	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/systemd"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -43,6 +45,11 @@ type Daemon struct {
 	reloads   reloads
 	failed    chan error // holds one: a part of a group has failed
 
+	// Of the audits of the fleet:
+	configFile string                         // absolute
+	store      atomic.Pointer[grant.Store]    // the one of etcd
+	auditing   atomic.Pointer[auditor.Runner] // nil: not yet
+
 	mu     sync.Mutex
 	groups []*group // one a group, in the order of the configuration
 }
@@ -62,6 +69,10 @@ func New(cfg *config.Config, log hclog.Logger, version string) (_ *Daemon, err e
 	d.units = openUnits(log.Named("systemd"))
 	if d.etcd, err = openCoordinator(cfg, log.Named("etcd")); err != nil {
 		return nil, err
+	}
+	d.store.Store(d.etcd.store)
+	if d.configFile, err = filepath.Abs(cfg.File); err != nil {
+		return nil, fmt.Errorf("find configuration: %w", err)
 	}
 	registry := prometheus.NewRegistry()
 	d.counts = metrics.New(registry, metrics.NewCollector(d.Status, d.reports, d.load), version)
@@ -161,6 +172,7 @@ func (d *Daemon) Run(ctx context.Context, r Reload) error {
 	add("what the page shows of etcd", d.records.run)
 	add("service manager", d.notify)
 	add("beat", d.beat)
+	add("audits of the fleet", d.auditFleet)
 	d.log.Info("started", "version", d.version, "nodes", len(d.nodes()), "config", d.cfg.File)
 	err := parts.Run()
 	d.log.Info("stopped", "reason", err)

@@ -37,6 +37,10 @@ func (d *Daemon) load() metrics.Load {
 			l.OldestRenewal = max(l.OldestRenewal, now.Sub(at).Seconds())
 		}
 	}
+	if r := d.auditing.Load(); r != nil {
+		s := r.State()
+		l.Auditing, l.Waits = s.Auditing, s.Waits
+	}
 	return l
 }
 

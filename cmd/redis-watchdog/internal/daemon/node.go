@@ -69,6 +69,7 @@ type node struct {
 	left        bool                     // its stop is announced: nothing else is reported
 	verdict     vetoRecord               // the standing veto
 	lastReplica string                   // the policy when every replica is vetoed
+	fleetOff    bool                     // no part in audits of the fleet
 	polls       time.Duration            // how often the gate looks when all is idle; zero: not told yet
 	planned     watchdog.PlannedFailover // the order that was last heard
 	ordersNow   watchdog.Orders          // the coordinator's and the local ones
@@ -81,7 +82,7 @@ func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pac
 		group: g.Name, name: n.Name, log: log, watcher: w, pace: pace, store: d.etcd.store, reloads: &d.reloads, hooks: d.hooks, unheard: d.unheard,
 		faultLog: faultLog{log: log}, metrics: d.counts.Node(g.Name, n.Name), announced: watchdog.Address(n.Announced),
 		records: statedir.Records{Dir: d.cfg.StateDir, Group: g.Name, Node: n.Name},
-		unit:    n.Unit, lastReplica: g.Preflight.LastReplica, newRunID: signal.New(),
+		unit:    n.Unit, lastReplica: g.Preflight.LastReplica, fleetOff: !g.Keyspace.Fleet, newRunID: signal.New(),
 		orders: &localOrders{stateDir: d.cfg.StateDir, group: g.Name, node: n.Name, log: log},
 	}
 	x.flaps = newFlaps(agent.Boottime, x.tellStep)

@@ -178,6 +178,7 @@ func (d *Daemon) apply(ctx context.Context, p plan) error {
 			d.log.Warn("connection to etcd not closed", "error", err)
 		}
 		d.etcd = p.etcd
+		d.store.Store(d.etcd.store)
 		d.etcd.start(ctx)
 	}
 	var groups, opened []*group
@@ -270,7 +271,7 @@ func nodeOf(g config.Group, name string) *config.Node {
 func (c *group) follow(g config.Group) {
 	for _, n := range c.nodes {
 		n.mu.Lock()
-		n.lastReplica = g.Preflight.LastReplica
+		n.lastReplica, n.fleetOff = g.Preflight.LastReplica, !g.Keyspace.Fleet
 		n.mu.Unlock()
 		n.reporter.setRules(reportRulesOf(g.Preflight))
 		n.agent.SetPolicy(g.Policy.Core())

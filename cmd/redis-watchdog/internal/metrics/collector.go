@@ -46,13 +46,14 @@ func nodeDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, append([]string{labelMaster, labelNode}, labels...), nil)
 }
 
-func gauges() []gauge {
-	truth := func(b bool) float64 {
-		if b {
-			return 1
-		}
-		return 0
+func truth(b bool) float64 {
+	if b {
+		return 1
 	}
+	return 0
+}
+
+func gauges() []gauge {
 	// What never comes, or never happened, is an infinite time away: an alert
 	// such as age > 5 then needs no second condition.
 	never := func(seconds float64) float64 {

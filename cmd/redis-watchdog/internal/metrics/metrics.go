@@ -9,12 +9,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/hooks"
+	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/fleet"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
 // Metrics counts what happens.
 type Metrics struct {
-	steps, transitions, fences, holds, switches, renewals, badAnswers, armed, dropped, hooks, stallFences *prometheus.CounterVec
+	steps, transitions, fences, holds, switches, renewals, badAnswers, armed, dropped, hooks, stallFences, audits *prometheus.CounterVec
 
 	decision, fence, agreement, stall *prometheus.HistogramVec
 
@@ -54,6 +55,10 @@ func New(registerer prometheus.Registerer, collector *Collector, version string)
 	for _, result := range hooks.Results() {
 		m.hooks.WithLabelValues(result)
 	}
+	m.audits = prometheus.NewCounterVec(prometheus.CounterOpts{Name: FleetAudits, Help: "Audits of the fleet that this host made, by how they ended."}, []string{"result"})
+	for _, why := range fleet.Whys() {
+		m.audits.WithLabelValues(why.String())
+	}
 	m.reloaded = prometheus.NewGauge(prometheus.GaugeOpts{Name: ConfigReloaded,
 		Help: "1 when the configuration that was read last is in force, 0 when it was refused and the one before is."})
 	m.reloadedAt = prometheus.NewGauge(prometheus.GaugeOpts{Name: ConfigReloadedAt,
@@ -66,13 +71,16 @@ func New(registerer prometheus.Registerer, collector *Collector, version string)
 		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()},
 	}, func() float64 { return 1 })
 	registerer.MustRegister(m.steps, m.transitions, m.fences, m.holds, m.switches, m.renewals, m.badAnswers, m.armed, m.dropped, m.stallFences,
-		m.decision, m.fence, m.agreement, m.stall, m.hooks, m.reloaded, m.reloadedAt, m.late, build, collector,
+		m.decision, m.fence, m.agreement, m.stall, m.hooks, m.audits, m.reloaded, m.reloadedAt, m.late, build, collector,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 // Hook counts what became of a hook: one of hooks.Results.
 func (m *Metrics) Hook(result string) { m.hooks.WithLabelValues(result).Inc() }
+
+// Audited counts an audit of the fleet, by how it ended: one of fleet.Whys.
+func (m *Metrics) Audited(result string) { m.audits.WithLabelValues(result).Inc() }
 
 // Late says how late the watchdog was for a beat.
 func (m *Metrics) Late(d time.Duration) { m.late.Observe(d.Seconds()) }

@@ -47,6 +47,9 @@ const (
 	KeyspaceKeys  = "redis_watchdog_keyspace_keys"
 	KeyspaceBytes = "redis_watchdog_keyspace_bytes"
 	KeyspaceStall = "redis_watchdog_keyspace_stall_seconds"
+	FleetAudits   = "redis_watchdog_fleet_audits_total"
+	FleetAuditing = "redis_watchdog_fleet_auditing"
+	FleetWaiting  = "redis_watchdog_fleet_waiting"
 	StallBorne    = "redis_watchdog_stall_borne_seconds"
 
 	Steps            = "redis_watchdog_steps_total"
