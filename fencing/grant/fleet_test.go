@@ -12,6 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
 
 // unitsOf begins a run and is its units as they stand.
@@ -191,5 +192,45 @@ func TestARunWhoseCommandDiedIsNone(t *testing.T) {
 		if strings.HasPrefix(u.Key, "lost") {
 			t.Errorf("%s is left of the run that was none", u.Key)
 		}
+	}
+}
+
+// TestOrdersToTheFleetNeedTwoPrefixes: the rights that docs/keyspace.md names for
+// whoever orders an audit of the fleet, and is no watchdog, are enough.
+func TestOrdersToTheFleetNeedTwoPrefixes(t *testing.T) {
+	l := lab.Loopback(t)
+	etcd := l.Etcd(lab.EtcdConfig{RootPassword: "root"}, l.Host("a"))
+	root := etcd.Client(nil)
+	for prefix, kind := range map[string]clientv3.PermissionType{
+		DefaultPrefix + "fleet/": clientv3.PermissionType(clientv3.PermReadWrite), DefaultPrefix + "nodes/": clientv3.PermissionType(clientv3.PermRead)} {
+		if _, err := root.RoleAdd(t.Context(), prefix); err != nil {
+			t.Fatal(err)
+		}
+		_, err := root.RoleGrantPermission(t.Context(), prefix, prefix, clientv3.GetPrefixRangeEnd(prefix), kind)
+		must(t, err)
+	}
+	_, err := root.UserAdd(t.Context(), "operator", "secret")
+	must(t, err)
+	_, err = root.Put(t.Context(), DefaultPrefix+"nodes/g1/"+string(addressA), "report")
+	must(t, err)
+	s := openStore(t, func(c *Config) { c.Username, c.Password = "operator", "secret" }, etcd.Endpoints()...)
+	if _, _, err := s.ReadFleet(t.Context()); err == nil {
+		t.Error("it was read without any right")
+	}
+	for _, prefix := range []string{"fleet/", "nodes/"} {
+		_, err = root.UserGrantRole(t.Context(), "operator", DefaultPrefix+prefix)
+		must(t, err)
+	}
+	run, _ := unitsOf(t, s, fleetPage+1)
+	if err := s.ChangeFleet(t.Context(), run, []byte("paused")); err != nil {
+		t.Error(err)
+	}
+	unitsOf(t, s, 1) // in the place of the other's
+	var told []string
+	err = s.Reporting(t.Context(), func(group string, address watchdog.Address, report []byte) {
+		told = append(told, fmt.Sprintf("%s %s %s", group, address, report))
+	})
+	if err != nil || len(told) != 1 || told[0] != "g1 "+string(addressA)+" report" {
+		t.Errorf("told %q, %v", told, err)
 	}
 }
