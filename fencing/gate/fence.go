@@ -13,12 +13,13 @@ import (
 )
 
 const (
-	refenceEvery = 100 * time.Millisecond // while Redis is not seen to refuse
-	stopGrace    = 100 * time.Millisecond // a fence is tried for so long, however late it was wanted or sent, or Redis came up
-	lateTurns    = 20                     // are no sign of a Redis that does not refuse; whoever is late for good kills all the same
-	stopPatience = 3 * time.Second        // with a Redis that has not said a word yet
-	stopTimeout  = 10 * time.Second
-	stopRetry    = time.Second
+	refenceEvery  = 100 * time.Millisecond // while Redis is not seen to refuse
+	stopGrace     = 100 * time.Millisecond // a fence is tried for so long, however late it was wanted or sent, or Redis came up
+	lateTurns     = 20                     // are no sign of a Redis that does not refuse; whoever is late for good kills all the same
+	stopPatience  = 3 * time.Second        // with a Redis that has not said a word yet
+	stopLookAgain = 10 * time.Millisecond  // before a Redis is killed
+	stopTimeout   = 10 * time.Second
+	stopRetry     = time.Second
 )
 
 // fencer sends the fence (and the first pause of a hold) and does nothing
@@ -85,6 +86,9 @@ func (g *Gate) fenceOnce(ctx context.Context) time.Duration {
 		return refenceEvery
 	}
 	proved, again := g.judge(re)
+	g.mu.Lock()
+	g.fencing = nil
+	g.mu.Unlock()
 	if proved {
 		g.fail("gate.fence.answered")
 		g.fenced(at, begun, behind, blind)
@@ -258,6 +262,7 @@ type trying struct {
 	at    watchdog.Instant // of the last turn
 	rests time.Duration    // from that to the next, as it was meant
 	late  int              // turns that came too late to count
+	quiet int              // turns in a row, this one too, at which nothing that Redis has said waited to be read
 
 	lost, noPrimary             watchdog.Instant // when an armed fence and when the primary connection ended, as seen at that turn
 	lostTried, lostPrimaryTried time.Duration    // tried, when that was seen first
@@ -293,14 +298,14 @@ func (g *Gate) armedIn(seen watchdog.Redis, now watchdog.Instant) bool {
 	if fired && seen.SentAt <= lost && t.tried-t.lostTried < stopPatience {
 		return true
 	}
-	unanswered := g.fencing != nil && !g.fencing.finished()
-	if g.primary == nil { // its end may be the fence's doing
+	unanswered := g.fencing != nil && (!g.fencing.finished() || g.fencing.err == nil) // that is, not judged
+	if g.primary == nil {                                                             // its end may be the fence's doing
 		unanswered = t.tried-t.lostPrimaryTried < lookTimeout
 	}
 	if seen.Answer != watchdog.Silent && seen.Answer != watchdog.Busy && !unanswered {
 		return false
 	}
-	if lost != 0 && now.Sub(lost) < lookTimeout {
+	if lost != 0 && (now.Sub(lost) < lookTimeout || t.tried-t.lostTried < lookTimeout) {
 		return true
 	}
 	for _, a := range g.fences {
@@ -314,10 +319,13 @@ func (g *Gate) armedIn(seen watchdog.Redis, now watchdog.Instant) bool {
 // stopIfLate kills a Redis that is not seen to refuse by its time, once, and
 // returns when to ask again.
 func (g *Gate) stopIfLate(ctx context.Context) (rests time.Duration) {
-	now := g.conf.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	now := g.conf.Now() // not before the lock, which may be waited for
 	g.trying.turn(now, watchdog.Instant(g.lostAt.Load()), g.noPrimary)
+	if g.trying.quiet++; g.unread() {
+		g.trying.quiet = 0
+	}
 	defer func() { g.trying.rests = rests }()
 	want, seen := g.want, g.seen
 	if g.conf.Killer == nil || want.Access != watchdog.Refuse || want.StopBy == watchdog.Never {
@@ -337,14 +345,10 @@ func (g *Gate) stopIfLate(ctx context.Context) (rests time.Duration) {
 	if left := stopGrace - g.trying.tried; left > 0 {
 		by = by.Max(now.Add(left))
 	}
-	if now < by {
-		return max(min(by.Sub(now), time.Second), time.Millisecond)
+	if now < by { // a turn that rests for long does not tell for how much of it we were run
+		return max(min(by.Sub(now), refenceEvery), time.Millisecond)
 	}
-	// One that falls silent while it loads is loading still, and answers nobody;
-	// one that does so fenced (its CONFIG REWRITE waits for a slow disk) will
-	// be fenced when it wakes.
-	refusing := seen.Refusing || g.spared(seen) || seen.Answer == watchdog.Absent || g.lastAnswer == watchdog.Loading ||
-		seen.Answer == watchdog.Silent && g.refused
+	refusing := g.refusing(now)
 	if !refusing && now < want.StopArmed && g.armedIn(seen, now) {
 		if !g.waiting {
 			g.waiting = true
@@ -352,20 +356,29 @@ func (g *Gate) stopIfLate(ctx context.Context) (rests time.Duration) {
 		}
 		return refenceEvery
 	}
-	if refusing || (g.stopped && g.stoppedID == seen.RunID) || now.Sub(g.provedAt) < lookTimeout && g.provedAt != 0 {
+	if refusing || g.stopped && g.stoppedID == seen.RunID {
 		return refenceEvery
+	}
+	if g.trying.quiet < 2 { // the reader may have taken an answer this moment
+		return stopLookAgain
 	}
 	g.stopped, g.stoppedID = true, seen.RunID
 	again := g.stopAgain != 0
-	g.details.Stops++
-	pid, runID := g.details.PID, seen.RunID
+	pid, runID, heard, sent := g.details.PID, seen.RunID, now.Sub(seen.SentAt), "never"
+	if g.fencing != nil {
+		sent = now.Sub(g.fencing.sentAt).String()
+	}
 	g.stops.Go(func() {
+		g.fail("gate.stop.begun")
+		if !g.stillLate() {
+			return
+		}
 		if !again {
-			g.log.Error("Redis was not seen to refuse in time and is killed", "run_id", runID, "pid", strconv.Itoa(pid))
+			g.log.Error("Redis was not seen to refuse in time and is killed", "run_id", runID, "pid", strconv.Itoa(pid),
+				"last_heard_ago", heard.String(), "unanswered_fence_sent_ago", sent)
 		}
 		ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 		defer cancel()
-		g.fail("gate.stop.begun")
 		if err := g.conf.Killer.Kill(ctx, pid, runID); err != nil {
 			g.setFault(Fault{
 				ID: "stop", Severity: watchdog.SeverityError, Text: "Redis does not refuse and cannot be killed: " + err.Error(),

@@ -26,7 +26,8 @@ const (
 //
 // FLEET says how many, one after the other ("40,80"); BLOWS which blows ("cold" among
 // them, which starts the watchdog; all: empty); AGAINST names another build,
-// which is measured before it with each number of groups.
+// which is measured before it with each number of groups; LOG a file that the
+// watchdog's log is kept in.
 func BenchmarkStorms(b *testing.B) {
 	eachFleet(b, "40,80", measureStorms)
 }
@@ -110,6 +111,11 @@ func measureStorms(b *testing.B, groups int, binary string) {
 		b.ReportMetric(took.Seconds(), blow.name+"-s")
 		b.ReportMetric(after.fences-before.fences, blow.name+"-fences")
 		b.ReportMetric(after.holds-before.holds, blow.name+"-holds")
+		if keep := os.Getenv("LOG"); keep != "" {
+			if err := os.WriteFile(keep, []byte(f.Watchdog.Text()), 0o644); err != nil {
+				b.Fatal(err)
+			}
+		}
 		if alive < groups {
 			b.Errorf("%s: %d healthy Redis were killed", blow.name, groups-alive)
 			return

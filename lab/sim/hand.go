@@ -133,7 +133,9 @@ func (d *daemon) refuse(g watchdog.Gate, f watchdog.Redis) {
 	}
 	d.queueFence(f)
 	stopBy := g.StopBy
-	if silent := f.Answer == watchdog.Silent || f.Answer == watchdog.Busy; silent && h.armed.at != 0 {
+	// What was seen before a fence was sent that has not been answered tells nothing.
+	silent := f.Answer == watchdog.Silent || f.Answer == watchdog.Busy || strconv.Itoa(h.fencing) == f.RunID
+	if silent && h.armed.at != 0 {
 		stopBy = g.StopArmed
 	}
 	if stopBy != watchdog.Never && d.now() >= stopBy && f.Answer != watchdog.Loading && !h.killed {
