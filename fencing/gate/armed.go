@@ -263,17 +263,18 @@ func (g *Gate) armOnce(ctx context.Context, want watchdog.Gate) error {
 		return err
 	}
 	// Redis began to count at the latest when it was seen to block.
-	a.deadline = g.conf.Now().Add(a.had + armSlack)
-	if a.deadline > want.Arm {
-		c.close()
-		w.armGuard = min(2*guard, want.Arm.Sub(begun)/4)
-		return fmt.Errorf("Redis took %v to answer, too long to arm in time", g.conf.Now().Sub(begun))
-	}
-	w.armGuard = 0
+	took := g.conf.Now().Sub(begun)
+	a.deadline = begun.Add(took + a.had + armSlack)
+	// As long as it took now it may take again, on a host short of processor.
+	w.armGuard = min(max(took+2*armSlack, w.armGuard/2), want.Arm.Sub(begun)/4)
 	g.fail("gate.arm.blocked")
-	if n, _ := g.wish(); n.Access == watchdog.Refuse || !armWanted(n) || n.Arm < a.deadline {
+	switch n, _ := g.wish(); {
+	case n.Access == watchdog.Refuse || !armWanted(n) || n.Arm < min(a.deadline, want.Arm):
 		c.close()
 		return errSuperseded
+	case a.deadline > n.Arm: // which may have moved on meanwhile
+		c.close()
+		return fmt.Errorf("Redis took %v to answer, too long to arm in time", took)
 	}
 	g.mu.Lock()
 	arm := g.arm

@@ -59,6 +59,7 @@ type call struct {
 	err     error
 	done    chan struct{}
 	then    func(*call) // run by the reader once done; may be nil
+	on      *conn
 }
 
 // newConn starts the reader; wait is told when it is gone.
@@ -96,6 +97,7 @@ func (c *conn) pipeline(b []byte, calls ...*call) {
 		return
 	}
 	for _, k := range calls {
+		k.on = c
 		c.queue = append(c.queue, k)
 		c.sent.Add(int64(k.n))
 	}
@@ -136,8 +138,12 @@ func (c *conn) drop() {
 	c.nc.Close()
 }
 
+// readBuffer is small: a connection is made for every fence that is armed, and what is
+// long (INFO) is read past it.
+const readBuffer = 4 << 10
+
 func (c *conn) read() {
-	r := bufio.NewReaderSize(c.nc, 16<<10)
+	r := bufio.NewReaderSize(c.nc, readBuffer)
 	for {
 		re, err := resp.Read(r)
 		if err != nil {
@@ -197,8 +203,24 @@ func (c *conn) fail(err error) {
 	}
 }
 
-// wait waits for the answers, at most d. It is false when they have not come.
+const (
+	unreadWait  = 50 * time.Millisecond // for answers that have come and were not read yet
+	unreadTurns = 20
+)
+
+// wait waits for the answers, at most d. It is false when they have not come: what has
+// come and lies in the socket, because our reader was not run, has its time to be read.
 func (k *call) wait(ctx context.Context, d time.Duration) bool {
+	for turns := 0; !k.waitOnce(ctx, d); turns++ {
+		if turns == unreadTurns || ctx.Err() != nil || k.on == nil || !k.on.unread() {
+			return k.finished()
+		}
+		d = unreadWait
+	}
+	return true
+}
+
+func (k *call) waitOnce(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-k.done:
 		return true
