@@ -278,6 +278,11 @@ func (s State) awaits(v view, row Row, now Instant) bool {
 	return false
 }
 
+// late says that the watchdog was not run in time a moment ago.
+func (s State) late(v view, now Instant) bool {
+	return s.LateAt != 0 && now.Sub(s.LateAt) < v.SuspectAfter
+}
+
 type verdictFunc func(row Row, reason string, g Gate, grant GrantWant) Verdict
 
 // certifiedServes is row 11's condition.
@@ -323,6 +328,10 @@ func (v view) grantedUntil() Instant {
 // L still gets the time of one round of polls, for a watchdog that was not run
 // for a moment has not asked the Sentinels, and what it refuses now only etcd
 // can open again.
+//
+// While the watchdog is late, what ends the hold may have come and not be read. What
+// it is short for ends with E, too: before that no Sentinel commands anything that
+// the hold delays. So it goes on to the time to act before the armed fence fires.
 func (s State) isolated(p Policy, v view, now Instant, verdict verdictFunc) Verdict {
 	held := s.HoldSince.orNow(now)
 	last, fires := v.act, v.certifiedUntil()
@@ -334,6 +343,9 @@ func (s State) isolated(p Policy, v view, now Instant, verdict verdictFunc) Verd
 		fires = last
 	}
 	until := last.Min(held.Add(v.DownAfter / 2))
+	if s.late(v, now) {
+		until = until.Max(fires.Add(v.Armed - v.Act)).Min(last)
+	}
 	// Refused is refused: that L has passed meanwhile is no reason to hold again.
 	refused := s.Verdict.Row == RowIsolated && s.RefuseSince != 0
 	reason := "isolated"

@@ -20,6 +20,8 @@ func NextEdge(p Policy, s State, now Instant) Instant {
 		after(s.Sentinels.NamedSince, max(v.DownAfter, s.Sentinels.Longest)),
 		after(s.Redis.SentAt, v.DownAfter/2),
 		after(s.HoldSince, v.DownAfter/2),
+		after(s.LateAt, v.SuspectAfter),
+		v.certifiedUntil().Add(v.Armed - v.Act),
 		after(s.ClaimSince, v.HintHold),
 		after(s.HoldSince, v.HintHold),
 		after(s.AnswersSince, v.Uncertified),

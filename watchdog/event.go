@@ -8,6 +8,11 @@ type Event interface{ event() }
 // Tick says nothing but that time has passed.
 type Tick struct{}
 
+// Late says that the watchdog was not run in time until now: on a host short of
+// processor, or one that stood still, what the witnesses said meanwhile has come and
+// waits to be taken in.
+type Late struct{}
+
 // Announced is a hint, not yet checked.
 type Announced struct{ Announcement }
 
@@ -15,6 +20,7 @@ type Announced struct{ Announcement }
 type Vetoed struct{ Veto bool }
 
 func (Tick) event()        {}
+func (Late) event()        {}
 func (Announced) event()   {}
 func (Vetoed) event()      {}
 func (Redis) event()       {}

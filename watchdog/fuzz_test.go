@@ -80,7 +80,7 @@ func (h *history) later(p Policy, s State) {
 func (h *history) event(p Policy) Event {
 	switch h.n(12) {
 	case 0:
-		return Tick{}
+		return [...]Event{Tick{}, Late{}}[h.n(2)]
 	case 1:
 		return Announced{Announcement{[...]string{"s1", "s2"}[h.n(2)], h.epoch(), h.address()}}
 	case 2:

@@ -37,7 +37,7 @@ type facts struct {
 
 func factsOf(p Policy, s State, now Instant) facts {
 	t := p.Timing(s.Sentinels.DownAfter)
-	e, before := s.Sentinels.E, Instant(0)
+	e, before := s.witnessed(now).E, Instant(0) // beside one that was just opened, what the answers say
 	if !s.Sentinels.Failover && !s.Sentinels.Accused && s.inherited != 0 {
 		before = s.inherited.Add(t.Armed)
 		e = e.Max(before)
@@ -61,7 +61,7 @@ func (l *law) hold(t *testing.T, p Policy, was State, now Instant, e Event, s St
 	l.follow(now, e, s)
 	f := factsOf(p, s, now)
 	for _, broken := range []string{
-		l.promoted(s, now), l.stretch(s, f, now), outlived(p, was.Memory.Granted, s, f, now),
+		l.promoted(s, now), l.stretch(p, s, f, now), outlived(p, was.Memory.Granted, s, f, now),
 		access(p, s), arm(p, s, f, now), refusal(s, f, now), quiet(s, now),
 		opened(p, s, f, now), followed(s), grant(s, f, now), proposal(s), planned(p, was, now, e, s), reasoned(s),
 	} {
@@ -130,7 +130,7 @@ func outlived(p Policy, granted string, s State, f facts, now Instant) string {
 }
 
 // stretch: a hold delays Sentinel's own commands, so it is short.
-func (l *law) stretch(s State, f facts, now Instant) string {
+func (l *law) stretch(p Policy, s State, f facts, now Instant) string {
 	if s.Verdict.Want.Gate.Access != Hold {
 		l.holdSince = 0
 		return ""
@@ -140,6 +140,9 @@ func (l *law) stretch(s State, f facts, now Instant) string {
 	}
 	l.heldAt = now
 	l.holdLimit = max(l.holdLimit, f.DownAfter/2)
+	if s.Verdict.Row == RowIsolated && s.late(look(p, s, now), now) { // then the armed fence alone bounds it
+		l.holdLimit = max(l.holdLimit, now.Sub(l.holdSince))
+	}
 	if held := now.Sub(l.holdSince); held > l.holdLimit {
 		return fmt.Sprintf("writers are held for %v in one stretch, more than D/2 (%v)", held, l.holdLimit)
 	}

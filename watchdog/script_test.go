@@ -13,7 +13,8 @@ package watchdog
 //	announce sentinel=s2 epoch=5 master=B
 //	veto | veto off
 //	wait 3.4s
-//	frozen 30s                           the watchdog gets no turn, then a tick
+//	frozen 30s                           the watchdog gets no turn, then a late one
+//	starved 3s                           all of its turns are late
 //	restart after 2s                     of the watchdog; memory is kept
 //	reboot after 20s                     of the host
 //
@@ -106,7 +107,7 @@ func (s *script) line(line string) error {
 	case "veto":
 		s.next(Vetoed{len(args) == 0})
 		return nil
-	case "wait", "frozen", "restart", "reboot":
+	case "wait", "starved", "frozen", "restart", "reboot":
 		return s.pass(word, args)
 	}
 	return fmt.Errorf("read line: no such word %q", word)
@@ -139,10 +140,12 @@ func (s *script) pass(word string, args []string) error {
 	}
 	switch word {
 	case "wait":
-		s.wait(d)
+		s.wait(d, Tick{})
+	case "starved":
+		s.wait(d, Late{})
 	case "frozen":
 		s.now = s.now.Add(d)
-		s.next(Tick{}) // on waking the timer is first; the news comes after it
+		s.next(Late{}) // on waking the timer is first; the news comes after it
 	case "restart":
 		s.now = s.now.Add(d)
 		s.begin(s.state.Memory)
@@ -162,7 +165,7 @@ func (s *script) begin(m Memory) {
 	s.next(Tick{})
 }
 
-func (s *script) wait(d time.Duration) {
+func (s *script) wait(d time.Duration, turns Event) {
 	fine := s.now.Add(scriptFine)
 	for end := s.now.Add(d); s.now < end; {
 		turn := scriptTurn
@@ -170,7 +173,7 @@ func (s *script) wait(d time.Duration) {
 			turn = scriptPoll - s.now.Sub(scriptStart)%scriptPoll
 		}
 		s.now = s.now.Add(turn).Min(end)
-		s.next(Tick{})
+		s.next(turns)
 		if s.now.Sub(scriptStart)%scriptPoll == 0 {
 			s.speak()
 		}

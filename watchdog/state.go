@@ -68,6 +68,7 @@ type State struct {
 	hints     [16]hint
 	hintUntil Instant // writers are held for an unchecked announcement until then
 
+	LateAt       Instant // when the watchdog was last not run in time; zero: it always was
 	HoldSince    Instant // since when, in one stretch, the verdict is to hold the writers; zero: it is not
 	RefuseSince  Instant // since when, in one stretch, the verdict is to refuse; zero: it is not
 	ClaimSince   Instant // since when, in one stretch, row 13 holds; zero: it does not
@@ -118,6 +119,8 @@ func Next(p Policy, s State, now Instant, events ...Event) State {
 func (s State) fold(p Policy, now Instant, e Event) State {
 	switch e := e.(type) {
 	case Tick:
+	case Late:
+		s.LateAt = now
 	case Redis:
 		s = s.sawRedis(now, e)
 	case Sentinels:

@@ -201,6 +201,10 @@ func (d *daemon) wakeAt(edge watchdog.Instant) {
 	d.after(at.Sub(now)+d.w.between(0, ms), func() {
 		if d.tickAt == at {
 			d.tickAt = 0
+			if d.now().Sub(at) > 100*ms { // as the agent has it: it was frozen
+				d.feed(watchdog.Late{})
+				return
+			}
 			d.feed(watchdog.Tick{})
 		}
 	})

@@ -153,6 +153,7 @@ func (n *Node) Bears() time.Duration {
 // Run turns the loop until ctx ends, and returns its cause.
 func (n *Node) Run(ctx context.Context) error {
 	out := dispatcher{cfg: n.cfg}
+	due := n.cfg.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -163,7 +164,7 @@ func (n *Node) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		now := n.cfg.Now()
-		state, policy, turn, steps := n.turnOnce(now)
+		state, policy, turn, steps := n.turnOnce(now, due)
 		out.bring(policy, state)
 		if turn.oldest != 0 {
 			turn.Waited = n.cfg.Now().Sub(turn.oldest)
@@ -172,7 +173,9 @@ func (n *Node) Run(ctx context.Context) error {
 		for _, s := range steps {
 			n.cfg.OnStep(s)
 		}
-		timer.Reset(pause(policy, state, now))
+		rest := pause(policy, state, now)
+		due = now.Add(rest)
+		timer.Reset(rest)
 	}
 }
 
@@ -183,13 +186,17 @@ type turned struct {
 }
 
 // turnOnce folds everything in the inbox into the state, the witnesses before
-// the Redis they speak of, and lets time pass.
-func (n *Node) turnOnce(now watchdog.Instant) (watchdog.State, watchdog.Policy, turned, []Step) {
+// the Redis they speak of, and lets time pass. It was to turn at due, or when
+// something came.
+func (n *Node) turnOnce(now, due watchdog.Instant) (watchdog.State, watchdog.Policy, turned, []Step) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	in := n.inbox
 	n.inbox = inbox{}
 	var events []watchdog.Event
+	if since := in.oldest; since != 0 && now.Sub(since) > lateLeast || now.Sub(due) > lateLeast {
+		events = append(events, watchdog.Late{})
+	}
 	if in.sentinels != nil {
 		events = append(events, *in.sentinels)
 	}
@@ -228,6 +235,10 @@ func pause(p watchdog.Policy, s watchdog.State, now watchdog.Instant) time.Durat
 }
 
 const longestPause = time.Second
+
+// lateLeast is how late a turn is by which the host is short of processor: one that is
+// merely busy runs us within some ten milliseconds.
+const lateLeast = 100 * time.Millisecond
 
 // State is a copy of what the node knows.
 func (n *Node) State() watchdog.State {
