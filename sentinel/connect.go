@@ -32,7 +32,37 @@ func (c *conversation) connect(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to sentinel %s: %w", at, err)
 	}
-	return conn, nil
+	return &heeded{Conn: conn}, nil
+}
+
+const (
+	lastLook = 20 * time.Millisecond // for what has come by the deadline
+	lastFor  = time.Second           // after it: one that answers byte by byte is not waited for
+)
+
+// heeded is a connection of which nothing that has come counts as missing: when a
+// deadline passes it looks once more. On a host that is short of processor the timer is
+// late with the reader, and comes first; to hang up then would lose the answers of all
+// groups together, and what is dialled anew is late as well.
+type heeded struct {
+	net.Conn
+	end time.Time // the deadline of the exchange
+}
+
+func (c *heeded) SetDeadline(t time.Time) error {
+	c.end = t
+	return c.Conn.SetDeadline(t)
+}
+
+func (c *heeded) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if now := time.Now(); n == 0 && isTimeout(err) && now.Before(c.end.Add(lastFor)) {
+		if err := c.SetReadDeadline(now.Add(lastLook)); err != nil {
+			return 0, err
+		}
+		return c.Conn.Read(b)
+	}
+	return n, err
 }
 
 func dial(ctx context.Context, to string) (net.Conn, error) {
