@@ -219,8 +219,8 @@ func (g *Gate) spareHealthy(ctx context.Context, want watchdog.Gate, cur *armed,
 	// An eighth: a host that stands still in this moment does so for a share of
 	// what D was chosen for.
 	margin := max(min(cur.had/8, 2*time.Second), 60*time.Millisecond)
-	if cur.deadline.Sub(now) > margin {
-		return nil
+	if left := cur.deadline.Sub(g.conf.Now()); left > margin || left < 0 {
+		return nil // it has time yet, or has fired
 	}
 	if g.worker.armFailing == 0 {
 		g.worker.armFailing = now

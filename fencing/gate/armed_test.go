@@ -391,7 +391,7 @@ func TestStopWaitsForTheFenceOfARedisJustHeard(t *testing.T) {
 	}
 	g.want, g.wanted = watchdog.Gate{Access: watchdog.Refuse, StopBy: bootTime().Add(-time.Minute)}, true
 	g.seen, g.lastAnswer = watchdog.Redis{Answer: watchdog.Up, Role: watchdog.Master}, watchdog.Up
-	g.details.PID = s.cmd.Process.Pid
+	g.details.PID, g.failures = s.cmd.Process.Pid, dialFailures
 	g.heardAt = bootTime()
 	g.stopIfLate(t.Context())
 	g.stops.Wait()

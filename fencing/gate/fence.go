@@ -18,6 +18,7 @@ const (
 	lateTurns     = 20                     // are no sign of a Redis that does not refuse; whoever is late for good kills all the same
 	stopPatience  = 3 * time.Second        // with a Redis that has not said a word yet
 	stopLookAgain = 10 * time.Millisecond  // before a Redis is killed
+	dialFailures  = 3                      // before one is killed that cannot be connected to
 	stopTimeout   = 10 * time.Second
 	stopRetry     = time.Second
 )
@@ -361,6 +362,9 @@ func (g *Gate) stopIfLate(ctx context.Context) (rests time.Duration) {
 	}
 	if g.trying.quiet < 2 { // the reader may have taken an answer this moment
 		return stopLookAgain
+	}
+	if g.primary == nil && g.failures < dialFailures { // who was not run has not tried
+		return refenceEvery
 	}
 	g.stopped, g.stoppedID = true, seen.RunID
 	again := g.stopAgain != 0

@@ -129,6 +129,7 @@ type Gate struct {
 	spares         []*conn
 	noPrimary      watchdog.Instant // since when there is no primary connection
 	dialErr        error
+	failures       int // to connect, since one did: those in a row that did not take longer than they may
 	caps           capabilities
 	seen           watchdog.Redis
 	fence          script // prepared

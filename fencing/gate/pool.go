@@ -34,6 +34,9 @@ func (g *Gate) fillPool(ctx context.Context) {
 		}
 		g.mu.Lock()
 		g.dialErr = err
+		if g.failures++; time.Since(begun) > dialTimeout+refenceEvery {
+			g.failures = 0 // we were not run, and it may have been there
+		}
 		noPrimary := g.primary == nil
 		g.mu.Unlock()
 		if ctx.Err() == nil {
@@ -132,7 +135,7 @@ func (g *Gate) introduce(ctx context.Context, c *conn) error {
 	}
 	c.ready.Store(true)
 	g.mu.Lock()
-	g.dialErr = nil
+	g.dialErr, g.failures = nil, 0
 	switch g.primary {
 	case c:
 	case nil:

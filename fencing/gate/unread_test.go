@@ -64,7 +64,8 @@ func TestRedisWhoseAnswerIsNotReadIsNotKilled(t *testing.T) {
 			s.signal(syscall.SIGSTOP)
 			g.fencing = g.primary.send(g.fence.bytes, g.fence.n, g.conf.Now(), nil)
 		}, true},
-		{"there is no connection", func(t *testing.T, s *server, g *Gate) { g.primary = nil }, true},
+		{"no connection can be had", func(t *testing.T, s *server, g *Gate) { g.primary, g.failures = nil, dialFailures }, true},
+		{"there is none, and it was not tried in time", func(t *testing.T, s *server, g *Gate) { g.primary, g.failures = nil, dialFailures-1 }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := startRedis(t)
