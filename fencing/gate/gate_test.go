@@ -302,6 +302,7 @@ func TestFencedRedisThatBecomesAReplicaIsLeftToItsOwner(t *testing.T) {
 		l := startGate(t, s)
 		l.Want(refuse())
 		l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing })
+		eventually(t, "its fence is counted", func() bool { return l.Details().Fences > 0 }) // a look may show it before
 		first := l.Details()
 		s.reconfigure("127.0.0.1", master.port)
 		// One that says nothing in time may be a master by now, and is fenced
