@@ -134,8 +134,8 @@ func BenchmarkScan(b *testing.B) {
 	const keys = 300_000
 	fill(b, r, keydata.Options{Seed: 2, Keys: keys})
 	binary := watchdog(b)
-	got := timed(b, []string{"redis-cli", "-s", r.Socket, "--memkeys"}, []string{binary, "keyspace", "-o", "json", "--scan", r.Socket},
-		[]string{binary, "keyspace", "-o", "json", "--budget", "20ms", "--scan", r.Socket})
+	got := timed(b, []string{"redis-cli", "-s", r.Socket, "--memkeys"}, []string{binary, "keyspace", "-o", "json", "--fit", "off", "--scan", r.Socket},
+		[]string{binary, "keyspace", "-o", "json", "--fit", "off", "--budget", "20ms", "--scan", r.Socket})
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(keys/got[0].wall.Seconds(), "memkeys-keys/s")
 	b.ReportMetric(keys/got[1].wall.Seconds(), "keys/s")
@@ -143,7 +143,7 @@ func BenchmarkScan(b *testing.B) {
 	b.ReportMetric(got[0].wall.Seconds()/got[2].wall.Seconds(), "times-memkeys-at-20ms")
 	calm := waits(b, r, time.After(5*time.Second))
 	ended := make(chan time.Time)
-	scan := exec.CommandContext(b.Context(), binary, "keyspace", "-o", "json", "--scan", r.Socket)
+	scan := exec.CommandContext(b.Context(), binary, "keyspace", "-o", "json", "--fit", "off", "--scan", r.Socket)
 	if err := scan.Start(); err != nil {
 		b.Fatal(err)
 	}

@@ -107,6 +107,14 @@ func (c *Collector) Add(k *rdb.Key, size uint64) {
 	c.list(k, size, slot, codis)
 }
 
+// WantsLength is whether the length of a string of such a size would be looked at:
+// where it is among the largest so far, or its name may be longer. Of another it
+// may be left out, and then it is not Counted.
+func (c *Collector) WantsLength(nameLen, size uint64) bool {
+	top := c.largest[rdb.String]
+	return nameLen > longName || size > LargeString || len(top) < LargestOfType || size > top[0].Bytes
+}
+
 func (c *Collector) share(s *Share, k *rdb.Key, size uint64) {
 	s.Keys++
 	s.Bytes += size

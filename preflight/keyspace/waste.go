@@ -33,6 +33,7 @@ const (
 	compactHash    = 512
 	compactValue   = 64
 	justAbove      = 1.25 // of a limit
+	longName       = 32
 )
 
 // wasteRow is one finding while it is added up.
@@ -85,7 +86,7 @@ func waste(k *rdb.Key, size uint64) (kind string, after uint64) {
 		if k.FieldTTLs == 0 && float64(k.Elements) <= float64(limit)*justAbove && k.Longest <= 2*compactValue {
 			return WasteJustAbove, compact(k)
 		}
-	case k.Type == rdb.String && k.NameLen > 32 && k.NameLen > k.Elements:
+	case k.Type == rdb.String && k.NameLen > longName && k.NameLen > k.Elements:
 		return WasteKeyLongerThanValue, size - k.NameLen + min(k.NameLen, 16)
 	}
 	return "", 0

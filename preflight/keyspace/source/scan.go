@@ -20,7 +20,9 @@ type ScanOptions struct {
 	Options
 	// Budget is how long the server may work for us in one go, while its other
 	// clients wait; it is kept by measuring every batch and making the next one
-	// smaller or larger. As long as a batch took it then rests. Zero: 1 ms.
+	// smaller or larger. Between batches it rests until the server has been idle for
+	// a quarter of the time that it was busy, with us or with others, but for no
+	// longer than the batch took. Zero: 1 ms.
 	Budget time.Duration
 	// Resume goes on where State says; nil: from the beginning. Save is told of
 	// every State that may be gone on from, every two seconds or so, and of the
@@ -57,12 +59,21 @@ type scanner struct {
 	keys      int64
 	of        int64
 	saved     time.Time
-	names     []string // of the batch
-	kinds     []*redis.StatusCmd
-	ttls      []*redis.IntCmd
-	sizes     []*redis.Cmd
-	counts    []*redis.IntCmd
-	encodings []*redis.Cmd
+	batched   []asked
+	worst     time.Duration // the longest round since adapt
+	busy      time.Duration // processor time of the server when it last told
+}
+
+// asked is what is asked about one key, and what is known of it.
+type asked struct {
+	name     string
+	ttl      *redis.IntCmd
+	encoded  *redis.Cmd
+	size     *redis.Cmd
+	asks     *redis.StatusCmd // its type; nil: the encoding tells
+	count    *redis.IntCmd    // nil: nobody looks at it
+	encoding string
+	kind     string
 }
 
 // Scan audits a server by SCAN and what it says of each key, where no stream may
@@ -166,24 +177,32 @@ func (sc *scanner) measure(ctx context.Context) error {
 	return nil
 }
 
-// database scans one, from the state's cursor to its end.
+// database scans one, from the state's cursor to its end. The next SCAN goes with
+// the last questions of a batch.
 func (sc *scanner) database(ctx context.Context) error {
+	var scan *redis.ScanCmd
+	if err := sc.round(ctx, "SCAN", func(p redis.Pipeliner, ctx context.Context) {
+		scan = p.Scan(ctx, sc.state.Cursor, "", int64(sc.batch))
+	}); err != nil {
+		return err
+	}
 	for {
 		begun := time.Now()
-		var next uint64
-		err := sc.ask(ctx, func(ctx context.Context) (err error) {
-			sc.names, next, err = sc.conn.Scan(ctx, sc.state.Cursor, "", int64(sc.batch)).Result()
-			return err
-		})
+		names, next, err := scan.Result()
 		if err != nil {
 			return fmt.Errorf("SCAN: %w", err)
 		}
-		worst, err := sc.keysOf(ctx, time.Since(begun))
-		if err != nil {
+		var load *redis.StringCmd
+		if err := sc.keysOf(ctx, names, func(p redis.Pipeliner, ctx context.Context) {
+			if next != 0 {
+				scan = p.Scan(ctx, next, "", int64(sc.batch))
+			}
+			load = p.Info(ctx, "cpu")
+		}); err != nil {
 			return err
 		}
 		sc.state.Cursor = next
-		sc.keys += int64(len(sc.names))
+		sc.keys += int64(len(names))
 		if sc.o.Progress != nil {
 			sc.o.Progress(sc.keys, max(sc.of, sc.keys))
 		}
@@ -193,21 +212,57 @@ func (sc *scanner) database(ctx context.Context) error {
 		if next == 0 {
 			return nil
 		}
-		sc.adapt(worst)
-		rest := time.NewTimer(min(time.Since(begun), 20*sc.o.Budget))
-		select {
-		case <-ctx.Done():
-			rest.Stop()
-			return context.Cause(ctx)
-		case <-rest.C:
+		if err := sc.rest(ctx, load, time.Since(begun)); err != nil {
+			return err
 		}
 	}
 }
 
+// rest waits until the server has been idle for a quarter of the time that it was
+// busy since it last told, but for no longer than the batch took. A server that
+// does not tell is taken to have been busy all the time.
+func (sc *scanner) rest(ctx context.Context, load *redis.StringCmd, took time.Duration) error {
+	wait := took
+	if busy, told := processorTime(load.Val()); told {
+		wait = min(wait, (busy-sc.busy)*5/4-took)
+		sc.busy = busy
+	}
+	if wait = min(wait, 20*sc.o.Budget); wait <= 0 {
+		return context.Cause(ctx)
+	}
+	rest := time.NewTimer(wait)
+	defer rest.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-rest.C:
+		return nil
+	}
+}
+
+// processorTime is what INFO cpu says of the thread that serves clients, or before
+// Redis 6.2 of all threads; false: nothing.
+func processorTime(text string) (busy time.Duration, told bool) {
+	all := fields(text)
+	for _, names := range [][2]string{{"used_cpu_sys_main_thread", "used_cpu_user_main_thread"}, {"used_cpu_sys", "used_cpu_user"}} {
+		system, err := strconv.ParseFloat(all[names[0]], 64)
+		if err != nil {
+			continue
+		}
+		user, err := strconv.ParseFloat(all[names[1]], 64)
+		if err != nil {
+			continue
+		}
+		return time.Duration((system + user) * float64(time.Second)), true
+	}
+	return 0, false
+}
+
 // adapt makes the next batch such that the server works for no longer than the
 // budget in one go.
-func (sc *scanner) adapt(worst time.Duration) {
-	work := worst - sc.trip
+func (sc *scanner) adapt() {
+	work := sc.worst - sc.trip
+	sc.worst = 0
 	switch {
 	case work > sc.o.Budget:
 		sc.batch = max(1, sc.batch/2)
@@ -216,56 +271,83 @@ func (sc *scanner) adapt(worst time.Duration) {
 	}
 }
 
-// keysOf asks for each key of the batch, in two rounds, and is the longest time
-// that one of them took, or the scan before.
-func (sc *scanner) keysOf(ctx context.Context, worst time.Duration) (time.Duration, error) {
-	if len(sc.names) == 0 {
-		return worst, nil
-	}
-	round := func(fill func(redis.Pipeliner, context.Context)) error {
-		pipe := sc.conn.Pipeline()
-		begun := time.Now()
-		err := sc.ask(ctx, func(ctx context.Context) error {
-			fill(pipe, ctx)
-			_, err := pipe.Exec(ctx)
-			return err
-		})
-		worst = max(worst, time.Since(begun))
-		if _, refused := errors.AsType[redis.Error](err); refused {
-			return nil // each answer tells
+// round asks several questions at once; each answer tells by itself if it is
+// refused.
+func (sc *scanner) round(ctx context.Context, what string, fill func(redis.Pipeliner, context.Context)) error {
+	pipe := sc.conn.Pipeline()
+	begun := time.Now()
+	err := sc.ask(ctx, func(ctx context.Context) error {
+		if fill(pipe, ctx); pipe.Len() == 0 {
+			return nil
 		}
+		_, err := pipe.Exec(ctx)
 		return err
+	})
+	sc.worst = max(sc.worst, time.Since(begun))
+	if _, refused := errors.AsType[redis.Error](err); err == nil || refused {
+		return nil
 	}
-	sc.kinds, sc.ttls, sc.sizes = sc.kinds[:0], sc.ttls[:0], sc.sizes[:0]
-	if err := round(func(p redis.Pipeliner, ctx context.Context) {
-		for _, name := range sc.names {
-			sc.kinds = append(sc.kinds, p.Type(ctx, name))
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// keysOf asks for each key of the batch, and adds it: what every key has, the type
+// of those whose encoding does not tell it, and how many elements there are. last
+// are questions that go with the last of these.
+func (sc *scanner) keysOf(ctx context.Context, names []string, last func(redis.Pipeliner, context.Context)) error {
+	sc.batched = sc.batched[:0]
+	if err := sc.round(ctx, "MEMORY USAGE", func(p redis.Pipeliner, ctx context.Context) {
+		for _, name := range names {
 			ttl := redis.NewIntCmd(ctx, "PTTL", name)
 			_ = p.Process(ctx, ttl) // queued: it has no error yet
-			sc.ttls = append(sc.ttls, ttl)
-			sc.sizes = append(sc.sizes, p.Do(ctx, "MEMORY", "USAGE", name))
+			sc.batched = append(sc.batched, asked{name: name, ttl: ttl, encoded: p.Do(ctx, "OBJECT", "ENCODING", name), size: p.Do(ctx, "MEMORY", "USAGE", name)})
 		}
 	}); err != nil {
-		return worst, fmt.Errorf("TYPE: %w", err)
+		return err
 	}
-	sc.counts, sc.encodings = sc.counts[:0], sc.encodings[:0]
-	if err := round(func(p redis.Pipeliner, ctx context.Context) {
-		for i, name := range sc.names {
-			count := redis.NewIntCmd(ctx, countBy(sc.kinds[i].Val()), name)
-			_ = p.Process(ctx, count) // queued: it has no error yet
-			sc.counts = append(sc.counts, count)
-			sc.encodings = append(sc.encodings, p.Do(ctx, "OBJECT", "ENCODING", name))
+	if err := sc.round(ctx, "TYPE", func(p redis.Pipeliner, ctx context.Context) {
+		for i := range sc.batched {
+			if k := &sc.batched[i]; !k.tells() {
+				k.asks = p.Type(ctx, k.name)
+			}
 		}
 	}); err != nil {
-		return worst, fmt.Errorf("count elements: %w", err)
+		return err
+	}
+	sc.adapt()
+	if err := sc.round(ctx, "count elements", func(p redis.Pipeliner, ctx context.Context) {
+		for i := range sc.batched {
+			k := &sc.batched[i]
+			if k.asks != nil {
+				k.kind = k.asks.Val()
+			}
+			if bytes, err := k.size.Int64(); err != nil || k.kind == "string" && !sc.collector.WantsLength(uint64(len(k.name)), uint64(bytes)) {
+				continue
+			}
+			k.count = redis.NewIntCmd(ctx, countBy(k.kind), k.name)
+			_ = p.Process(ctx, k.count)
+		}
+		last(p, ctx)
+	}); err != nil {
+		return err
 	}
 	now := time.Now().UnixMilli()
-	for i, name := range sc.names {
-		if err := sc.key(i, name, now); err != nil {
-			return worst, err
+	for i := range sc.batched {
+		if err := sc.add(&sc.batched[i], now); err != nil {
+			return err
 		}
 	}
-	return worst, nil
+	return nil
+}
+
+// typeOf is the types of the encodings that only one type has. A module's value is
+// "raw", as a long string is.
+var typeOf = map[string]string{"embstr": "string", "int": "string", "quicklist": "list", "intset": "set", "skiplist": "zset", "listpackex": "hash"}
+
+// tells is whether the encoding tells the type, which it notes then.
+func (k *asked) tells() bool {
+	k.encoding, _ = k.encoded.Text()
+	k.kind = typeOf[k.encoding]
+	return k.kind != ""
 }
 
 // countBy is the command that counts the elements of a type; of a module's value
@@ -292,34 +374,33 @@ func countBy(kind string) string {
 	return "EXISTS"
 }
 
-// key adds one, unless it has gone meanwhile.
-func (sc *scanner) key(i int, name string, now int64) error {
-	kind := sc.kinds[i].Val()
-	if err := sc.kinds[i].Err(); err != nil {
-		return fmt.Errorf("TYPE: %w", err)
+// add adds one, unless it has gone meanwhile.
+func (sc *scanner) add(a *asked, now int64) error {
+	if a.asks != nil && a.asks.Err() != nil {
+		return fmt.Errorf("TYPE: %w", a.asks.Err())
 	}
-	size, err := sc.sizes[i].Int64()
-	if kind == "none" || errors.Is(err, redis.Nil) {
+	size, err := a.size.Int64()
+	if a.kind == "none" || errors.Is(err, redis.Nil) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("MEMORY USAGE: %w", err)
 	}
-	k := rdb.Key{DB: sc.state.DB, Name: []byte(name), NameLen: uint64(len(name)), Idle: -1, Freq: -1}
+	k := rdb.Key{DB: sc.state.DB, Name: []byte(a.name), NameLen: uint64(len(a.name)), Idle: -1, Freq: -1}
 	known := false
-	if k.Type, known = rdb.ParseType(kind); !known {
-		k.Type, k.Module = rdb.Module, kind
+	if k.Type, known = rdb.ParseType(a.kind); !known {
+		k.Type, k.Module = rdb.Module, a.kind
 	}
-	if n, err := sc.counts[i].Result(); err == nil && (known || kind == "vectorset") {
-		k.Elements, k.Counted = uint64(n), true
+	if a.count != nil && a.count.Err() == nil && (known || a.kind == "vectorset") {
+		k.Elements, k.Counted = uint64(a.count.Val()), true
 	}
 	if k.Type == rdb.String {
 		k.Payload = k.Elements
 	}
-	if text, err := sc.encodings[i].Text(); err == nil {
-		k.Encoding = encodingOf(k.Type, text)
+	if a.encoding != "" {
+		k.Encoding = encodingOf(k.Type, a.encoding)
 	}
-	if left := sc.ttls[i].Val(); left >= 0 && sc.ttls[i].Err() == nil {
+	if left := a.ttl.Val(); left >= 0 && a.ttl.Err() == nil {
 		k.ExpireAt = now + left
 	}
 	sc.collector.Add(&k, uint64(size))

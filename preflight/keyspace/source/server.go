@@ -90,6 +90,11 @@ func info(ctx context.Context, c *redisclient.Client) (map[string]string, error)
 	if !strings.Contains(text, "redis_version:") {
 		return nil, fmt.Errorf("INFO: is no Redis: it answers %.60q", text)
 	}
+	return fields(text), nil
+}
+
+// fields are INFO's lines; of what occurs twice the first.
+func fields(text string) map[string]string {
 	fields := map[string]string{}
 	for line := range strings.Lines(text) {
 		if name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":"); ok {
@@ -98,7 +103,7 @@ func info(ctx context.Context, c *redisclient.Client) (map[string]string, error)
 			}
 		}
 	}
-	return fields, nil
+	return fields
 }
 
 // writer is the server's name and version, as "valkey 8.1.1".
