@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"container/heap"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"slices"
 	"sort"
@@ -40,15 +41,16 @@ type Collector struct {
 	at        int64 // ms
 	audit     Audit
 	databases map[int]*Database
-	database  *Database // of the last key
-	types     [8]Share
-	encodings [8][rdb.Encodings]Share
-	prefixes  map[string]*Prefix
-	others    Prefix
+	database  *Database               // of the last key
+	encodings [8][rdb.Encodings]Share // the sums of all keys are theirs
+	prefixes  map[string]*prefixRow
+	recent    [256]*prefixRow // the last of each hash of a pattern
+	others    prefixRow
 	ttl       [len(ttlNames)]TTLClass
 	seconds   []uint32 // keys that expire in each second from at
 	cluster   []spread
 	codis     []spread
+	slots     []inSlots // that are not added to these yet
 	large     largeHeap
 	largest   [8]largeHeap
 	waste     wastes
@@ -60,12 +62,9 @@ var ttlNames = [...]string{"none", "past", "1h", "1d", "7d", "30d", "later"}
 // NewCollector begins an audit.
 func NewCollector(o Options) *Collector {
 	c := &Collector{
-		o: o, at: o.At.UnixMilli(), databases: map[int]*Database{}, prefixes: map[string]*Prefix{},
-		others: Prefix{Pattern: "(other)"}, seconds: make([]uint32, expiryDays*24*3600),
-		cluster: make([]spread, ClusterSlots), codis: make([]spread, CodisSlots), waste: wastes{},
-	}
-	for _, t := range rdb.Types() {
-		c.types[t].Name = t.String()
+		o: o, at: o.At.UnixMilli(), databases: map[int]*Database{}, prefixes: map[string]*prefixRow{},
+		others: prefixRow{Prefix: Prefix{Pattern: "(other)"}}, seconds: make([]uint32, expiryDays*24*3600),
+		cluster: make([]spread, ClusterSlots), codis: make([]spread, CodisSlots), slots: make([]inSlots, 0, 64), waste: wastes{},
 	}
 	for i, name := range ttlNames {
 		c.ttl[i].Name = name
@@ -76,14 +75,15 @@ func NewCollector(o Options) *Collector {
 // Add counts one key in; size is the bytes of memory that its value and name
 // take.
 func (c *Collector) Add(k *rdb.Key, size uint64) {
-	c.audit.Keys++
-	c.audit.Bytes += size
 	c.audit.Stored += k.Stored
-	if k.Type != rdb.String {
-		c.audit.Elements += k.Elements
+	share := &c.encodings[k.Type][k.Encoding]
+	share.Keys++
+	share.Bytes += size
+	share.Longest = max(share.Longest, k.Longest)
+	if k.Type != rdb.String { // of which it is the length
+		share.Elements += k.Elements
+		share.Most = max(share.Most, k.Elements)
 	}
-	c.share(&c.types[k.Type], k, size)
-	c.share(&c.encodings[k.Type][k.Encoding], k, size)
 	db := c.database
 	if db == nil || db.DB != k.DB {
 		if db = c.databases[k.DB]; db == nil {
@@ -98,13 +98,12 @@ func (c *Collector) Add(k *rdb.Key, size uint64) {
 		db.Expires++
 	}
 	c.expiry(k, size)
-	slot := ClusterSlot(k.Name)
-	c.cluster[slot].add(size)
-	codis := CodisSlot(k.Name)
-	c.codis[codis].add(size)
+	if c.slots = append(c.slots, slotsOf(k.Name, size)); len(c.slots) == cap(c.slots) {
+		c.spread()
+	}
 	p := c.prefix(k, size)
-	c.waste.look(p.Pattern, k, size)
-	c.list(k, size, slot, codis)
+	c.waste.look(p, k, size)
+	c.list(k, size)
 }
 
 // WantsLength is whether the length of a string of such a size would be looked at:
@@ -113,16 +112,6 @@ func (c *Collector) Add(k *rdb.Key, size uint64) {
 func (c *Collector) WantsLength(nameLen, size uint64) bool {
 	top := c.largest[rdb.String]
 	return nameLen > longName || size > LargeString || len(top) < LargestOfType || size > top[0].Bytes
-}
-
-func (c *Collector) share(s *Share, k *rdb.Key, size uint64) {
-	s.Keys++
-	s.Bytes += size
-	s.Longest = max(s.Longest, k.Longest)
-	if k.Type != rdb.String { // of which it is the length
-		s.Elements += k.Elements
-		s.Most = max(s.Most, k.Elements)
-	}
 }
 
 func (c *Collector) expiry(k *rdb.Key, size uint64) {
@@ -151,23 +140,21 @@ func (c *Collector) expiry(k *rdb.Key, size uint64) {
 	c.ttl[class].Bytes += size
 }
 
-func (c *Collector) prefix(k *rdb.Key, size uint64) *Prefix {
+// prefixRow is a Prefix, and what is looked up by it.
+type prefixRow struct {
+	Prefix
+	kind  rdb.Type // of the first key seen
+	waste [len(wasteKinds)]*wasteRow
+}
+
+// prefix adds the key to those of its shape.
+func (c *Collector) prefix(k *rdb.Key, size uint64) *prefixRow {
 	c.scratch = appendPattern(c.scratch[:0], k.Name)
-	p := c.prefixes[string(c.scratch)]
-	if p == nil {
-		if p = &c.others; len(c.prefixes) < maxPrefixes {
-			p = &Prefix{Pattern: string(c.scratch), Type: k.Type.String()}
-			c.prefixes[p.Pattern] = p
-		} else if cut := bytes.IndexAny(c.scratch, ":/|.-_#"); cut > 0 {
-			// There are too many shapes: the first segment has to do.
-			coarse := string(c.scratch[:cut+1]) + "…"
-			if p = c.prefixes[coarse]; p == nil && len(c.prefixes) < 2*maxPrefixes {
-				p = &Prefix{Pattern: coarse, Type: k.Type.String()}
-				c.prefixes[coarse] = p
-			} else if p == nil {
-				p = &c.others
-			}
-		}
+	place := &c.recent[placeOf(c.scratch)]
+	p := *place
+	if p == nil || p.Pattern != string(c.scratch) {
+		p = c.row(c.scratch, k.Type)
+		*place = p
 	}
 	p.Keys++
 	p.Bytes += size
@@ -178,14 +165,53 @@ func (c *Collector) prefix(k *rdb.Key, size uint64) *Prefix {
 	if k.ExpireAt == 0 {
 		p.NoTTL++
 	}
-	if name := k.Type.String(); p.Type != name && p.Type != "" {
+	if p.kind != k.Type && p.Type != "" {
 		p.Type = "mixed"
 	}
 	return p
 }
 
+// placeOf is a hash of a pattern in eight bits: of its ends, where patterns differ.
+func placeOf(pattern []byte) uint8 {
+	n := len(pattern)
+	if n < 8 {
+		return uint8(n)
+	}
+	x := binary.LittleEndian.Uint64(pattern) + 31*binary.LittleEndian.Uint64(pattern[n-8:]) + uint64(n)
+	return uint8(x * 0x9e3779b97f4a7c15 >> 56)
+}
+
+// row is the one of a pattern, made if there is room for it.
+func (c *Collector) row(pattern []byte, t rdb.Type) *prefixRow {
+	if p := c.prefixes[string(pattern)]; p != nil {
+		return p
+	}
+	if len(c.prefixes) < maxPrefixes {
+		return c.newRow(string(pattern), t)
+	}
+	cut := bytes.IndexAny(pattern, ":/|.-_#")
+	if cut <= 0 {
+		return &c.others
+	}
+	// There are too many shapes: the first segment has to do.
+	coarse := string(pattern[:cut+1]) + "…"
+	if p := c.prefixes[coarse]; p != nil {
+		return p
+	}
+	if len(c.prefixes) < 2*maxPrefixes {
+		return c.newRow(coarse, t)
+	}
+	return &c.others
+}
+
+func (c *Collector) newRow(pattern string, t rdb.Type) *prefixRow {
+	p := &prefixRow{Prefix: Prefix{Pattern: pattern, Type: t.String()}, kind: t}
+	c.prefixes[pattern] = p
+	return p
+}
+
 // list keeps the key where it is large.
-func (c *Collector) list(k *rdb.Key, size uint64, slot, codis int) {
+func (c *Collector) list(k *rdb.Key, size uint64) {
 	above := k.Type == rdb.String && k.Elements > LargeString || k.Type != rdb.String && k.Elements > LargeElements ||
 		!k.Counted && k.Payload > LargeString
 	top := &c.largest[k.Type]
@@ -193,20 +219,20 @@ func (c *Collector) list(k *rdb.Key, size uint64, slot, codis int) {
 		if len(*top) == LargestOfType && (*top)[0].Bytes >= size {
 			return
 		}
-		keep(top, c.line(k, size, slot, codis, false), LargestOfType)
+		keep(top, c.line(k, size, false), LargestOfType)
 		return
 	}
-	line := c.line(k, size, slot, codis, true)
+	line := c.line(k, size, true)
 	if left := keep(&c.large, line, maxLarge); left != nil {
 		c.audit.Beyond.Keys++
 		c.audit.Beyond.Bytes += left.Bytes
 	}
 }
 
-func (c *Collector) line(k *rdb.Key, size uint64, slot, codis int, above bool) Large {
+func (c *Collector) line(k *rdb.Key, size uint64, above bool) Large {
 	return Large{Key: c.name(k.Name), KeyBytes: k.NameLen, DB: k.DB, Type: k.Type.String(), Encoding: k.Encoding.String(),
 		Elements: k.Elements, Counted: k.Counted, Bytes: size, Payload: k.Payload, Nodes: k.Blobs, Stored: k.Stored, ExpireAt: k.ExpireAt,
-		FieldTTLs: k.FieldTTLs, Module: k.Module, Cluster: slot, Codis: codis, Above: above}
+		FieldTTLs: k.FieldTTLs, Module: k.Module, Cluster: ClusterSlot(k.Name), Codis: CodisSlot(k.Name), Above: above}
 }
 
 // name is how a key is shown.
@@ -218,17 +244,47 @@ func (c *Collector) name(name []byte) string {
 	return string(name[:min(len(name), keptKeyBytes)])
 }
 
+// types are the sums of the encodings of each.
+func (c *Collector) types() [8]Share {
+	var types [8]Share
+	for _, t := range rdb.Types() {
+		sum := &types[t]
+		sum.Name = t.String()
+		for _, s := range c.encodings[t] {
+			sum.Keys += s.Keys
+			sum.Bytes += s.Bytes
+			sum.Elements += s.Elements
+			sum.Longest = max(sum.Longest, s.Longest)
+			sum.Most = max(sum.Most, s.Most)
+		}
+	}
+	return types
+}
+
+// sums is the audit with the sums of all types, and every key in its slot.
+func (c *Collector) sums() Audit {
+	c.spread()
+	a := c.audit
+	a.Keys, a.Bytes, a.Elements = 0, 0, 0
+	for _, s := range c.types() {
+		a.Keys += s.Keys
+		a.Bytes += s.Bytes
+		a.Elements += s.Elements
+	}
+	return a
+}
+
 // Audit ends the collection. The source and what it says of the file are the
 // caller's to put in.
 func (c *Collector) Audit() Audit {
-	a := c.audit
+	a := c.sums()
 	a.Schema, a.At = Schema, c.o.At
 	for _, db := range c.databases {
 		a.Databases = append(a.Databases, *db)
 	}
 	// By sort and not by slices: an instance of a sort for each struct is tens of kB.
 	sort.Slice(a.Databases, func(x, y int) bool { return a.Databases[x].DB < a.Databases[y].DB })
-	for _, s := range c.types {
+	for _, s := range c.types() {
 		if s.Keys > 0 {
 			a.Types = append(a.Types, s)
 		}
@@ -297,18 +353,18 @@ func hashedPattern(pattern string) string {
 }
 
 func (c *Collector) topPrefixes() ([]Prefix, Prefix) {
-	all := make([]*Prefix, 0, len(c.prefixes))
+	all := make([]*prefixRow, 0, len(c.prefixes))
 	for _, p := range c.prefixes {
 		all = append(all, p)
 	}
-	slices.SortFunc(all, func(x, y *Prefix) int {
+	slices.SortFunc(all, func(x, y *prefixRow) int {
 		return cmp.Or(cmp.Compare(y.Bytes, x.Bytes), cmp.Compare(x.Pattern, y.Pattern))
 	})
-	others := c.others
+	others := c.others.Prefix
 	kept := make([]Prefix, 0, keptPrefixes)
 	for i, p := range all {
 		if i < keptPrefixes {
-			kept = append(kept, *p)
+			kept = append(kept, p.Prefix)
 			continue
 		}
 		others.Keys += p.Keys
@@ -324,9 +380,26 @@ func (c *Collector) topPrefixes() ([]Prefix, Prefix) {
 // another: what is smaller stays closer to the processor.
 type spread struct{ keys, bytes uint64 }
 
-func (s *spread) add(size uint64) {
-	s.keys++
-	s.bytes += size
+// inSlots is where one key is, and its size.
+type inSlots struct {
+	cluster, codis uint16
+	size           uint64
+}
+
+// spread adds the keys to their slots. Each slot is far from the processor: of
+// several at a time it waits for all at once.
+func (c *Collector) spread() {
+	for _, k := range c.slots {
+		slot := &c.cluster[k.cluster]
+		slot.keys++
+		slot.bytes += k.size
+	}
+	for _, k := range c.slots {
+		slot := &c.codis[k.codis]
+		slot.keys++
+		slot.bytes += k.size
+	}
+	c.slots = c.slots[:0]
 }
 
 // usedSlots is those that have keys.

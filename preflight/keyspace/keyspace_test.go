@@ -182,8 +182,39 @@ func TestWasteIsSeenWithoutTheValues(t *testing.T) {
 		key  *rdb.Key
 		want string
 	}{{lone, WasteLoneMember}, {dressed, WasteNumbersAsText}, {padded, WasteNumbersAsText}, {just, WasteJustAbove}, {fine, ""}, {words, ""}} {
-		if got, after := waste(test.key, 1<<20); got != test.want || got != "" && after >= 1<<20 {
+		kind, after := waste(test.key, 1<<20)
+		got := ""
+		if kind >= 0 {
+			got = wasteKinds[kind]
+		}
+		if got != test.want || got != "" && after >= 1<<20 {
 			t.Errorf("%s: got %q and %d bytes, want %q", test.key.Name, got, after, test.want)
 		}
+	}
+}
+
+// A string whose length nobody wants is listed nowhere.
+func TestLengthsThatAreNotWantedAreNotShown(t *testing.T) {
+	c := NewCollector(Options{At: at})
+	for i := range 500 {
+		name, size := fmt.Sprintf("k:%d", i), uint64(100+i*7919%500)
+		k := key(name, rdb.String, rdb.Raw, 0)
+		k.Counted = false
+		if c.WantsLength(uint64(len(name)), size) {
+			k.Elements, k.Counted = size-50, true
+		}
+		c.Add(k, size)
+	}
+	if !c.WantsLength(longName+1, 60) || !c.WantsLength(3, LargeString+1) || c.WantsLength(3, 100) {
+		t.Error("lengths are wanted of long names and long strings, and not of the smallest")
+	}
+	a := c.Audit()
+	for _, l := range a.Large {
+		if !l.Counted {
+			t.Errorf("got %+v", l)
+		}
+	}
+	if len(a.Large) != LargestOfType {
+		t.Errorf("%d are listed", len(a.Large))
 	}
 }

@@ -55,7 +55,7 @@ const (
 	hexLetter
 	letter
 	high   // beyond ASCII
-	binary // no text
+	noText // control characters
 	separator
 )
 
@@ -69,7 +69,7 @@ var classes = func() (table [256]class) {
 		case c >= 'a' && c <= 'f', c >= 'A' && c <= 'F':
 			table[i] = hexLetter
 		case c < 0x20, c == 0x7f:
-			table[i] = binary
+			table[i] = noText
 		case c >= 0x80:
 			table[i] = high
 		default:
@@ -93,7 +93,7 @@ func isID(segment []byte, seen class) bool {
 	switch {
 	case len(segment) == 0:
 		return false
-	case seen&binary != 0, seen&high != 0 && !utf8.Valid(segment):
+	case seen&noText != 0, seen&high != 0 && !utf8.Valid(segment):
 		return true
 	case seen&digit == 0:
 		return false

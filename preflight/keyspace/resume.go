@@ -39,7 +39,8 @@ type wasteSaved struct {
 
 // Collected is all that was added so far.
 func (c *Collector) Collected() Collected {
-	s := Collected{Schema: Schema, Audit: c.audit, Types: c.types[:], Others: c.others, TTL: c.ttl[:], Large: c.large}
+	types := c.types()
+	s := Collected{Schema: Schema, Audit: c.sums(), Types: types[:], Others: c.others.Prefix, TTL: c.ttl[:], Large: c.large}
 	for _, db := range c.databases {
 		s.Databases = append(s.Databases, *db)
 	}
@@ -51,7 +52,7 @@ func (c *Collector) Collected() Collected {
 		}
 	}
 	for _, p := range c.prefixes {
-		s.Prefixes = append(s.Prefixes, *p)
+		s.Prefixes = append(s.Prefixes, p.Prefix)
 	}
 	for second, n := range c.seconds {
 		if n > 0 {
@@ -72,11 +73,10 @@ func (c *Collector) Collected() Collected {
 // is an error.
 func Restore(o Options, s Collected) (*Collector, error) {
 	c := NewCollector(o)
-	if s.Schema != Schema || len(s.Types) != len(c.types) || len(s.TTL) != len(c.ttl) || len(s.Largest) > len(c.largest) || len(s.Seconds)%2 != 0 {
+	if s.Schema != Schema || len(s.Types) != len(c.encodings) || len(s.TTL) != len(c.ttl) || len(s.Largest) > len(c.largest) || len(s.Seconds)%2 != 0 {
 		return nil, fmt.Errorf("what was kept is of schema %d or of another shape; this is %d", s.Schema, Schema)
 	}
-	c.audit, c.others = s.Audit, s.Others
-	copy(c.types[:], s.Types)
+	c.audit, c.others.Prefix = s.Audit, s.Others // sums of types are those of their encodings
 	copy(c.ttl[:], s.TTL)
 	for _, db := range s.Databases {
 		c.databases[db.DB] = &db
@@ -87,7 +87,8 @@ func Restore(o Options, s Collected) (*Collector, error) {
 		}
 	}
 	for _, p := range s.Prefixes {
-		c.prefixes[p.Pattern] = &p
+		kind, _ := rdb.ParseType(p.Type) // "mixed" stays so
+		c.prefixes[p.Pattern] = &prefixRow{Prefix: p, kind: kind}
 	}
 	for pair := range slices.Chunk(s.Seconds, 2) {
 		if int64(pair[0]) < int64(len(c.seconds)) {

@@ -57,6 +57,11 @@ func CodisSlot(key []byte) int {
 	return int(crc32.ChecksumIEEE(key) % CodisSlots)
 }
 
+// slotsOf is where a key is by both rules.
+func slotsOf(name []byte, size uint64) inSlots {
+	return inSlots{cluster: uint16(ClusterSlot(name)), codis: uint16(CodisSlot(name)), size: size}
+}
+
 // clusterTag is what of a key decides, and whether it is a tag.
 func clusterTag(key []byte) ([]byte, bool) {
 	if open := bytes.IndexByte(key, '{'); open >= 0 {

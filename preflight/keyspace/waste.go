@@ -46,37 +46,52 @@ type wastes map[[2]string]*wasteRow
 // maxWaste bounds the rows; there are as many as prefixes have kinds.
 const maxWaste = 5000
 
-func (w wastes) look(pattern string, k *rdb.Key, size uint64) {
+func (w wastes) look(p *prefixRow, k *rdb.Key, size uint64) {
 	kind, after := waste(k, size)
-	if kind == "" || after >= size {
+	if kind < 0 || after >= size {
 		return
 	}
-	row := w[[2]string{kind, pattern}]
+	row := p.waste[kind]
 	if row == nil {
-		if len(w) == maxWaste {
-			return
+		key := [2]string{wasteKinds[kind], p.Pattern}
+		if row = w[key]; row == nil {
+			if len(w) == maxWaste {
+				return
+			}
+			row = &wasteRow{Waste: Waste{Kind: key[0], Pattern: key[1], Example: string(k.Name[:min(len(k.Name), keptKeyBytes)])}}
+			w[key] = row
 		}
-		row = &wasteRow{Waste: Waste{Kind: kind, Pattern: pattern, Example: string(k.Name[:min(len(k.Name), keptKeyBytes)])}}
-		w[[2]string{kind, pattern}] = row
+		p.waste[kind] = row
 	}
 	row.Keys++
 	row.Now += size
 	row.After += after
 }
 
-// waste says what a key wastes and how many bytes it would have without.
-func waste(k *rdb.Key, size uint64) (kind string, after uint64) {
+// wasteKinds are all of them, by their numbers here.
+var wasteKinds = [...]string{loneMember: WasteLoneMember, numbersAsText: WasteNumbersAsText, aboveLimit: WasteJustAbove, keyLonger: WasteKeyLongerThanValue}
+
+const (
+	loneMember = iota
+	numbersAsText
+	aboveLimit
+	keyLonger
+)
+
+// waste says what a key wastes, in wasteKinds, and how many bytes it would have
+// without; negative: nothing.
+func waste(k *rdb.Key, size uint64) (kind int, after uint64) {
 	switch {
 	case k.Type == rdb.Set && k.Encoding == rdb.HashTable:
 		dressed := undress(k.First)
 		if k.Elements == 1 && dressed {
-			return WasteLoneMember, compactSet(k, 1)
+			return loneMember, compactSet(k, 1)
 		}
 		if dressed && k.Elements <= 512 {
-			return WasteNumbersAsText, compactSet(k, k.Elements)
+			return numbersAsText, compactSet(k, k.Elements)
 		}
 		if uint64(float64(compactEntries)*justAbove) >= k.Elements && k.Longest <= compactValue {
-			return WasteJustAbove, compact(k)
+			return aboveLimit, compact(k)
 		}
 	case k.Encoding == rdb.HashTable || k.Encoding == rdb.SkipList:
 		limit := uint64(compactHash)
@@ -84,12 +99,12 @@ func waste(k *rdb.Key, size uint64) (kind string, after uint64) {
 			limit = compactEntries
 		}
 		if k.FieldTTLs == 0 && float64(k.Elements) <= float64(limit)*justAbove && k.Longest <= 2*compactValue {
-			return WasteJustAbove, compact(k)
+			return aboveLimit, compact(k)
 		}
 	case k.Type == rdb.String && k.NameLen > longName && k.NameLen > k.Elements:
-		return WasteKeyLongerThanValue, size - k.NameLen + min(k.NameLen, 16)
+		return keyLonger, size - k.NameLen + min(k.NameLen, 16)
 	}
-	return "", 0
+	return -1, 0
 }
 
 // fixed is a rough share of a key that no encoding saves: its name's and its
