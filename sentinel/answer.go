@@ -45,6 +45,7 @@ type Instance struct {
 	Failover FailoverState // of a master
 
 	PongAge   time.Duration // last-ok-ping-reply. PONG, LOADING and MASTERDOWN are ok, BUSY is not
+	ReplyAge  time.Duration // last-ping-reply: of a PING, whatever it said; negative: not told
 	PingAge   time.Duration // last-ping-sent: of the first PING since then; zero: all were answered; negative: not told
 	DownAfter time.Duration // down-after-milliseconds
 	Reported  watchdog.Role // role-reported: Master or Replica

@@ -120,7 +120,7 @@ func (s *State) faults(group string, now watchdog.Instant) (faults []Fault) {
 	}
 	var unknown, tilt, silent, unasked, hasty []string
 	var longest time.Duration // failover-timeout of any of them
-	var downs []time.Duration
+	downs, quorums := settings{"down-after-milliseconds", map[string]int64{}}, settings{"quorum", map[string]int64{}}
 	for i := range s.Members {
 		m := &s.Members[i]
 		switch {
@@ -143,11 +143,13 @@ func (s *State) faults(group string, now watchdog.Instant) (faults []Fault) {
 			hasty = append(hasty, m.Key)
 		}
 		longest = max(longest, m.Last.Master.FailoverTimeout)
-		if d := m.Last.Master.DownAfter; !slices.Contains(downs, d) {
-			downs = append(downs, d)
+		if d := m.Last.Master.DownAfter; d > 0 {
+			downs.of[m.Key] = d.Milliseconds()
+		}
+		if q := m.Last.Master.Quorum; q > 0 {
+			quorums.of[m.Key] = int64(q)
 		}
 	}
-	slices.Sort(downs)
 	if names := s.unresolved(now); names != nil {
 		severity := severityWarning
 		if s.majority && !resolved(s.named) {
@@ -168,17 +170,12 @@ func (s *State) faults(group string, now watchdog.Instant) (faults []Fault) {
 		add("sentinel_unasked", severityWarning, "let the watchdog reach them: address, port, firewall, credentials; an address that leads nowhere from here: sentinel announce-ip and announce-port in their sentinel.conf",
 			"the sentinels %s of group %q do not answer the watchdog and count by their PINGs at our Redis: none of them can hold it down now, but their word is missing (%d of %d answer), and after a fence it is opened later", strings.Join(unasked, ", "), group, t.Answering, t.Known)
 	}
-	if t.Quorum > 0 && t.Quorum*2 <= t.Known {
-		add("sentinel_quorum", severityWarning, fmt.Sprintf("SENTINEL SET %s quorum %d on each", group, t.Known/2+1),
-			"the quorum of group %q is %d of %d known sentinels, below a majority: a minority may decide that the master is down", group, t.Quorum, t.Known)
+	if f := quorums.quorumFaults(group, t.Known); f != nil {
+		faults = append(faults, *f)
 	}
-	if t.Quorum > t.Known {
-		add("sentinel_quorum", severityWarning, fmt.Sprintf("SENTINEL SET %s quorum %d on each", group, t.Known/2+1),
-			"the quorum of group %q is %d of %d known sentinels: there will be no failover", group, t.Quorum, t.Known)
-	}
-	if len(downs) > 1 {
-		add("sentinel_down_after_differs", severityWarning, "SENTINEL SET "+group+" down-after-milliseconds alike on each",
-			"down-after-milliseconds of group %q differs among its sentinels (%v): the smallest counts", group, downs)
+	if downs.differ() {
+		add("sentinel_down_after_differs", severityWarning, downs.setTo(group, downs.most()),
+			"down-after-milliseconds of group %q differs among its sentinels: the smallest counts for the fence, and each holds the master down by its own (%s)", group, downs.shown(" ms"))
 	}
 	if hasty != nil {
 		was := time.Duration(defaultFailoverTimeout)
@@ -193,5 +190,5 @@ func (s *State) faults(group string, now watchdog.Instant) (faults []Fault) {
 			"the sentinels %s are in TILT mode: they start no failover for 30 s", strings.Join(tilt, ", "))
 	}
 	faults = append(faults, s.sameIDs(group, now)...)
-	return append(faults, s.ghosts(group, now)...)
+	return append(append(faults, s.refusedFaults(group, now)...), s.ghosts(group, now)...)
 }

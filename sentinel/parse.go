@@ -176,7 +176,7 @@ func (f *fields) ms(name, text []byte) time.Duration {
 // one; nil: none) is what it is where it is not told. No Address: there is none,
 // or the element is no list of fields.
 func parseInstance(r *replies, i int, names namer) (in Instance, bad []byte) {
-	in = Instance{PongAge: -1, PingAge: -1, RoleFor: -1, Priority: -1}
+	in = Instance{PongAge: -1, ReplyAge: -1, PingAge: -1, RoleFor: -1, Priority: -1}
 	var ip, port []byte
 	var f fields
 	if !r.pairs(i, func(name, text []byte) {
@@ -193,6 +193,8 @@ func parseInstance(r *replies, i int, names namer) (in Instance, bad []byte) {
 			in.Failover = parseFailover(text)
 		case "last-ok-ping-reply":
 			in.PongAge = f.ms(name, text)
+		case "last-ping-reply":
+			in.ReplyAge = f.ms(name, text)
 		case "last-ping-sent":
 			in.PingAge = f.ms(name, text)
 		case "down-after-milliseconds":
