@@ -315,6 +315,7 @@ var (
 	errNoPrimary  = errors.New("no connection to Redis")
 	errSuperseded = errors.New("superseded by a newer want")
 	errUnanswered = errors.New("Redis has not answered")
+	errBroken     = errors.New("the connection ended") // with whatever was sent on it, and nothing was refused
 )
 
 // change sends s over the primary connection, if the newest want is still w, and
@@ -346,7 +347,10 @@ func (g *Gate) step(ctx context.Context, w watchdog.Gate, s script, opening bool
 	if !k.wait(ctx, stepTimeout) {
 		return nil, errUnanswered
 	}
-	return k.replies, k.err
+	if k.err != nil {
+		return k.replies, fmt.Errorf("%w: %w", errBroken, k.err)
+	}
+	return k.replies, nil
 }
 
 // ask sends s over the primary connection whatever is wanted: for what changes nothing.

@@ -136,7 +136,7 @@ func (g *Gate) note(err error) {
 	switch {
 	case err == nil:
 		g.clearFault("gate_step")
-	case errors.Is(err, errSuperseded), errors.Is(err, errNoPrimary), errors.Is(err, errUnanswered):
+	case errors.Is(err, errSuperseded), errors.Is(err, errNoPrimary), errors.Is(err, errUnanswered), errors.Is(err, errBroken):
 	default:
 		g.mu.Lock()
 		g.details.Errors++

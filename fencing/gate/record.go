@@ -221,14 +221,11 @@ func (g *Gate) rewritten(now watchdog.Instant) {
 	w := &g.worker
 	k := w.rewriting
 	w.rewriting = nil
-	err := k.err
-	if err == nil {
-		err = firstError(k.replies)
+	if k.err != nil {
+		return // the connection went: nothing was refused, and it is sent again on the next
 	}
-	if err != nil {
-		if k.err == nil { // else the connection went, not the command
-			w.rewriteAt = now.Add(rewriteAgain)
-		}
+	if err := firstError(k.replies); err != nil {
+		w.rewriteAt = now.Add(rewriteAgain)
 		g.setFault(Fault{
 			ID: faultRewrite, Severity: watchdog.SeverityWarning,
 			Text:   "CONFIG REWRITE is refused, so redis.conf does not say what Redis does (a fence does not survive a restart of Redis): " + err.Error(),
