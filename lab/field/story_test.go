@@ -67,6 +67,12 @@ func (s *story) ends(disturbs func(line string) bool) {
 			s.t.Logf("clients: %d %ss, all answered, the slowest after %v", len(trace), what, trace.Slowest().Received.Sub(trace.Slowest().Sent))
 		}
 	}
+	s.quiet(disturbs)
+}
+
+// quiet fails for every decision against clients since the story began.
+func (s *story) quiet(disturbs func(line string) bool) {
+	s.t.Helper()
 	for _, d := range s.Watchdogs {
 		for _, decided := range d.Decided()[s.before[d]:] {
 			if disturbs(decided.Line) {
