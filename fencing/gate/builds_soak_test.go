@@ -49,3 +49,15 @@ func TestLockAndHoldStopEveryWriterSoak(t *testing.T) {
 		t.Run(b.Name, func(t *testing.T) { lockAndHold(t, startBuild(t, b, b.Script(t, ""))) })
 	}
 }
+
+// TestOpeningSoak is TestOpenedRedisFencesItselfWhenItsWatchdogStandsStill and
+// TestFenceOvertakesAnOpeningThatWasNotAnswered on those builds.
+func TestOpeningSoak(t *testing.T) {
+	for _, b := range []builds.Build{builds.Redis60, builds.Redis80, builds.Valkey81, builds.Valkey9} {
+		t.Run(b.Name, func(t *testing.T) {
+			binary := b.Script(t, "")
+			openedWhileItsWatchdogStandsStill(t, startBuild(t, b, binary))
+			fenceOvertakes(t, func() *server { return startBuild(t, b, binary) })
+		})
+	}
+}

@@ -31,7 +31,10 @@ func (s *server) fencesItself(opened time.Time) {
 // The watchdog stands still from the moment in which the opening was answered: it
 // has armed nothing since.
 func TestOpenedRedisFencesItselfWhenItsWatchdogStandsStill(t *testing.T) {
-	s := startRedis(t)
+	openedWhileItsWatchdogStandsStill(t, startRedis(t))
+}
+
+func openedWhileItsWatchdogStandsStill(t *testing.T, s *server) {
 	s.do("SET", "k", "v")
 	still, opened := make(chan struct{}), make(chan time.Time, 1)
 	goesOn := sync.OnceFunc(func() { close(still) })
@@ -97,6 +100,10 @@ func TestOpenedRedisFencesItselfWhenItsWatchdogDies(t *testing.T) {
 // wakes. The opening and the fence wait on two connections: whichever is read first,
 // nobody is answered, and it ends shut.
 func TestFenceOvertakesAnOpeningThatWasNotAnswered(t *testing.T) {
+	fenceOvertakes(t, func() *server { return startRedis(t) })
+}
+
+func fenceOvertakes(t *testing.T, start func() *server) {
 	for _, tt := range []struct {
 		name string
 		now  watchdog.Gate
@@ -107,7 +114,7 @@ func TestFenceOvertakesAnOpeningThatWasNotAnswered(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			frozen := make(chan *waiting, 1)
-			l := shutFor(t, func(s *server) {
+			l := shutOn(t, start(), func(s *server) {
 				w := newWaiting(t, s)
 				s.freeze()
 				w.ask()

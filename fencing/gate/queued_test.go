@@ -79,8 +79,9 @@ func (l *lab) staysShut() {
 
 // shutFor is a gate beside a Redis that it has fenced, for something to be
 // sent just when that freezes: freeze is called before the step is sent.
-func shutFor(t *testing.T, freeze func(s *server)) *lab {
-	s := startRedis(t)
+func shutFor(t *testing.T, freeze func(s *server)) *lab { return shutOn(t, startRedis(t), freeze) }
+
+func shutOn(t *testing.T, s *server, freeze func(s *server)) *lab {
 	s.do("SET", "k", "v")
 	var once sync.Once
 	l := startGate(t, s, func(c *Config) {
