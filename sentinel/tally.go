@@ -52,6 +52,7 @@ type Member struct {
 	noneSince     watchdog.Instant // since when its lists have shown no replica that can be promoted
 	ghostSince    watchdog.Instant // since when nobody names it
 	backAt        watchdog.Instant // of the answer that ended a silence longer than its e_i
+	tiltAt        watchdog.Instant // of the newest answer that showed TILT
 	quorum        int              // of its last answer that named a master: REMOVE and MONITOR
 	downAfter     time.Duration    // take the group away for a moment, not its e_i
 	metAt         watchdog.Instant // when another first named it, or it was added; zero: long ago
@@ -201,6 +202,9 @@ func (m *Member) hearLists(a *Answer, gap time.Duration) {
 		m.noneSince = a.SentAt
 	}
 	m.ListedAt, m.Tilt = a.SentAt, a.Tilt
+	if a.Tilt {
+		m.tiltAt = a.SentAt
+	}
 }
 
 // hearTerms renews e_i for the Redis this answer names, and for nobody else.
@@ -385,10 +389,28 @@ func (s *State) Tally(self watchdog.Address, now watchdog.Instant) watchdog.Sent
 		slices.Sort(roles)
 		t.RoleTerm = roles[t.Quorum-1]
 	}
+	s.tallyTilt(&t, now)
 	t.Unanimous = quiet && t.Master != "" && t.Answering == t.Known && s.votes == t.Known
 	s.tallyReplicas(&t, self, now)
 	s.tallyEnd(&t, self, now)
 	return t
+}
+
+// tallyTilt finds since when those that are not in TILT, of those that answer, could
+// have promoted another.
+func (s *State) tallyTilt(t *watchdog.Sentinels, now watchdog.Instant) {
+	var room [8]watchdog.Instant
+	tilts := room[:0]
+	for i := range s.Members {
+		if m := &s.Members[i]; s.fresh(m, now) && m.tiltAt != 0 {
+			tilts = append(tilts, m.tiltAt)
+		}
+	}
+	enough := max(t.Answering-max(t.Quorum, t.Known/2+1)+1, 1) // that many in TILT leave too few
+	if len(tilts) >= enough {
+		slices.Sort(tilts)
+		t.TiltAt = tilts[len(tilts)-enough]
+	}
 }
 
 func (s *State) tallyConfig(t *watchdog.Sentinels, m *Member) {
@@ -435,7 +457,11 @@ func (s *State) tallyReplicas(t *watchdog.Sentinels, self watchdog.Address, now 
 				t.Promoting = t.Promoting || r.Has(FlagPromoted) && m.Last.Master.Has(FlagFailover)
 				continue
 			}
-			if r.Flags&(FlagSDown|FlagDisconnected) == 0 {
+			switch {
+			case r.Has(FlagSDown):
+			case r.Has(FlagDisconnected): // yet: right after a failover all are, and that is no word of theirs
+				told[r.Address] = told[r.Address].Max(1)
+			default:
 				t.ReplicaOffset = max(t.ReplicaOffset, r.Offset)
 				told[r.Address] = told[r.Address].Max(r.toldAt(m.ListedAt))
 			}

@@ -2,6 +2,7 @@ package sentinel
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -81,13 +82,14 @@ func TestReplicasToldAtIsTheOldestOfTheNewest(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		ages [2][2]int // seconds of the two replicas' INFO, at two Sentinels; 0: never
-		down bool      // the second replica, at both
+		flag Flag      // of the second replica, at both
 		want watchdog.Instant
 	}{
-		{"the second is older", [2][2]int{{1, 9}, {7, 4}}, false, t0 - 4*sec},
-		{"the first is older", [2][2]int{{3, 2}, {5, 4}}, false, t0 - 3*sec},
-		{"never told to anybody", [2][2]int{{1, 0}, {1, 0}}, false, 1},
-		{"one that is down tells nothing", [2][2]int{{1, 0}, {1, 9}}, true, t0 - sec},
+		{"the second is older", [2][2]int{{1, 9}, {7, 4}}, 0, t0 - 4*sec},
+		{"the first is older", [2][2]int{{3, 2}, {5, 4}}, 0, t0 - 3*sec},
+		{"never told to anybody", [2][2]int{{1, 0}, {1, 0}}, 0, 1},
+		{"one that is down tells nothing", [2][2]int{{1, 0}, {1, 9}}, FlagSDown, t0 - sec},
+		{"one that nobody is connected to has told nothing yet", [2][2]int{{1, 0}, {1, 9}}, FlagDisconnected, 1},
 	} {
 		g := newGroup(2)
 		for i, ages := range c.ages {
@@ -95,13 +97,54 @@ func TestReplicasToldAtIsTheOldestOfTheNewest(t *testing.T) {
 			for j := range ages {
 				a.Replicas[j].InfoAge = time.Duration(ages[j]) * time.Second
 			}
-			if c.down {
-				a.Replicas[1].Flags |= FlagSDown
-			}
+			a.Replicas[1].Flags |= c.flag
 			g.hear(t, i, a)
 		}
 		if got := g.Tally(us, t0+sec/2).ReplicasToldAt; got != c.want {
 			t.Errorf("%s: got %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+// TiltAt is when those that were not in TILT last were too few to promote anybody.
+func TestTiltAtIsWhenTooFewCouldAct(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		known  int
+		quorum int
+		tilted []int // Sentinels that showed TILT, the first at t0 - 1 s, the next at t0 - 2 s, ...
+		silent []int
+		want   watchdog.Instant
+	}{
+		{"none", 3, 2, nil, nil, 0},
+		{"one of three leaves a majority", 3, 2, []int{1}, nil, 0},
+		{"two of three do not: since the second", 3, 2, []int{1, 2}, nil, t0 - 2*sec},
+		{"of three the second newest counts", 3, 2, []int{0, 1, 2}, nil, t0 - 2*sec},
+		{"the only one", 1, 1, []int{0}, nil, t0 - sec},
+		{"one of three, beside one that is silent", 3, 2, []int{1}, []int{2}, t0 - sec},
+		{"a silent one's is not counted", 3, 2, []int{1, 2}, []int{2}, t0 - sec},
+		{"one of three, where the quorum is all", 3, 3, []int{1}, nil, t0 - sec},
+	} {
+		g := newGroup(c.known)
+		for i := range c.known {
+			for j, one := range c.tilted {
+				if one == i {
+					a := g.says(i, t0.Add(-time.Duration(j+1)*time.Second), us, 7)
+					a.Tilt, a.Master.Quorum = true, c.quorum
+					g.hear(t, i, a)
+				}
+			}
+			if !slices.Contains(c.silent, i) {
+				a := g.says(i, t0, us, 7)
+				a.Master.Quorum = c.quorum
+				g.hear(t, i, a)
+			}
+		}
+		for _, i := range c.silent {
+			g.Members[i].Last.SentAt = 1 // long ago
+		}
+		if got := g.Tally(us, t0+sec/2); got.TiltAt != c.want {
+			t.Errorf("%s: got %d, want %d", c.name, got.TiltAt, c.want)
 		}
 	}
 }

@@ -307,7 +307,7 @@ func news(old, t watchdog.Sentinels) bool {
 	if t.E < old.E || t.RoleTerm < old.RoleTerm || t.EFrom > old.EFrom {
 		return true
 	}
-	old.SentAt, old.E, old.EFrom, old.RoleTerm = t.SentAt, t.E, t.EFrom, t.RoleTerm
+	old.SentAt, old.E, old.EFrom, old.RoleTerm, old.TiltAt = t.SentAt, t.E, t.EFrom, t.RoleTerm, t.TiltAt
 	old.EAsked, old.EAskedFrom, old.EOnce, old.Vouched = t.EAsked, t.EAskedFrom, t.EOnce, t.Vouched
 	return old != t
 }

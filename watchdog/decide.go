@@ -423,7 +423,7 @@ func (s State) fenced(p Policy, v view, now Instant, verdict verdictFunc) Verdic
 // unmetClause says which clause of the unfence rule is not met; empty: all are.
 func (s State) unmetClause(p Policy, v view, now Instant) string {
 	f, m := s.Sentinels, s.Memory
-	wayOut := m.FencedAt != 0 && now.Sub(m.FencedAt) >= max(fencedWayOut, v.DownAfter+roleTermAtMost) && !f.Failover
+	wayOut := s.wayOut(v, now)
 	switch {
 	case !(v.inForce && v.fresh) && !(v.fired && v.certifiedServes(p, now)):
 		return "no_grant"
@@ -457,6 +457,19 @@ func (s State) unmetClause(p Policy, v view, now Instant) string {
 		return s.unfit()
 	}
 	return ""
+}
+
+// wayOut says that it has been fenced for so long that Sentinel would have promoted
+// another for the role that it remembers, if it could. One in TILT does nothing for
+// 30 s, and then acts on what is long due: where the others are too few, its time
+// begins anew with the end of that, once.
+func (s State) wayOut(v view, now Instant) bool {
+	f, m := s.Sentinels, s.Memory
+	if m.FencedAt == 0 || f.Failover {
+		return false
+	}
+	fenced, term := now.Sub(m.FencedAt), v.wayOutTerm()
+	return fenced >= term && (f.TiltAt == 0 || now.Sub(f.TiltAt) >= tiltToOpen || fenced >= 2*term)
 }
 
 // neverInStep is the offset that a replica shows which came up without one (from
@@ -509,7 +522,7 @@ func (s State) justPromoted(v view, now Instant) bool {
 func (s State) stranded(v view, now Instant) bool {
 	a, f := s.Memory.Agreement, s.Sentinels
 	since := s.AgreedSince.Max(s.StrayedAt)
-	return s.AgreedSince != 0 && a.Master == v.self && now.Sub(since) >= max(fencedWayOut, v.DownAfter+roleTermAtMost) &&
+	return s.AgreedSince != 0 && a.Master == v.self && now.Sub(since) >= v.wayOutTerm() &&
 		!f.Failover && f.OtherMaster == "" && !s.Redis.LinkUp && s.Redis.Offset >= f.ReplicaOffset
 }
 

@@ -29,8 +29,9 @@ func NextEdge(p Policy, s State, now Instant) Instant {
 		s.Coordinator.Orders.PlannedFailover.Until, s.Memory.StopUntil,
 		after(s.AgreedSince, unbrokenToBreak),
 		after(s.StrayedAt, unbrokenToBreak),
-		after(s.AgreedSince.Max(s.StrayedAt), max(fencedWayOut, v.DownAfter+roleTermAtMost)),
+		after(s.AgreedSince.Max(s.StrayedAt), v.wayOutTerm()),
 		after(s.Sentinels.BackAt, backToOpen),
+		after(s.Sentinels.TiltAt, tiltToOpen),
 		after(s.OddSince, unbrokenToOpen),
 		after(s.OddSince, unbrokenToBreak),
 		after(s.StartedAt, startGrace),
@@ -38,7 +39,8 @@ func NextEdge(p Policy, s State, now Instant) Instant {
 		after(m.OpenedAt, roleTermToOpen),
 		after(m.FencedAt, awaitTerm),
 		after(m.OpenedAt, openedTerm),
-		after(m.FencedAt, max(fencedWayOut, v.DownAfter+roleTermAtMost)),
+		after(m.FencedAt, v.wayOutTerm()),
+		after(m.FencedAt, 2*v.wayOutTerm()),
 		s.Sentinels.RoleTerm.Add(-roleTermToOpen),
 	} {
 		// One nanosecond past the edge: some rows hold until, some from it.

@@ -114,6 +114,10 @@ type Sentinels struct {
 	// than its Sentinel's e_i: what that Sentinel held, and told the others, in
 	// the meantime is not known. Zero: there was none.
 	BackAt Instant
+	// TiltAt is the send time of the newest answer after which so many Sentinels had
+	// shown TILT that the others can promote nobody. Zero: there was none. One in TILT
+	// begins nothing, and judges by what it saw when that is over.
+	TiltAt Instant
 
 	// Former and DownVotes: the master that was named before Master, and how
 	// many Sentinels were last seen, before they stopped naming it, to hold

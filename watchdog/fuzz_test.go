@@ -152,6 +152,9 @@ func (h *history) editSentinels() {
 	case 9:
 		f.ReplicaOffset, f.BackAt = int64(h.n(3)), [...]Instant{0, h.now}[h.n(2)]
 		f.ReplicasToldAt = [...]Instant{0, h.now}[h.n(2)]
+		if f.BackAt == 0 && f.ReplicasToldAt == 0 {
+			f.TiltAt = h.now
+		}
 	case 11:
 		f.Listed = 2 - f.Listed
 	case 10:

@@ -185,6 +185,8 @@ func (s *script) setSentinels(k, v string) error {
 		f.Former = nobody(v)
 	case "just_back":
 		f.BackAt = s.now
+	case "tilt":
+		f.TiltAt = s.now
 	case "down_votes":
 		return setInt(&f.DownVotes, v)
 	case "listed":

@@ -17,6 +17,7 @@ const (
 	roleTermToOpen  = 11 * time.Second // Sentinel asks INFO every 10 s: nearer than that it would fail over the master just opened
 	openedTerm      = 17 * time.Second // after the way out a Sentinel holds us down until its next INFO, and has for 5 s longer (downMemory of package sentinel)
 	roleTermAtMost  = 35 * time.Second // Sentinel acts on a master that reports slave D + 20 s after the INFO that showed it, up to 10 s after the fence; and the failover's seconds
+	tiltToOpen      = 15 * time.Second // after TILT a Sentinel acts at once on a role of D + 20 s ago: the rest of a poll of its lists, and the failover's seconds
 	fencedWayOut    = 40 * time.Second // past every role term (down-after + 20 s, for a D up to 20 s) Sentinel would have acted
 	startGrace      = time.Second      // at start, silence is no evidence for so long
 	hintTerm        = 30 * time.Second // a Sentinel whose hint came to nothing is not held for again before
@@ -66,6 +67,10 @@ func (p Policy) Timing(d time.Duration) Timing {
 // due: D, less one poll, for by the last answer before the stall the fence was put
 // off, less what the fence is armed before that.
 func (t Timing) Bears() time.Duration { return t.DownAfter - t.Poll - t.Armed }
+
+// wayOutTerm is past every role term: how long it is left to Sentinel to promote
+// another than a master that is fenced.
+func (t Timing) wayOutTerm() time.Duration { return max(fencedWayOut, t.DownAfter+roleTermAtMost) }
 
 // doubtFor is how long before E - A writers are held: half of D, less where a
 // healthy group comes that near. There every poll renews E, and silence is

@@ -75,7 +75,7 @@ func (c *checker) planned(r *redis) {
 		if r.by != nil && r.writing {
 			old, next = o, r
 		}
-		if old != next && next.by != nil && next.writing && old.reading && old.role == master && old.promotion < next.promotion && c.watched(old) {
+		if old != next && next.by != nil && next.writing && old.reading && old.role == master && old.tenure && old.promotion < next.promotion && c.watched(old) {
 			c.report("late_read", "R%d answers reads as a master although R%d, promoted by %s, accepts writes", old.id, next.id, next.by.name)
 		}
 	}
