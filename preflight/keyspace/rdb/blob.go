@@ -1,6 +1,9 @@
 package rdb
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // blob is the bytes of a listpack or the like, opened where it is compressed,
 // and never held as a whole.
@@ -10,6 +13,7 @@ type blob struct {
 	at   uint64 // bytes passed
 
 	lzf        bool
+	from       int64  // offset of its first byte in the file
 	compressed uint64 // bytes in the file, where it is
 	opened     bool   // walker.open has begun with it
 }
@@ -23,7 +27,7 @@ func (w *walker) blob(count func(*blob) uint64) (entries, size uint64) {
 		return 0, 0
 	}
 	b := &w.inside
-	*b = blob{w: w, size: t.length, lzf: t.lzf, compressed: t.compressed}
+	*b = blob{w: w, size: t.length, lzf: t.lzf, from: w.offset(), compressed: t.compressed}
 	entries = count(b)
 	switch {
 	case b.opened:
@@ -39,10 +43,16 @@ func (w *walker) blob(count func(*blob) uint64) (entries, size uint64) {
 	return entries, t.length
 }
 
+// fail notes the first error. It names the blob's beginning: how far it has been
+// read depends on how it came in.
+func (b *blob) fail(format string, args ...any) {
+	b.w.failAt(b.from, nil, fmt.Sprintf(format, args...))
+}
+
 // head is the next n bytes, at most 16.
 func (b *blob) head(n int) []byte {
 	if b.size-b.at < uint64(n) {
-		b.w.fail("a blob of %d bytes ends too early", b.size)
+		b.fail("a blob of %d bytes ends too early", b.size)
 		return nil
 	}
 	if !b.lzf {
@@ -97,7 +107,7 @@ func (b *blob) byte() byte {
 
 func (b *blob) skip(n uint64) {
 	if b.size-b.at < n {
-		b.w.fail("an entry of a blob of %d bytes is longer than the blob", b.size)
+		b.fail("an entry of a blob of %d bytes is longer than the blob", b.size)
 		return
 	}
 	if !b.lzf {
@@ -156,7 +166,7 @@ func listPackCount(b *blob) uint64 {
 		case first == 0xf4:
 			size = 9
 		default:
-			b.w.fail("0x%02x begins no entry of a listpack", first)
+			b.fail("0x%02x begins no entry of a listpack", first)
 			return 0
 		}
 		b.skip(size - 1 + backLength(size))
@@ -218,7 +228,7 @@ func zipListCount(b *blob) uint64 {
 			b.skip(1)
 		case first >= 0xf1 && first <= 0xfd: // the integer is in the byte
 		default:
-			b.w.fail("0x%02x begins no entry of a ziplist", first)
+			b.fail("0x%02x begins no entry of a ziplist", first)
 			return 0
 		}
 		entries++
