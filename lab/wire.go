@@ -7,7 +7,7 @@ import (
 	"net"
 	"time"
 
-	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
+	"github.com/redis-watchdog/redis-watchdog/fencing/gate/resp"
 )
 
 // wire is one plain connection to a Redis or Sentinel: no pool, no retry, no

@@ -30,12 +30,12 @@ func BenchmarkPoll(b *testing.B) {
 	for _, groups := range []int{1, most} {
 		for _, full := range []bool{false, true} {
 			b.Run(fmt.Sprintf("groups=%d/full=%v", groups, full), func(b *testing.B) {
-				conn, err := dial(b.Context(), s.Address)
+				conn, err := dial(b.Context(), s.Address, s.Address, nil)
 				if err != nil {
 					b.Fatal(err)
 				}
-				defer conn.Close()
-				r := &replies{src: conn}
+				l := newLink(conn, "", "", false)
+				defer l.close()
 				c := &conversation{set: NewConversations(lab.Now)}
 				var parties []*party
 				for i := range groups {
@@ -45,18 +45,19 @@ func BenchmarkPoll(b *testing.B) {
 					}
 					parties = append(parties, &party{w: w, key: s.Address, c: c})
 				}
-				polled := cpu(s.PID())
+				polled, own := cpu(s.PID()), ownCPU()
 				b.ReportAllocs()
 				for b.Loop() {
 					c.batch = c.batch[:0]
 					for _, p := range parties {
 						c.batch = append(c.batch, asked{p, full})
 					}
-					if good, _, err := c.pollOnce(conn, r); err != nil || !good {
+					if good, _, err := c.pollOnce(b.Context(), l); err != nil || !good {
 						b.Fatal(good, err)
 					}
 				}
 				b.ReportMetric(float64((cpu(s.PID())-polled).Nanoseconds())/float64(b.N), "sentinel-ns/op")
+				b.ReportMetric(float64((ownCPU()-own).Nanoseconds())/float64(b.N), "own-ns/op")
 			})
 		}
 	}

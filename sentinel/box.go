@@ -119,12 +119,12 @@ func (w *Watcher) introduce(p *party) {
 	if err != nil {
 		return
 	}
-	if at, met := w.names.address([]byte(host), []byte(port), false); met {
+	if at, met := w.names.address(host, port, false); met {
 		w.post(heard{p: p, met: true, at: at})
 		return
 	}
 	w.wg.Go(func() {
-		w.post(heard{p: p, met: true, at: w.names.Address([]byte(host), []byte(port))})
+		w.post(heard{p: p, met: true, at: w.names.Address(host, port)})
 	})
 }
 

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // ErrNotSent is a command that the Sentinel cannot have heard.
@@ -22,30 +20,25 @@ func (e *RefusedError) Error() string { return e.Text }
 // ErrNotSent, a *RefusedError, or another, after which it may have been done or
 // not. It takes at most two seconds.
 func (w *Watcher) Command(ctx context.Context, address string, words ...string) error {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	conn, err := dial(ctx, address)
-	if err == nil && w.cfg.TLS != nil {
-		conn, err = secure(ctx, conn, w.cfg.TLS, address)
-	}
+	conn, err := dial(ctx, address, address, w.cfg.TLS)
 	if err != nil {
-		return fmt.Errorf("connect to sentinel %s: %w: %w", address, ErrNotSent, err)
+		return fmt.Errorf("%w: %w", ErrNotSent, err)
 	}
-	defer conn.Close()
-	r := &replies{src: conn}
-	if err := authenticate(conn, r, w.cfg.Username, w.cfg.Password); err != nil {
+	l := newLink(conn, w.cfg.Username, w.cfg.Password, false)
+	defer l.close()
+	defer context.AfterFunc(ctx, l.close)()
+	command := make([]any, len(words))
+	for i, word := range words {
+		command[i] = word
+	}
+	answers, err := l.ask(ctx, connectTimeout, command)
+	switch {
+	case err != nil && answers == nil:
 		return fmt.Errorf("sentinel %s: %w: %w", address, ErrNotSent, err)
-	}
-	if err := send(conn, connectTimeout, resp.Append(nil, words...)); err != nil {
+	case err != nil:
 		return fmt.Errorf("sentinel %s: %w", address, err)
-	}
-	r.reset()
-	at, err := r.next()
-	if err != nil {
-		return fmt.Errorf("sentinel %s: read answer: %w", address, err)
-	}
-	if v := r.vals[at]; v.kind == '-' {
-		return fmt.Errorf("sentinel %s: %w", address, &RefusedError{string(r.text(v))})
+	case answers[0].Err != nil:
+		return fmt.Errorf("sentinel %s: %w", address, &RefusedError{answers[0].Err.Error()})
 	}
 	return nil
 }

@@ -1,9 +1,9 @@
 package sentinel
 
-// A connection to a Sentinel: dialled, made secure, logged in, and who answers.
+// A connection to a Sentinel: go-redis over one that was dialled here, once. One
+// that is lost is not replaced behind our back: whoever has another must know it.
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,24 +11,115 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog/redisclient"
 )
 
-const connectTimeout = time.Second
+const (
+	connectTimeout = time.Second
+	maxReply       = 1 << 20 // bytes of one reply
+	// maxBurst is how many bytes a Sentinel may answer to one write: they are kept
+	// until the last has come. Forty groups with five replicas each have 250 kB.
+	maxBurst = 4 << 20
+)
+
+// errProtocol is a reply no Sentinel sends; what is no reply at all is
+// redisclient.ErrGarbage.
+var errProtocol = errors.New("not a reply of Sentinel")
+
+// link is one connection. It is to be closed.
+type link struct {
+	client *redisclient.Client
+	conn   *redis.Conn
+	raw    net.Conn
+	remote string
+	bytes  atomic.Int64 // that came
+}
+
+// newLink speaks over a connection that is open; with unasked what is published may
+// come. Nothing is sent yet.
+func newLink(raw net.Conn, username, password string, unasked bool) *link {
+	l := &link{raw: raw, remote: raw.RemoteAddr().String()}
+	s := redisclient.Server{Username: username, Password: password, MaxReply: maxReply, MaxBurst: maxBurst, Unasked: unasked}
+	if unasked {
+		s.MaxBurst = 0 // each is read when it comes
+	}
+	l.client = redisclient.Over(&counted{Conn: raw, bytes: &l.bytes}, s)
+	l.conn = l.client.Conn()
+	return l
+}
+
+// counted counts the bytes that come.
+type counted struct {
+	net.Conn
+	bytes *atomic.Int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.bytes.Add(int64(n))
+	return n, err
+}
+
+// close may be called more than once. Whoever waits for an answer is told.
+func (l *link) close() {
+	l.raw.Close()
+	l.conn.Close()
+	l.client.Close()
+}
+
+// ask sends the commands in one write and reads what is answered to each, until
+// the deadline. With an error come the answers before it; nil: nothing was sent.
+func (l *link) ask(ctx context.Context, within time.Duration, commands ...[]any) ([]redisclient.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	pipe := l.conn.Pipeline()
+	sent := make([]*redis.Cmd, len(commands))
+	for i, words := range commands {
+		sent[i] = redis.NewCmd(ctx, words...)
+		_ = pipe.Process(ctx, sent[i]) // queues it
+	}
+	_, err := pipe.Exec(ctx)
+	if err != nil && !l.client.Reached() {
+		if text, refused := redisclient.Refusal(err); refused {
+			err = fmt.Errorf("%w: %s", errRefused, text)
+		}
+		return nil, fmt.Errorf("log in: %w", err)
+	}
+	answers := make([]redisclient.Answer, 0, len(sent))
+	for i, cmd := range sent {
+		a, err := redisclient.AnswerTo(cmd)
+		if err != nil {
+			return answers, fmt.Errorf("read %v: %w", commands[i][0], err)
+		}
+		answers = append(answers, a)
+	}
+	return answers, nil
+}
 
 // connect dials the Sentinel. Host names are looked up each time; one that is not
 // found is taken for what it was.
-func (c *conversation) connect(ctx context.Context) (net.Conn, error) {
+func (c *conversation) connect(ctx context.Context, unasked bool) (*link, error) {
 	at := net.JoinHostPort(c.host, c.port)
+	conn, err := dial(ctx, at, c.to(at), c.tls)
+	if err != nil {
+		return nil, err
+	}
+	return newLink(conn, c.username, c.password, unasked), nil
+}
+
+// dial opens a connection to the Sentinel at, which is found where to says.
+func dial(ctx context.Context, at, to string, conf *tls.Config) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	conn, err := dial(ctx, c.to(at))
-	if err == nil && c.tls != nil {
-		conn, err = secure(ctx, conn, c.tls, at)
-	}
+	conn, err := redisclient.Server{Address: at, TLS: conf, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext(ctx, network, to)
+	}}.Connect(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connect to sentinel %s: %w", at, err)
 	}
@@ -65,10 +156,6 @@ func (c *heeded) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func dial(ctx context.Context, to string) (net.Conn, error) {
-	return (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext(ctx, "tcp", to)
-}
-
 // to is at itself, or, where its name cannot be resolved, or not yet, where it was
 // found last, as far as any of the groups knows.
 func (c *conversation) to(at string) string {
@@ -91,21 +178,6 @@ func (c *conversation) to(at string) string {
 	return was
 }
 
-func secure(ctx context.Context, raw net.Conn, conf *tls.Config, at string) (net.Conn, error) {
-	conf = conf.Clone()
-	if conf.ServerName == "" {
-		conf.ServerName, _, _ = net.SplitHostPort(at)
-	}
-	conn := tls.Client(raw, conf)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		raw.Close()
-		return nil, fmt.Errorf("%w: %w", errHandshake, err)
-	}
-	return conn, nil
-}
-
-var errHandshake = errors.New("tls handshake")
-
 // ofTLS says whether err is a handshake that failed, or an alert by which the
 // Sentinel refused our certificate (in TLS 1.3 that comes after our handshake).
 // A handshake that got no answer, or ended with the Sentinel, tells nothing.
@@ -114,41 +186,24 @@ func ofTLS(err error) bool {
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 		return false
 	}
-	return errors.Is(err, errHandshake) || strings.Contains(err.Error(), "remote error: tls:")
+	return errors.Is(err, redisclient.ErrHandshake) || strings.Contains(err.Error(), "remote error: tls:")
 }
 
-// greet authenticates, names the connection, and learns who is there.
-func (c *conversation) greet(conn net.Conn, r *replies) (who identity, err error) {
-	if err := authenticate(conn, r, c.username, c.password); err != nil {
-		return who, err
-	}
+// greet logs in, names the connection, and learns who is there.
+func (l *link) greet(ctx context.Context) (who identity, err error) {
 	// MYID is there from 6.2 on, SETNAME and INFO may not be allowed: none matters.
-	out := resp.Append(resp.Append(nil, "SENTINEL", "MYID"), "CLIENT", "SETNAME", "redis-watchdog")
-	if err := send(conn, connectTimeout, resp.Append(out, "INFO", "server")); err != nil {
+	answers, err := l.ask(ctx, 2*connectTimeout, []any{"SENTINEL", "MYID"}, []any{"CLIENT", "SETNAME", "redis-watchdog"}, []any{"INFO", "server"})
+	if err != nil {
 		return who, err
 	}
-	r.reset()
-	at, err := r.next()
-	if err != nil {
-		return who, fmt.Errorf("read SENTINEL MYID: %w", err)
-	}
-	if _, err := r.next(); err != nil {
-		return who, fmt.Errorf("read CLIENT SETNAME: %w", err)
-	}
-	info, err := r.next()
-	if err != nil {
-		return who, fmt.Errorf("read INFO: %w", err)
-	}
-	if err := refusal(r, at); err != nil {
+	if err := refusal(answers[0]); err != nil {
 		return who, err
 	}
-	if v := r.vals[at]; v.kind == '$' && v.n == 40 {
-		who.runID = string(r.text(v))
+	if id := answers[0].Text(); len(id) == 40 {
+		who.runID = id
 	}
-	if v := r.vals[info]; v.kind == '$' {
-		who.process = runIDOf(r.text(v))
-	}
-	if host, port, err := net.SplitHostPort(conn.RemoteAddr().String()); err == nil {
+	who.process = runIDOf(answers[2].Text())
+	if host, port, err := net.SplitHostPort(l.remote); err == nil {
 		who.host, who.port = host, port
 	}
 	return who, nil
@@ -156,49 +211,13 @@ func (c *conversation) greet(conn net.Conn, r *replies) (who identity, err error
 
 // runIDOf is the run_id in an INFO of the server: of the process, while SENTINEL
 // MYID is of its sentinel.conf. Empty: there is none.
-func runIDOf(info []byte) string {
-	for line := range bytes.Lines(info) {
-		if id, ok := bytes.CutPrefix(bytes.TrimSpace(line), []byte("run_id:")); ok {
-			return string(id)
+func runIDOf(info string) string {
+	for line := range strings.Lines(info) {
+		if id, ok := strings.CutPrefix(strings.TrimSpace(line), "run_id:"); ok {
+			return id
 		}
 	}
 	return ""
-}
-
-// authenticate sends AUTH if there is a password. A Sentinel that has none of
-// its own refuses the command and answers the rest: we go on.
-func authenticate(conn net.Conn, r *replies, username, password string) error {
-	if password == "" {
-		return nil
-	}
-	auth := resp.Append(nil, "AUTH", password)
-	if username != "" {
-		auth = resp.Append(nil, "AUTH", username, password)
-	}
-	if err := send(conn, connectTimeout, auth); err != nil {
-		return err
-	}
-	r.reset()
-	at, err := r.next()
-	if err != nil {
-		return fmt.Errorf("read AUTH: %w", err)
-	}
-	v := r.vals[at]
-	if v.kind == '-' && !bytes.Contains(r.text(v), []byte("without any password configured")) {
-		return fmt.Errorf("%w: %s", errRefused, r.text(v))
-	}
-	return nil
-}
-
-// send writes b and sets the deadline for the whole exchange.
-func send(conn net.Conn, timeout time.Duration, b []byte) error {
-	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
-		return fmt.Errorf("set deadline: %w", err)
-	}
-	if _, err := conn.Write(b); err != nil {
-		return fmt.Errorf("send: %w", err)
-	}
-	return nil
 }
 
 func isTimeout(err error) bool {

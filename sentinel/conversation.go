@@ -6,7 +6,6 @@ package sentinel
 import (
 	"context"
 	"math/rand/v2"
-	"net"
 	"runtime"
 	"time"
 
@@ -71,17 +70,17 @@ type conversation struct {
 	// Of run alone.
 	pause time.Duration // before the next attempt
 	batch []asked
-	last  *party // that was asked on this connection
-	out   []byte
+	last  *party  // that was asked on this connection
+	out   [][]any // the commands of the batch
 }
 
 // run polls until ctx ends.
 func (c *conversation) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		conn, err := c.connect(ctx)
+		l, err := c.connect(ctx, false)
 		connected := err == nil
 		if connected {
-			c.use(ctx, conn)
+			c.use(ctx, l)
 		} else {
 			c.down(err, nil)
 		}
@@ -102,11 +101,10 @@ func (c *conversation) run(ctx context.Context) {
 }
 
 // use talks over one connection until it fails, and says so to whom it concerns.
-func (c *conversation) use(ctx context.Context, conn net.Conn) {
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	defer conn.Close()
-	good, culprit, err := c.talk(ctx, conn)
+func (c *conversation) use(ctx context.Context, l *link) {
+	defer l.close()
+	defer context.AfterFunc(ctx, l.close)()
+	good, culprit, err := c.talk(ctx, l)
 	if good {
 		c.pause = backoffMin
 	}
@@ -156,13 +154,12 @@ func keep(ctx context.Context, f func() (good bool, err error)) {
 
 // talk polls over one connection until it fails. Good: anybody was answered. The
 // culprit is whose answer the connection broke with; nil: that is nobody's.
-func (c *conversation) talk(ctx context.Context, conn net.Conn) (good bool, culprit *party, err error) {
-	r := &replies{src: conn}
-	who, err := c.greet(conn, r)
+func (c *conversation) talk(ctx context.Context, l *link) (good bool, culprit *party, err error) {
+	who, err := l.greet(ctx)
 	if err != nil {
 		return false, nil, err
 	}
-	if !c.open(conn.RemoteAddr().String(), who) {
+	if !c.open(l.remote, who) {
 		return true, nil, nil
 	}
 	c.last = nil
@@ -182,7 +179,7 @@ func (c *conversation) talk(ctx context.Context, conn net.Conn) (good bool, culp
 			continue
 		}
 		late.Reset(lateAfter)
-		answered, culprit, err := c.pollOnce(conn, r)
+		answered, culprit, err := c.pollOnce(ctx, l)
 		late.Stop()
 		c.inTime()
 		good = good || answered
@@ -240,7 +237,7 @@ func (c *conversation) open(remote string, who identity) bool {
 func (c *conversation) introduce(p *party) {
 	met := heard{p: p, met: true, runID: c.who.runID, process: c.who.process}
 	if c.who.host != "" {
-		met.at = p.w.names.Address([]byte(c.who.host), []byte(c.who.port))
+		met.at = p.w.names.Address(c.who.host, c.who.port)
 	}
 	p.w.post(met)
 	p.wants(true)

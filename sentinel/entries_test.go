@@ -7,13 +7,17 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/redisclient"
 )
 
 // told is the replies to a full poll, as words: [reply][element][word].
@@ -55,15 +59,46 @@ func parsed(t *testing.T, data []byte) (Answer, error) {
 	t.Helper()
 	names := newResolver(context.Background(), func() watchdog.Instant { return t0 })
 	names.lookup = func(context.Context, string) ([]netip.Addr, error) { return nil, context.DeadlineExceeded }
-	r := &replies{src: bytes.NewReader(data)}
-	var at [fullReplies + 1]int // and INFO, which comes first where groups are asked together
-	if _, err := readAll(r, at[:]); err != nil {
+	// And INFO, which comes first where groups are asked together.
+	replies, err := answersOf(t, data, fullReplies+1)
+	if err != nil {
 		t.Fatalf("read: %v", err)
 	}
-	a, err := parse(r, at[:fullReplies], names, parseProcess(r, at[fullReplies]))
+	a, err := parse(replies[:fullReplies], names, parseProcess(replies[fullReplies]))
 	a.SentAt = t0
 	return a, err
 }
+
+// answersOf is what go-redis makes of the replies to n commands.
+func answersOf(t testing.TB, data []byte, n int) ([]redisclient.Answer, error) {
+	l := newLink(&recorded{said: data}, "", "", false)
+	defer l.close()
+	return l.ask(t.Context(), time.Minute, slices.Repeat([][]any{{"PING"}}, n)...)
+}
+
+// recorded is a Sentinel that greets, and says the same whatever it is asked.
+type recorded struct {
+	net.Conn
+	said  []byte
+	asked int
+	from  io.Reader
+}
+
+func (r *recorded) Write(b []byte) (int, error) {
+	switch r.asked++; r.asked {
+	case 1:
+		r.from = strings.NewReader("*0\r\n")
+	case 2:
+		r.from = bytes.NewReader(r.said)
+	}
+	return len(b), nil
+}
+func (r *recorded) Read(b []byte) (int, error)     { return r.from.Read(b) }
+func (*recorded) Close() error                     { return nil }
+func (*recorded) SetDeadline(time.Time) error      { return nil }
+func (*recorded) SetReadDeadline(time.Time) error  { return nil }
+func (*recorded) SetWriteDeadline(time.Time) error { return nil }
+func (*recorded) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
 
 // FuzzEntries spoils one word of one entry. That the others stand as they
 // were, that the vote and e_i of the master do, and that nothing that was spoilt

@@ -1,7 +1,6 @@
 package sentinel
 
 import (
-	"bytes"
 	"context"
 	"net/netip"
 	"testing"
@@ -145,12 +144,11 @@ func FuzzReplies(f *testing.F) {
 		names := newResolver(context.Background(), func() watchdog.Instant { return t0 })
 		names.lookup = func(context.Context, string) ([]netip.Addr, error) { return nil, context.DeadlineExceeded }
 		for _, n := range []int{leanReplies, fullReplies} {
-			r := &replies{src: bytes.NewReader(data)}
-			at, err := readAll(r, make([]int, n))
+			replies, err := answersOf(t, data, n)
 			if err != nil {
 				continue
 			}
-			a, err := parse(r, at, names, process{})
+			a, err := parse(replies, names, process{})
 			if err != nil {
 				continue
 			}

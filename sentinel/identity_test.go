@@ -152,7 +152,7 @@ func TestResolverRemembersOverARestart(t *testing.T) {
 	}
 	first := restarted(nil, map[string]string{"a": "10.0.0.1", "B.example.": "2001:db8::2"})
 	for _, name := range []string{"a", "B.example.", "10.0.0.3", "nowhere"} {
-		first.Address([]byte(name), []byte("1"))
+		first.Address(name, "1")
 	}
 	found, news := first.Found()
 	if len(found) != 2 || found["a"] != "10.0.0.1" || news != 2 || first.News() != news {
@@ -215,7 +215,7 @@ func TestResolverKeepsWhatWasFound(t *testing.T) {
 	r.lookup = func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no such host") }
 	r.Recall(map[string]string{"a": "10.0.0.1"})
 	for i := range 3 * maxNames {
-		r.Address(fmt.Appendf(nil, "ghost%d", i), []byte("1"))
+		r.Address(fmt.Sprintf("ghost%d", i), "1")
 	}
 	if found, _ := r.Found(); found["a"] != "10.0.0.1" || len(r.hosts) > maxNames {
 		t.Errorf("found %v of %d", found, len(r.hosts))

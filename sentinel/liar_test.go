@@ -65,6 +65,7 @@ func (l *liar) serve(ctx context.Context, conn net.Conn) {
 			}
 			words = append(words, word)
 		}
+		words[0] = strings.ToUpper(words[0])
 		if words[0] == "SUBSCRIBE" {
 			for i, c := range words[1:] {
 				fmt.Fprintf(conn, "*3\r\n$9\r\nsubscribe\r\n$%d\r\n%s\r\n:%d\r\n", len(c), c, i+1)
@@ -100,6 +101,8 @@ func honest(id int, master string, epoch int) func(string) string {
 		"num-other-sentinels", "2", "quorum", "2", "failover-timeout", "60000"}
 	return func(command string) string {
 		switch command {
+		case "HELLO 2":
+			return "*2\r\n$6\r\nserver\r\n$5\r\nredis\r\n"
 		case "SENTINEL MYID":
 			return array(strings.Repeat(fmt.Sprint(id), 40))[4:]
 		case "SENTINEL GET-MASTER-ADDR-BY-NAME mymaster":

@@ -67,5 +67,5 @@ func (l *Local) at(announced watchdog.Address) watchdog.Address {
 	if err != nil {
 		return announced
 	}
-	return l.w.names.Address([]byte(host), []byte(port))
+	return l.w.names.Address(host, port)
 }

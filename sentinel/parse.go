@@ -3,28 +3,42 @@ package sentinel
 // From the replies of a poll to an Answer.
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
-	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/redisclient"
 )
 
 // errRefused is an error reply that says we may not ask: the credentials or the
 // rights are wrong.
 var errRefused = errors.New("refused")
 
-// pollCommands are the two polls of a group, each sent in one write: Sentinel has
-// no MULTI, but runs what arrived together without turning to its timers.
-func pollCommands(group string) (lean, full []byte) {
-	lean = resp.Append(nil, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", group)
-	lean = resp.Append(lean, "SENTINEL", "MASTER", group)
-	full = append(full, lean...)
-	full = resp.Append(full, "SENTINEL", "REPLICAS", group)
-	full = resp.Append(full, "SENTINEL", "SENTINELS", group)
+// poll is what a group is asked in one write: Sentinel has no MULTI, but runs what
+// arrived together without turning to its timers.
+type poll struct {
+	commands [][]any
+	bytes    int // that they have on the wire
+}
+
+// polls are the two that a group is asked, the lean one and the full one.
+func polls(group string) (lean, full poll) {
+	for _, words := range [][]any{
+		{"SENTINEL", "GET-MASTER-ADDR-BY-NAME", group}, {"SENTINEL", "MASTER", group},
+		{"SENTINEL", "REPLICAS", group}, {"SENTINEL", "SENTINELS", group},
+	} {
+		full.commands = append(full.commands, words)
+		for _, word := range words {
+			full.bytes += len(word.(string)) + len("$123\r\n\r\n")
+		}
+		full.bytes += len("*3\r\n")
+		if len(full.commands) == leanReplies {
+			lean = poll{full.commands[:leanReplies:leanReplies], full.bytes}
+		}
+	}
 	return lean, full
 }
 
@@ -42,56 +56,53 @@ type process struct {
 	denied string // its word against telling it; empty: it does
 }
 
-func parseProcess(r *replies, i int) (p process) {
-	switch v := r.vals[i]; v.kind {
-	case '$':
-		p.tilt = bytes.Contains(r.text(v), []byte("sentinel_tilt:1"))
-	case '-':
-		p.denied = string(r.text(v))
+func parseProcess(info redisclient.Answer) (p process) {
+	if info.Err != nil {
+		return process{denied: info.Err.Error()}
 	}
-	return p
+	return process{tilt: strings.Contains(info.Text(), "sentinel_tilt:1")}
 }
 
 // namer makes what it reads of a Sentinel's answer into lasting values. It is the
 // group's resolver, or a glance at it.
 type namer interface {
-	Address(hostname, port []byte) watchdog.Address
-	As(hostname, port []byte) string
-	Text(b []byte) string
+	Address(hostname, port string) watchdog.Address
+	As(hostname, port string) string
+	Text(text string) string
 }
 
-// parse makes an Answer of the replies whose values begin at the given
-// indices. Of many things that were read, the one that makes no sense is left
-// out and named; the rest stands. An error that is not errRefused is garbage.
-func parse(r *replies, at []int, names namer, of process) (Answer, error) {
+// parse makes an Answer of the replies to a poll. Of many things that were read,
+// the one that makes no sense is left out and named; the rest stands. An error
+// that is not errRefused is garbage.
+func parse(replies []redisclient.Answer, names namer, of process) (Answer, error) {
 	var a Answer
-	for _, i := range at[:leanReplies] {
-		if err := refusal(r, i); err != nil {
+	for _, r := range replies[:leanReplies] {
+		if err := refusal(r); err != nil {
 			return a, err
 		}
 	}
-	v := r.vals[at[0]]
-	if v.kind == '*' && v.n == -1 {
+	if replies[0].Value == nil && replies[0].Err == nil {
 		return a, nil // it does not know the group, and says so to the rest too
 	}
-	if v.kind != '*' || v.n != 2 || r.vals[at[0]+1].kind != '$' || r.vals[at[0]+2].kind != '$' {
+	pair := replies[0].List()
+	if len(pair) != 2 || !isText(pair[0]) || !isText(pair[1]) {
 		return a, fmt.Errorf("%w: GET-MASTER-ADDR-BY-NAME is no pair", errProtocol)
 	}
-	host, port := r.text(r.vals[at[0]+1]), r.text(r.vals[at[0]+2])
+	host, port := pair[0].(string), pair[1].(string)
 	if a.Named = names.Address(host, port); a.Named == "" {
 		a.Nameless = fmt.Sprintf("GET-MASTER-ADDR-BY-NAME is no address: %.60q", spelled(host, port))
 	} else {
 		a.As = names.As(host, port)
 	}
-	var bad []byte
-	if a.Master, bad = parseInstance(r, at[1], names); bad != nil {
+	var bad string
+	if a.Master, bad = parseInstance(replies[1].Value, names); bad != "" {
 		a.Unclear = fmt.Sprintf("field %.40q of SENTINEL MASTER cannot be read", bad)
 	}
 	if a.Master.noEpoch {
 		a.Nameless = "config-epoch of SENTINEL MASTER cannot be read" // a vote is of an address at an epoch
 	}
-	if a.Asked = len(at) == fullReplies; a.Asked {
-		parseLists(r, at, names, &a)
+	if a.Asked = len(replies) == fullReplies; a.Asked {
+		parseLists(replies[leanReplies:], names, &a)
 		a.Tilt = of.tilt
 		if a.Denied == "" {
 			a.Denied = of.denied
@@ -100,60 +111,69 @@ func parse(r *replies, at []int, names namer, of process) (Answer, error) {
 	return a, nil
 }
 
+func isText(value any) bool {
+	_, ok := value.(string)
+	return ok
+}
+
 // parseLists reads what a full poll asks besides.
-func parseLists(r *replies, at []int, names namer, a *Answer) {
-	for _, i := range at[leanReplies:] {
-		if v := r.vals[i]; v.kind == '-' && a.Denied == "" {
-			a.Denied = string(r.text(v))
+func parseLists(replies []redisclient.Answer, names namer, a *Answer) {
+	for _, r := range replies {
+		if r.Err != nil && a.Denied == "" {
+			a.Denied = r.Err.Error()
 		}
 	}
-	told := true
-	told = elements(r, at[2], func(i int) { parseReplica(r, i, names, a) }) && told
-	told = elements(r, at[3], func(i int) { parsePeer(r, i, names, a) }) && told
+	replicas, told := replies[0].Value.([]any)
+	others, toldToo := replies[1].Value.([]any)
+	told = told && toldToo
 	if !told && a.Denied == "" {
 		a.Denied = "no list is answered"
 	}
 	// One list without the other would be taken for an empty one.
 	if a.Full = told; !told {
-		a.Replicas, a.Sentinels, a.Unread = nil, nil, nil
+		return
+	}
+	for _, e := range replicas {
+		parseReplica(e, names, a)
+	}
+	for _, e := range others {
+		parsePeer(e, names, a)
 	}
 }
 
-func refusal(r *replies, i int) error {
-	v := r.vals[i]
-	if v.kind != '-' {
+func refusal(r redisclient.Answer) error {
+	if r.Err == nil {
 		return nil
 	}
-	text := r.text(v)
+	text := r.Err.Error()
 	for _, prefix := range []string{"NOAUTH", "WRONGPASS", "NOPERM"} {
-		if bytes.HasPrefix(text, []byte(prefix)) {
+		if strings.HasPrefix(text, prefix) {
 			return fmt.Errorf("%w: %s", errRefused, text)
 		}
 	}
 	return nil
 }
 
-// elements calls f for each element of the list at i; false: it is none.
-func elements(r *replies, i int, f func(i int)) bool {
-	v := r.vals[i]
-	if v.kind != '*' || v.n < 0 {
+// pairs calls f for every name and text of a flat list; false: it is none, or
+// holds something else.
+func pairs(value any, f func(name, text string)) bool {
+	list, ok := value.([]any)
+	if !ok || len(list)%2 != 0 {
 		return false
 	}
-	for j := range v.n {
-		if j == 0 {
-			i++
-		} else {
-			i = r.skip(i)
+	for i := 0; i < len(list); i += 2 {
+		if !isText(list[i]) || !isText(list[i+1]) {
+			return false
 		}
-		f(i)
+		f(list[i].(string), list[i+1].(string))
 	}
 	return true
 }
 
 // fields collects what went wrong while fields are read one by one.
-type fields struct{ bad []byte }
+type fields struct{ bad string } // the name of one that cannot be read; empty: none
 
-func (f *fields) int(name, text []byte, otherwise int64) int64 {
+func (f *fields) int(name, text string, otherwise int64) int64 {
 	n, ok := number(text)
 	if !ok {
 		f.bad = name
@@ -164,7 +184,7 @@ func (f *fields) int(name, text []byte, otherwise int64) int64 {
 
 // ms is a time in milliseconds; -1: it is none. One of more than thirty years
 // is no time: a clock was set, or it is garbage.
-func (f *fields) ms(name, text []byte) time.Duration {
+func (f *fields) ms(name, text string) time.Duration {
 	n := f.int(name, text, -1)
 	if n > 1e12 || n < -1e12 {
 		f.bad, n = name, -1
@@ -173,14 +193,14 @@ func (f *fields) ms(name, text []byte) time.Duration {
 }
 
 // parseInstance reads one Redis. A field that cannot be read (bad is the name of
-// one; nil: none) is what it is where it is not told. No Address: there is none,
+// one; empty: none) is what it is where it is not told. No Address: there is none,
 // or the element is no list of fields.
-func parseInstance(r *replies, i int, names namer) (in Instance, bad []byte) {
+func parseInstance(value any, names namer) (in Instance, bad string) {
 	in = Instance{PongAge: -1, ReplyAge: -1, PingAge: -1, RoleFor: -1, Priority: -1}
-	var ip, port []byte
+	var ip, port string
 	var f fields
-	if !r.pairs(i, func(name, text []byte) {
-		switch string(name) {
+	if !pairs(value, func(name, text string) {
+		switch name {
 		case "ip":
 			ip = text
 		case "port":
@@ -222,7 +242,7 @@ func parseInstance(r *replies, i int, names namer) (in Instance, bad []byte) {
 			in.InfoAge = age(text)
 		}
 	}) {
-		return Instance{}, nil
+		return Instance{}, ""
 	}
 	if in.Address = names.Address(ip, port); in.Address != "" {
 		in.As = names.As(ip, port)
@@ -232,20 +252,20 @@ func parseInstance(r *replies, i int, names namer) (in Instance, bad []byte) {
 
 // parseReplica adds one replica, or leaves it out. One whose offset cannot be
 // read counts as one that was never asked for it.
-func parseReplica(r *replies, i int, names namer, a *Answer) {
+func parseReplica(value any, names namer, a *Answer) {
 	const from = "SENTINEL REPLICAS"
-	in, bad := parseInstance(r, i, names)
-	ip, port := hostPort(r, i)
+	in, bad := parseInstance(value, names)
+	ip, port := hostPort(value)
 	switch {
 	case in.Address != "":
 		if in.Offset < 0 {
 			in.Offset, in.InfoAge = 0, 0
 		}
 		a.Replicas = append(a.Replicas, in)
-		if bad != nil {
+		if bad != "" {
 			a.Unread = append(a.Unread, LeftOut{From: from, Name: names.Text(spelled(ip, port)), Why: fmt.Sprintf("its field %.40q cannot be read", bad)})
 		}
-	case string(port) == "0" && len(ip) > 0:
+	case port == "0" && len(ip) > 0:
 		// Sentinel never connects to one (sentinelReconnectInstance), and
 		// promotes none that it has no connection to (sentinelSelectSlave).
 		a.Unread = append(a.Unread, LeftOut{From: from, Name: names.Text(spelled(ip, port)), Why: PortZero})
@@ -257,9 +277,9 @@ func parseReplica(r *replies, i int, names namer, a *Answer) {
 // PortZero is why a replica at port 0 is left out.
 const PortZero = "no Redis is at port 0"
 
-func hostPort(r *replies, i int) (ip, port []byte) {
-	r.pairs(i, func(name, text []byte) {
-		switch string(name) {
+func hostPort(value any) (ip, port string) {
+	pairs(value, func(name, text string) {
+		switch name {
 		case "ip":
 			ip = text
 		case "port":
@@ -270,19 +290,13 @@ func hostPort(r *replies, i int) (ip, port []byte) {
 }
 
 // spelled is host and port as they came, for people.
-func spelled(host, port []byte) []byte {
-	if len(host) > 255 {
-		host = host[:255]
-	}
-	if len(port) > 20 {
-		port = port[:20]
-	}
-	return append(append(append([]byte{}, host...), ':'), port...)
+func spelled(host, port string) string {
+	return host[:min(len(host), 255)] + ":" + port[:min(len(port), 20)]
 }
 
 // age is info-refresh. Redis 6 counts one that never was from 1970: that is as
 // good as never, and no garbage.
-func age(text []byte) time.Duration {
+func age(text string) time.Duration {
 	n, ok := number(text)
 	if !ok || n < 0 || n > 1e12 {
 		return 0
@@ -293,12 +307,12 @@ func age(text []byte) time.Duration {
 // parsePeer adds another Sentinel. One without an address cannot be asked, but
 // may have its part in a promotion: it stays in the list, without one. What it
 // does not tell of when it was heard is taken for now, the careful reading.
-func parsePeer(r *replies, i int, names namer, a *Answer) {
+func parsePeer(value any, names namer, a *Answer) {
 	var p Peer
-	var ip, port []byte
+	var ip, port string
 	var f fields
-	ok := r.pairs(i, func(name, text []byte) {
-		switch string(name) {
+	ok := pairs(value, func(name, text string) {
+		switch name {
 		case "ip":
 			ip = text
 		case "port":
@@ -320,7 +334,7 @@ func parsePeer(r *replies, i int, names namer, a *Answer) {
 		why = "it is no list of fields"
 	case p.Address == "":
 		why = "it has no address"
-	case f.bad != nil:
+	case f.bad != "":
 		why = fmt.Sprintf("its field %.40q cannot be read", f.bad)
 	}
 	if why != "" {
@@ -332,11 +346,9 @@ func parsePeer(r *replies, i int, names namer, a *Answer) {
 	a.Sentinels = append(a.Sentinels, p)
 }
 
-func parseFlags(text []byte) (f Flag) {
-	for len(text) > 0 {
-		var one []byte
-		one, text, _ = bytes.Cut(text, []byte(","))
-		switch string(one) {
+func parseFlags(text string) (f Flag) {
+	for one := range strings.SplitSeq(text, ",") {
+		switch one {
 		case "s_down":
 			f |= FlagSDown
 		case "o_down":
@@ -354,8 +366,8 @@ func parseFlags(text []byte) (f Flag) {
 
 // parseFailover takes a state it does not know (a later release, Valkey's
 // coordinated failover) for the one before the promotion: the careful reading.
-func parseFailover(text []byte) FailoverState {
-	switch string(text) {
+func parseFailover(text string) FailoverState {
+	switch text {
 	case "none", "no-failover":
 		return FailoverNone
 	case "wait_start":
@@ -372,12 +384,31 @@ func parseFailover(text []byte) FailoverState {
 	return FailoverWaitPromo
 }
 
-func parseRole(text []byte) watchdog.Role {
-	switch string(text) {
+func parseRole(text string) watchdog.Role {
+	switch text {
 	case "master", "primary":
 		return watchdog.Master
 	case "slave", "replica":
 		return watchdog.Replica
 	}
 	return watchdog.RoleUnknown
+}
+
+// number parses a decimal integer of at most 18 digits.
+func number(text string) (int64, bool) {
+	digits := strings.TrimPrefix(text, "-")
+	if len(digits) == 0 || len(digits) > 18 {
+		return 0, false
+	}
+	var n int64
+	for _, c := range []byte(digits) {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	if len(digits) < len(text) {
+		n = -n
+	}
+	return n, true
 }

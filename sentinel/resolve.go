@@ -3,7 +3,6 @@ package sentinel
 // From what Sentinels announce to the one spelling of an Address.
 
 import (
-	"bytes"
 	"context"
 	"maps"
 	"net"
@@ -65,14 +64,14 @@ func newResolver(ctx context.Context, now func() watchdog.Instant) *resolver {
 }
 
 // Address is host and port in the one spelling, or empty if they are none.
-func (r *resolver) Address(hostname, port []byte) watchdog.Address {
+func (r *resolver) Address(hostname, port string) watchdog.Address {
 	a, _ := r.address(hostname, port, true)
 	return a
 }
 
 // address is Address; unless it shall wait, a name that was never met is not looked
 // up, and said to be unmet.
-func (r *resolver) address(hostname, port []byte, wait bool) (a watchdog.Address, met bool) {
+func (r *resolver) address(hostname, port string, wait bool) (a watchdog.Address, met bool) {
 	n, ok := number(port)
 	if !ok || n <= 0 || n > 65535 || len(hostname) == 0 || len(hostname) > 255 {
 		return "", true
@@ -81,7 +80,7 @@ func (r *resolver) address(hostname, port []byte, wait bool) (a watchdog.Address
 	if !met {
 		return "", false
 	}
-	return watchdog.Address(r.join(host, port)), true
+	return watchdog.Address(r.As(host, port)), true
 }
 
 // glance is a resolver that waits for no lookup.
@@ -91,7 +90,7 @@ type glance struct {
 }
 
 // Address is the resolver's Address, or empty where that would have to wait.
-func (g *glance) Address(hostname, port []byte) watchdog.Address {
+func (g *glance) Address(hostname, port string) watchdog.Address {
 	a, met := g.address(hostname, port, false)
 	g.missed = g.missed || !met
 	return a
@@ -109,7 +108,7 @@ func (r *resolver) Same(spelled string) watchdog.Address {
 		r.add(name)
 	}
 	r.mu.Unlock()
-	return r.Address([]byte(name), []byte(port))
+	return r.Address(name, port)
 }
 
 // Answers says that what is spelled host:port is an IP, or a name that was found
@@ -193,11 +192,11 @@ func (r *resolver) add(name string) *host {
 	return h
 }
 
-// Text is a lasting copy of b.
-func (r *resolver) Text(b []byte) string {
+// Text is text, of which one copy is kept however often it comes.
+func (r *resolver) Text(text string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.intern(b)
+	return r.intern([]byte(text))
 }
 
 func (r *resolver) intern(b []byte) string {
@@ -213,39 +212,34 @@ func (r *resolver) intern(b []byte) string {
 }
 
 // As is host and port as they are spelled.
-func (r *resolver) As(hostname, port []byte) string {
+func (r *resolver) As(hostname, port string) string {
 	var room [300]byte
-	return r.Text(joined(room[:0], hostname, port))
-}
-
-func (r *resolver) join(hostname string, port []byte) string {
-	var room, name [300]byte
-	return r.Text(joined(room[:0], append(name[:0], hostname...), port))
-}
-
-func joined(b, hostname, port []byte) []byte {
-	if bytes.IndexByte(hostname, ':') >= 0 {
+	b := room[:0]
+	if strings.IndexByte(hostname, ':') >= 0 {
 		b = append(append(append(b, '['), hostname...), ']')
 	} else {
 		b = append(b, hostname...)
 	}
-	return append(append(b, ':'), port...)
+	b = append(append(b, ':'), port...)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.intern(b)
 }
 
-func (r *resolver) host(name []byte, wait bool) (text string, met bool) {
+func (r *resolver) host(name string, wait bool) (text string, met bool) {
 	r.mu.Lock()
-	h := r.hosts[string(name)]
+	h := r.hosts[name]
 	if h != nil && (!h.isName || h.asking || r.now() < h.askAt || r.ctx.Err() != nil) {
 		defer r.mu.Unlock()
 		return h.text, true
 	}
 	first := h == nil
 	if first {
-		if !wait && newHost(string(name)).isName {
+		if !wait && newHost(name).isName {
 			r.mu.Unlock()
 			return "", false
 		}
-		if h = r.add(string(name)); !h.isName {
+		if h = r.add(name); !h.isName {
 			r.mu.Unlock()
 			return h.text, true
 		}
@@ -253,14 +247,13 @@ func (r *resolver) host(name []byte, wait bool) (text string, met bool) {
 	h.asking = true
 	if first {
 		r.mu.Unlock()
-		r.ask(string(name), h)
+		r.ask(name, h)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return h.text, true
 	}
 	defer r.mu.Unlock()
-	again := string(name)
-	r.wg.Go(func() { r.ask(again, h) })
+	r.wg.Go(func() { r.ask(name, h) })
 	return h.text, true
 }
 

@@ -24,7 +24,7 @@ func TestResolverSpellsAddressesOneWay(t *testing.T) {
 	}
 	check := func(host, port string, want watchdog.Address) {
 		t.Helper()
-		if got := names.Address([]byte(host), []byte(port)); got != want {
+		if got := names.Address(host, port); got != want {
 			t.Errorf("%q port %q is %q, want %q", host, port, got, want)
 		}
 	}
@@ -42,7 +42,7 @@ func TestResolverSpellsAddressesOneWay(t *testing.T) {
 	// in the background.
 	again := func() {
 		now = now.Add(lookupAgain)
-		names.Address([]byte("a.example"), []byte("1"))
+		names.Address("a.example", "1")
 		names.wg.Wait()
 	}
 	ips["a.example"] = []string{"10.0.0.0", "10.0.0.1"}

@@ -5,15 +5,14 @@ package sentinel
 // breaks the connection is that group's alone, as far as can be told.
 
 import (
-	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
-	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/redisclient"
 )
 
 // maxWrite is how many bytes of commands leave in one write. Sentinel reads 16 KB
@@ -27,18 +26,11 @@ type asked struct {
 	full bool
 }
 
-func (a asked) commands() []byte {
+func (a asked) poll() *poll {
 	if a.full {
-		return a.p.w.full
+		return &a.p.w.full
 	}
-	return a.p.w.lean
-}
-
-func (a asked) replies() int {
-	if a.full {
-		return fullReplies
-	}
-	return leanReplies
+	return &a.p.w.lean
 }
 
 // take makes those that are due, as many as one write holds, the batch. Whose
@@ -64,7 +56,7 @@ func (c *conversation) take() {
 			return false
 		}
 		one := asked{p, p.full || p.unquiet}
-		if size += len(one.commands()); len(c.batch) > 0 && size > maxWrite {
+		if size += one.poll().bytes; len(c.batch) > 0 && size > maxWrite {
 			return false // nor is anybody after it: everybody's turn comes
 		}
 		c.batch = append(c.batch, one)
@@ -84,58 +76,58 @@ var errAllRefused = fmt.Errorf("%w: every group", errRefused)
 
 // pollOnce asks the batch. Good: anybody was answered. After an error what follows
 // on this connection means nothing; the culprit is whose answer that began with.
-func (c *conversation) pollOnce(conn net.Conn, r *replies) (good bool, culprit *party, err error) {
-	// Nothing may have come unasked: a connection out of step answers the
-	// question before this one.
-	if r.reset(); len(r.got()) != 0 {
-		if c.last != nil {
-			c.last.spoil()
-		}
-		return false, c.last, fmt.Errorf("%w: bytes that were not asked for", errProtocol)
-	}
+func (c *conversation) pollOnce(ctx context.Context, l *link) (good bool, culprit *party, err error) {
 	c.out, c.last = c.out[:0], c.batch[len(c.batch)-1].p
 	timeout := time.Duration(0)
 	full := slices.ContainsFunc(c.batch, func(a asked) bool { return a.full })
 	if full {
-		c.out = resp.Append(c.out, "INFO", infoSection)
+		c.out = append(c.out, []any{"INFO", infoSection})
 	}
 	for _, a := range c.batch {
-		c.out = append(c.out, a.commands()...)
+		c.out = append(c.out, a.poll().commands...)
 		timeout = max(timeout, a.p.w.pollTimeout())
 	}
+	came := l.bytes.Load()
 	sentAt := c.set.now()
-	if err := send(conn, timeout, c.out); err != nil {
-		return false, nil, err
+	answers, err := l.ask(ctx, timeout, c.out...)
+	if errors.Is(err, redisclient.ErrUnasked) {
+		c.last.spoil() // with whose answer it came
+		return false, c.last, err
 	}
 	var of process
-	if full {
-		i, err := r.next()
-		if err != nil {
-			return false, nil, fmt.Errorf("read poll: %w", err)
-		}
-		of = parseProcess(r, i)
+	if full && len(answers) > 0 {
+		of, answers = parseProcess(answers[0]), answers[1:]
 	}
-	began := full // to answer
+	began := l.bytes.Load() != came // to answer
 	for i, a := range c.batch {
-		r.reset()
-		answered, err := c.hear(r, a, sentAt, of)
-		began = began || len(r.got()) > 0
-		if err != nil {
-			if errors.Is(err, errProtocol) || began && isTimeout(err) {
+		replies := answers[:min(len(a.poll().commands), len(answers))]
+		answers = answers[len(replies):]
+		failed := err // is the connection's, unless all is there that this one is answered
+		if len(replies) == len(a.poll().commands) {
+			var answered bool
+			answered, failed = c.hear(a, replies, sentAt, of)
+			good = good || answered
+		}
+		if failed != nil {
+			if isGarbage(failed) || began && isTimeout(failed) {
 				culprit = a.p
 				culprit.spoil()
 				if i > 0 { // or the one before was sent more than it was asked for
 					c.batch[i-1].p.spoil()
 				}
 			}
-			return good, culprit, err
+			return good, culprit, failed
 		}
-		good = good || answered
 	}
 	if !good && c.allRefused() {
 		return false, nil, errAllRefused
 	}
 	return good, nil, nil
+}
+
+// isGarbage says that err is an answer no Sentinel gives.
+func isGarbage(err error) bool {
+	return errors.Is(err, errProtocol) || errors.Is(err, redisclient.ErrGarbage)
 }
 
 // spoil has the party asked apart from the others for a while.
@@ -150,18 +142,14 @@ func (c *conversation) allRefused() bool {
 	return !slices.ContainsFunc(c.parties, func(p *party) bool { return !p.refused })
 }
 
-// hear reads what a party is answered. The error is one of the connection.
-func (c *conversation) hear(r *replies, a asked, sentAt watchdog.Instant, of process) (answered bool, err error) {
-	var room [fullReplies]int
-	at, err := readAll(r, room[:a.replies()])
-	if err != nil {
-		return false, fmt.Errorf("read poll: %w", err)
-	}
-	if err := inStep(r, at[1], a.p.w.cfg.Group); err != nil {
+// hear reads what a party is answered. After an error what follows on the
+// connection means nothing.
+func (c *conversation) hear(a asked, replies []redisclient.Answer, sentAt watchdog.Instant, of process) (answered bool, err error) {
+	if err := inStep(replies[1], a.p.w.cfg.Group); err != nil {
 		return false, err
 	}
 	names := glance{resolver: a.p.w.names}
-	answer, err := parse(r, at, &names, of)
+	answer, err := parse(replies, &names, of)
 	a.p.refused = errors.Is(err, errRefused)
 	switch {
 	case a.p.refused:
@@ -172,7 +160,7 @@ func (c *conversation) hear(r *replies, a asked, sentAt watchdog.Instant, of pro
 	}
 	a.p.spoils = 0
 	if names.missed {
-		c.readSlowly(a, bytes.Clone(r.got()[:r.at]), sentAt, of)
+		c.readSlowly(a, replies, sentAt, of)
 		return true, nil
 	}
 	answer.SentAt = sentAt
@@ -182,13 +170,13 @@ func (c *conversation) hear(r *replies, a asked, sentAt watchdog.Instant, of pro
 
 // inStep says that a reply to SENTINEL MASTER is about the group it was asked for.
 // (Sentinel tells the name first.)
-func inStep(r *replies, i int, group string) error {
-	v := r.vals[i]
-	if v.kind != '*' || v.n < 2 || r.vals[i+1].kind != '$' || r.vals[i+2].kind != '$' {
+func inStep(r redisclient.Answer, group string) error {
+	fields := r.List()
+	if len(fields) < 2 || !isText(fields[0]) || !isText(fields[1]) {
 		return nil // an error, or what parse finds out
 	}
-	if name := r.text(r.vals[i+2]); string(r.text(r.vals[i+1])) == "name" && string(name) != group {
-		return fmt.Errorf("%w: SENTINEL MASTER %q is answered for %.60q", errProtocol, group, name)
+	if fields[0] == "name" && fields[1] != group {
+		return fmt.Errorf("%w: SENTINEL MASTER %q is answered for %.60q", errProtocol, group, fields[1])
 	}
 	return nil
 }
@@ -220,7 +208,7 @@ func (c *conversation) conclude(p *party, h heard, again bool) {
 // readSlowly reads an answer with names that were never looked up, beside the
 // others' polls: looking them up takes up to a second each. Until then the party is
 // not asked again.
-func (c *conversation) readSlowly(a asked, text []byte, sentAt watchdog.Instant, of process) {
+func (c *conversation) readSlowly(a asked, replies []redisclient.Answer, sentAt watchdog.Instant, of process) {
 	c.set.mu.Lock()
 	defer c.set.mu.Unlock()
 	if a.p.c != c {
@@ -228,29 +216,13 @@ func (c *conversation) readSlowly(a asked, text []byte, sentAt watchdog.Instant,
 	}
 	a.p.reading = true
 	a.p.w.wg.Go(func() {
-		r := &replies{src: bytes.NewReader(text)}
-		at, err := readAll(r, make([]int, a.replies()))
-		var answer Answer
-		if err == nil {
-			answer, err = parse(r, at, a.p.w.names, of)
-		}
+		answer, err := parse(replies, a.p.w.names, of)
 		if err != nil {
 			panic(fmt.Sprintf("sentinel: what was read once cannot be read again: %v", err))
 		}
 		answer.SentAt = sentAt
 		c.answer(a, answer)
 	})
-}
-
-// readAll reads as many replies as at has room for, and says where they are.
-func readAll(r *replies, at []int) ([]int, error) {
-	for i := range at {
-		var err error
-		if at[i], err = r.next(); err != nil {
-			return nil, err
-		}
-	}
-	return at, nil
 }
 
 // look says whether an answer is out of the ordinary, so that the lists are

@@ -4,13 +4,14 @@ package sentinel
 // handed to those it names.
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"net"
+	"strings"
 	"time"
 
-	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog/redisclient"
 )
 
 const (
@@ -31,36 +32,31 @@ var channels = []string{
 // listen keeps a subscription until ctx ends.
 func (c *conversation) listen(ctx context.Context) {
 	keep(ctx, func() (bool, error) {
-		conn, err := c.connect(ctx)
+		l, err := c.connect(ctx, true)
 		if err != nil {
 			return false, err // the poll connection says so
 		}
-		stop := context.AfterFunc(ctx, func() { conn.Close() })
-		defer stop()
-		defer conn.Close()
+		defer l.close()
+		defer context.AfterFunc(ctx, l.close)()
 		defer c.subscription(false, nil)
-		return c.events(conn)
+		return c.events(ctx, l)
 	})
 }
 
-func (c *conversation) events(conn net.Conn) (good bool, err error) {
-	r := &replies{src: conn}
-	if err := authenticate(conn, r, c.username, c.password); err != nil {
-		return false, err
-	}
-	if err := send(conn, connectTimeout, resp.Append(nil, append([]string{"SUBSCRIBE"}, channels...)...)); err != nil {
-		return false, err
+func (c *conversation) events(ctx context.Context, l *link) (good bool, err error) {
+	pubsub := l.client.Subscribe(ctx)
+	defer pubsub.Close()
+	begin, cancel := context.WithTimeout(ctx, 2*connectTimeout)
+	defer cancel()
+	if err := pubsub.Subscribe(begin, channels...); err != nil {
+		return false, fmt.Errorf("subscribe: %w", err)
 	}
 	for range channels {
-		r.reset()
-		at, err := r.next()
-		if err != nil {
+		if _, err := pubsub.ReceiveTimeout(begin, connectTimeout); err != nil {
+			if text, refused := redisclient.Refusal(err); refused {
+				c.subscription(false, fmt.Errorf("subscribe: %s", text))
+			}
 			return false, fmt.Errorf("read SUBSCRIBE: %w", err)
-		}
-		if r.vals[at].kind != '*' {
-			err := fmt.Errorf("subscribe: %s", r.text(r.vals[at]))
-			c.subscription(false, err)
-			return false, err
 		}
 	}
 	c.subscription(true, nil)
@@ -70,22 +66,26 @@ func (c *conversation) events(conn net.Conn) (good bool, err error) {
 		if asked {
 			wait = aliveTimeout
 		}
-		if err := conn.SetDeadline(time.Now().Add(wait)); err != nil {
-			return true, fmt.Errorf("set deadline: %w", err)
-		}
-		r.reset()
-		at, err := r.next()
+		came := l.bytes.Load()
+		message, err := pubsub.ReceiveTimeout(ctx, wait)
 		switch {
-		case isTimeout(err) && !asked && len(r.got()) == 0:
+		// Of a message that has come in part the library has read that part, and
+		// forgotten it.
+		case isTimeout(err) && !asked && l.bytes.Load() == came:
 			asked = true
-			if err := send(conn, aliveTimeout, resp.Append(nil, "PING")); err != nil {
-				return true, err
+			ping, cancel := context.WithTimeout(ctx, aliveTimeout)
+			err := pubsub.Ping(ping)
+			cancel()
+			if err != nil {
+				return true, fmt.Errorf("ping: %w", err)
 			}
 		case err != nil:
 			return true, fmt.Errorf("read events: %w", err)
 		default:
 			asked = false
-			c.hand(r, at)
+			if m, ok := message.(*redis.Message); ok {
+				c.hand(m.Channel, m.Payload)
+			}
 		}
 	}
 }
@@ -110,22 +110,17 @@ func (c *conversation) subscription(up bool, deaf error) {
 
 // hand has the groups that a message is about ask now, or all, where it is about
 // the Sentinel.
-func (c *conversation) hand(r *replies, i int) {
-	v := r.vals[i]
-	if v.kind != '*' || v.n != 3 || r.vals[i+2].kind != '$' || r.vals[i+3].kind != '$' {
-		return
-	}
-	channel, text := r.text(r.vals[i+2]), r.text(r.vals[i+3])
+func (c *conversation) hand(channel, text string) {
 	c.set.mu.Lock()
 	defer c.set.mu.Unlock()
-	if bytes.HasSuffix(channel, []byte("tilt")) {
+	if strings.HasSuffix(channel, "tilt") {
 		for _, p := range c.parties {
 			p.w.PollNow()
 		}
 		return
 	}
-	for word := range bytes.FieldsSeq(text) {
-		for _, p := range c.groups[string(word)] {
+	for word := range strings.FieldsSeq(text) {
+		for _, p := range c.groups[word] {
 			p.w.PollNow()
 		}
 	}
@@ -138,16 +133,16 @@ func (c *conversation) hand(r *replies, i int) {
 
 // spaced says that a group's name is no single word of a message.
 func spaced(group string) bool {
-	for word := range bytes.FieldsSeq([]byte(group)) {
-		return string(word) != group
+	for word := range strings.FieldsSeq(group) {
+		return word != group
 	}
 	return true
 }
 
 // mentions says whether a message names a group whose name may hold spaces.
-func mentions(text []byte, group string) bool {
+func mentions(text, group string) bool {
 	for from := 0; ; {
-		i := bytes.Index(text[from:], []byte(group))
+		i := strings.Index(text[from:], group)
 		if i < 0 {
 			return false
 		}

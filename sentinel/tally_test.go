@@ -188,7 +188,7 @@ func TestTallyChangesWithOneSentinel(t *testing.T) {
 		{"a failover before the promotion is now", func(a *Answer) { a.Master.Flags, a.Master.Failover = FlagFailover, FailoverWaitPromo },
 			func(s watchdog.Sentinels) bool { return s.E == now && s.Failover && !s.Unanimous }},
 		{"a failover in a state we do not know is one before the promotion", func(a *Answer) {
-			a.Master.Flags, a.Master.Failover = FlagFailover, parseFailover([]byte("coordinated"))
+			a.Master.Flags, a.Master.Failover = FlagFailover, parseFailover("coordinated")
 		}, func(s watchdog.Sentinels) bool { return s.E == now && s.Failover }},
 		{"the role term of one is no quorum's", func(a *Answer) { a.Master.Reported, a.Master.RoleFor = watchdog.Replica, 24*time.Second },
 			func(s watchdog.Sentinels) bool { return s.RoleTerm == watchdog.Never && s.E == t0.Add(down) }},

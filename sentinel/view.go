@@ -165,7 +165,7 @@ func (w *Watcher) noteError(key string, err error) {
 		kind = errorRefused
 	case ofTLS(err):
 		kind = errorTLS
-	case errors.Is(err, errProtocol):
+	case isGarbage(err):
 		kind = errorGarbage
 		n.garbage++
 	}

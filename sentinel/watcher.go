@@ -56,7 +56,7 @@ type Watcher struct {
 	log        hclog.Logger
 	names      *resolver
 	end        context.CancelFunc // of the resolver's lookups
-	lean, full []byte
+	lean, full poll
 
 	talks   *Conversations
 	mail    signal.Signal // there is something in the box
@@ -119,7 +119,7 @@ func New(cfg Config) (*Watcher, error) {
 	for _, s := range cfg.Sentinels {
 		if _, port, err := net.SplitHostPort(s); err != nil {
 			errs = append(errs, fmt.Errorf("sentinel %q: %w", s, err))
-		} else if n, ok := number([]byte(port)); !ok || n < 1 || n > 65535 {
+		} else if n, ok := number(port); !ok || n < 1 || n > 65535 {
 			errs = append(errs, fmt.Errorf("sentinel %q: port %q is not in 1 to 65535", s, port))
 		}
 	}
@@ -152,13 +152,13 @@ func New(cfg Config) (*Watcher, error) {
 	ctx, w.end = context.WithCancel(context.Background())
 	w.names = newResolver(ctx, cfg.Now)
 	w.names.Recall(cfg.Names)
-	w.lean, w.full = pollCommands(cfg.Group)
+	w.lean, w.full = polls(cfg.Group)
 	w.state.ClockRateError, w.state.Began = cfg.ClockRateError, cfg.Now()
 	for _, s := range cfg.Sentinels {
 		host, port, _ := net.SplitHostPort(s)
 		at := watchdog.Address("")
 		if ip, err := netip.ParseAddr(host); err == nil {
-			at = w.names.Address([]byte(ip.String()), []byte(port))
+			at = w.names.Address(ip.String(), port)
 		}
 		w.state.Add(s, at)
 	}

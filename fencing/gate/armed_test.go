@@ -15,8 +15,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/redis-watchdog/redis-watchdog/fencing/gate/resp"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
-	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // shelf keeps descriptors as systemd's store does.

@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/redis-watchdog/redis-watchdog/fencing/gate/resp"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
-	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // spent is how many commands Redis has run and what they took.

@@ -5,8 +5,8 @@ package gate
 import (
 	"strings"
 
+	"github.com/redis-watchdog/redis-watchdog/fencing/gate/resp"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
-	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // The four parameters that the gate changes, and our values of them.

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis-watchdog/redis-watchdog/fencing/gate/resp"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
-	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 var never = watchdog.Never

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis-watchdog/redis-watchdog/fencing/gate/resp"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
-	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // memory is what is configured of it.

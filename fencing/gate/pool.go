@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis-watchdog/redis-watchdog/fencing/gate/resp"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
-	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // fillPool opens what is missing until ctx is done.

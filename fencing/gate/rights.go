@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
+	"github.com/redis-watchdog/redis-watchdog/fencing/gate/resp"
 )
 
 const rightsEvery = time.Minute

@@ -3,8 +3,8 @@ package gate
 import (
 	"testing"
 
+	"github.com/redis-watchdog/redis-watchdog/fencing/gate/resp"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
-	"github.com/redis-watchdog/redis-watchdog/watchdog/resp"
 )
 
 // FuzzRole spoils one element of ROLE. A Redis is taken for fenced only if it

@@ -59,10 +59,24 @@ func Pairs(value any) map[string]string {
 	return m
 }
 
+// AnswerTo is what was answered to a command; an error: nothing was, and it says
+// why.
+func AnswerTo(cmd *redis.Cmd) (Answer, error) {
+	value, err := cmd.Result()
+	if err == nil || errors.Is(err, redis.Nil) {
+		return Answer{Value: value}, nil
+	}
+	if _, answered := errors.AsType[redis.Error](err); answered {
+		return Answer{Err: err}, nil
+	}
+	return Answer{}, err
+}
+
 // Ask opens a connection, sends every command in one write, and returns an answer
 // to each. An error says that the server was not reached, refused us or did not
-// answer before ctx ended; what it had answered by then comes with it. A command
-// that was taken away is not sent: its answer is ErrRemoved.
+// answer before ctx ended; what it had answered by then comes with it, and nil where
+// nothing can have been sent. A command that was taken away is not sent: its answer
+// is ErrRemoved.
 func Ask(ctx context.Context, s Server, commands ...[]string) ([]Answer, error) {
 	// Two, though one is used: at one the library would answer a dial that failed
 	// by dialling again in the background.
@@ -91,10 +105,7 @@ func (c *Client) Ask(ctx context.Context, commands ...[]string) ([]Answer, error
 		sent[i] = pipe.Do(ctx, args...)
 	}
 	_, err := pipe.Exec(ctx)
-	c.mu.Lock()
-	reached := c.reached
-	c.mu.Unlock()
-	if err != nil && !reached {
+	if err != nil && !c.Reached() {
 		return nil, c.where(ctx, "", err)
 	}
 	answers := make([]Answer, 0, len(commands))
@@ -103,18 +114,11 @@ func (c *Client) Ask(ctx context.Context, commands ...[]string) ([]Answer, error
 			answers = append(answers, Answer{Err: ErrRemoved})
 			continue
 		}
-		value, err := cmd.Result()
-		_, answered := errors.AsType[redis.Error](err)
-		switch {
-		case err == nil:
-			answers = append(answers, Answer{Value: value})
-		case errors.Is(err, redis.Nil):
-			answers = append(answers, Answer{})
-		case answered:
-			answers = append(answers, Answer{Err: err})
-		default:
+		answer, err := AnswerTo(cmd)
+		if err != nil {
 			return answers, c.where(ctx, commands[i][0], err)
 		}
+		answers = append(answers, answer)
 	}
 	return answers, nil
 }

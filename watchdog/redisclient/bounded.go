@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"strconv"
 	"syscall"
@@ -12,6 +13,10 @@ import (
 // ErrGarbage is what no Redis sends to a client that speaks RESP2: somebody else
 // listens there.
 var ErrGarbage = errors.New("not the Redis protocol")
+
+// ErrUnasked is an ErrGarbage: an answer to no question. Whatever was answered
+// before it may have been answered to another question too.
+var ErrUnasked = fmt.Errorf("%w: an answer nobody asked for", ErrGarbage)
 
 const (
 	// DefaultMaxReply is how many bytes one reply may have: CLIENT LIST of
@@ -27,10 +32,21 @@ const (
 // deep as it nests (a stack that overflows cannot be recovered from), and takes
 // whatever lies in its buffer for the answer to the next question. So every reply
 // is looked at before the library sees it, and there is never one more than
-// commands were sent.
+// commands were sent. What was answered before something that is no
+// answer is handed on.
 type bounded struct {
 	net.Conn
+	limits  limits
 	in, out framing
+	burst   int64 // bytes that were read since something was written
+	bad     error // why nothing more is read
+}
+
+// limits are what a peer may send.
+type limits struct {
+	reply   int64 // bytes of one reply
+	burst   int64 // bytes in all before the next command is sent; 0: any number
+	unasked bool  // what was not asked for may come
 }
 
 // boundedSocket is bounded where the library can look at the socket itself: it
@@ -40,8 +56,8 @@ type boundedSocket struct {
 	syscall.Conn
 }
 
-func bound(conn net.Conn, maxReply int64) net.Conn {
-	b := &bounded{Conn: conn, in: framing{maxBytes: maxReply}, out: framing{maxBytes: 1 << 62, ours: true}}
+func bound(conn net.Conn, l limits) net.Conn {
+	b := &bounded{Conn: conn, limits: l, in: framing{maxBytes: l.reply}, out: framing{maxBytes: 1 << 62, ours: true}}
 	if socket, ok := conn.(syscall.Conn); ok {
 		return &boundedSocket{b, socket}
 	}
@@ -49,20 +65,33 @@ func bound(conn net.Conn, maxReply int64) net.Conn {
 }
 
 func (b *bounded) Read(p []byte) (int, error) {
-	n, err := b.Conn.Read(p)
-	if bad := b.in.take(p[:n]); bad != nil {
-		b.Conn.Close()
-		return 0, bad
+	if b.bad != nil {
+		return 0, b.bad
 	}
-	if b.in.whole > b.out.whole || b.in.whole == b.out.whole && b.in.begun() {
+	n, err := b.Conn.Read(p)
+	if b.burst += int64(n); b.limits.burst > 0 && b.burst > b.limits.burst {
+		b.bad = fmt.Errorf("%w: more than %d bytes of answers", ErrGarbage, b.limits.burst)
 		b.Conn.Close()
-		return 0, fmt.Errorf("%w: an answer nobody asked for", ErrGarbage)
+		return 0, b.bad
+	}
+	most := b.out.whole - b.in.whole // answers that may come
+	if b.limits.unasked {
+		most = math.MaxUint64
+	}
+	sound := 0
+	if sound, b.bad = b.in.take(p[:n], most); b.bad != nil {
+		b.Conn.Close()
+		if sound == 0 || b.bad == ErrUnasked { // then no answer is certain to be that to its question
+			return 0, b.bad
+		}
+		return sound, nil
 	}
 	return n, err
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
-	if err := b.out.take(p); err != nil {
+	b.burst = 0
+	if _, err := b.out.take(p, math.MaxUint64); err != nil {
 		return 0, err
 	}
 	return b.Conn.Write(p)
@@ -85,38 +114,52 @@ type framing struct {
 // begun says whether a part of a value has passed.
 func (f *framing) begun() bool { return f.bytes > 0 }
 
-// take looks at the next bytes.
-func (f *framing) take(b []byte) error {
-	for len(b) > 0 {
+// take looks at the next bytes, of at most so many values. With an error comes how
+// many of the bytes were of values that are whole.
+func (f *framing) take(b []byte, most uint64) (sound int, err error) {
+	all, last := len(b), f.whole+min(most, math.MaxUint64-f.whole)
+	for was := f.whole; len(b) > 0; {
+		if f.whole == last {
+			return sound, ErrUnasked
+		}
 		if f.bulk > 0 {
 			n := min(f.bulk, int64(len(b)))
-			if err := f.string(b[:n]); err != nil {
-				return err
-			}
+			err = f.string(b[:n])
 			b = b[n:]
-			continue
+		} else {
+			b, err = f.next(b)
 		}
-		n := bytes.IndexByte(b, '\n') + 1
-		ends := n > 0
-		if !ends {
-			n = len(b)
+		if err != nil {
+			return sound, err
 		}
-		if len(f.line)+n > maxLine {
-			return fmt.Errorf("%w: a line longer than %d bytes", ErrGarbage, maxLine)
-		}
-		f.line = append(f.line, b[:n]...)
-		b = b[n:]
-		if err := f.count(int64(n)); err != nil {
-			return err
-		}
-		if ends {
-			if err := f.header(f.line); err != nil {
-				return err
-			}
-			f.line = f.line[:0]
+		if f.whole != was {
+			sound, was = all-len(b), f.whole
 		}
 	}
-	return nil
+	return all, nil
+}
+
+// next looks at the rest of a line, or at all that is there of it.
+func (f *framing) next(b []byte) (rest []byte, err error) {
+	n := bytes.IndexByte(b, '\n') + 1
+	ends := n > 0
+	if !ends {
+		n = len(b)
+	}
+	if len(f.line)+n > maxLine {
+		return nil, fmt.Errorf("%w: a line longer than %d bytes", ErrGarbage, maxLine)
+	}
+	f.line = append(f.line, b[:n]...)
+	if err := f.count(int64(n)); err != nil {
+		return nil, err
+	}
+	if ends {
+		if err := f.header(f.line); err != nil {
+			return nil, err
+		}
+		f.line = f.line[:0]
+	}
+	return b[n:], nil
 }
 
 // count adds to the bytes of the value that is passing.
@@ -180,7 +223,8 @@ func (f *framing) header(line []byte) error {
 		f.bulk = n + 2
 		return f.count(f.bulk)
 	}
-	if f.elements += min(n, maxElements+1); !f.ours && f.elements > maxElements || len(f.open) >= maxDepth {
+	// The library makes room for all of them; none has less than four bytes.
+	if f.elements += min(n, maxElements+1); !f.ours && f.elements > min(maxElements, f.maxBytes/4) || len(f.open) >= maxDepth {
 		return fmt.Errorf("%w: an array of %d elements at depth %d", ErrGarbage, n, len(f.open))
 	}
 	f.open = append(f.open, n)

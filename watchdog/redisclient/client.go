@@ -1,12 +1,14 @@
 package redisclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -65,6 +67,24 @@ func Open(s Server, size int) *Client {
 	return c
 }
 
+var errLost = errors.New("the connection is lost")
+
+// Over makes a client that speaks over one connection, which is open and secure
+// already, and owns it. When that is lost there is no other: the library would dial
+// anew in the middle of a call, and whoever subscribes or keeps count of what one
+// connection says must know of it. How s is reached does not matter.
+func Over(conn net.Conn, s Server) *Client {
+	var taken atomic.Bool
+	s.Address, s.Socket, s.TLS = conn.RemoteAddr().String(), "", nil
+	s.Dial = func(context.Context, string, string) (net.Conn, error) {
+		if taken.Swap(true) {
+			return nil, errLost
+		}
+		return conn, nil
+	}
+	return Open(s, 2)
+}
+
 // Close ends every connection, also one that waits for a reply, and waits for
 // those that are being opened.
 func (c *Client) Close() error {
@@ -102,11 +122,7 @@ func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	most := c.server.MaxReply
-	if most == 0 {
-		most = DefaultMaxReply
-	}
-	return bound(conn, most), nil
+	return bound(conn, limits{cmp.Or(c.server.MaxReply, DefaultMaxReply), c.server.MaxBurst, c.server.Unasked}), nil
 }
 
 // logsInByAuth says whether the user and password go by an AUTH of our own:
@@ -142,6 +158,24 @@ func (c *Client) connected(ctx context.Context, conn *redis.Conn) error {
 type refusal struct{ text string }
 
 func (r refusal) Error() string { return r.text }
+
+// Reached says whether a connection was opened and let in.
+func (c *Client) Reached() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reached
+}
+
+// Refusal is what the server said against letting us in; false: err is another.
+func Refusal(err error) (text string, ok bool) {
+	if r, ok := errors.AsType[refusal](err); ok {
+		return r.text, true
+	}
+	if r, ok := errors.AsType[redis.Error](err); ok {
+		return r.Error(), true
+	}
+	return "", false
+}
 
 // needsNone is the answer of a server that has no password.
 func needsNone(err error) bool {

@@ -7,7 +7,7 @@
 //   - Every call ends with its context, also one that waits for a reply.
 //   - Whoever answers may be anybody: the connection refuses a length, a nesting
 //     or an answer nobody asked for before the library believes it.
-//   - It is for conversations that the fence does not wait for. The fence's own
+//   - It is for conversations that the fence is not written on. The fence's own
 //     connections, where bytes are prepared beforehand and queued behind a
 //     command that blocks, are in fencing/gate.
 package redisclient

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"runtime"
 	"strings"
@@ -114,7 +115,7 @@ func TestWhatARedisAnswersPasses(t *testing.T) {
 	for size := 1; size <= len(all); size++ {
 		f := framing{maxBytes: 100}
 		for at := 0; at < len(all); at += size {
-			if err := f.take([]byte(all[at:min(at+size, len(all))])); err != nil {
+			if _, err := f.take([]byte(all[at:min(at+size, len(all))]), math.MaxUint64); err != nil {
 				t.Fatalf("in pieces of %d, at %d: %v", size, at, err)
 			}
 		}
@@ -162,7 +163,7 @@ func FuzzAsk(f *testing.F) {
 			t.Fatalf("%d answers to 2 questions, %v", len(answers), err)
 		}
 		whole := framing{maxBytes: 1 << 16}
-		if sane := whole.take(said); sane == nil && !whole.begun() && whole.whole == 2 && err != nil && !odd(err) {
+		if _, sane := whole.take(said, math.MaxUint64); sane == nil && !whole.begun() && whole.whole == 2 && err != nil && !odd(err) {
 			t.Fatalf("two answers of a Redis: %v", err)
 		}
 	})

@@ -22,6 +22,12 @@ type Server struct {
 	Commands map[string]string
 	// MaxReply bounds one reply, in bytes; zero: DefaultMaxReply.
 	MaxReply int64
+	// MaxBurst bounds all replies to what was sent together, in bytes; zero: it
+	// does not.
+	MaxBurst int64
+	// Unasked says that more may come than was asked for: what is published to a
+	// subscriber.
+	Unasked bool
 
 	// Dial replaces net.Dialer's. Nil: that.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -37,7 +43,8 @@ func (s Server) String() string {
 // ErrRemoved is the answer to a command that was taken away: it is not sent.
 var ErrRemoved = errors.New("the command was taken away (commands: in the configuration)")
 
-var errHandshake = errors.New("tls handshake")
+// ErrHandshake is a TLS handshake that came to nothing.
+var ErrHandshake = errors.New("tls handshake")
 
 // named is what the server calls a command; false: it was taken away.
 func (s Server) named(command string) (name string, there bool) {
@@ -69,7 +76,7 @@ func (s Server) Connect(ctx context.Context) (net.Conn, error) {
 	secure := tls.Client(conn, conf)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("%w: %w", errHandshake, err)
+		return nil, fmt.Errorf("%w: %w", ErrHandshake, err)
 	}
 	return secure, nil
 }
