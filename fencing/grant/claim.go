@@ -168,12 +168,12 @@ func randomLease() int64 {
 
 // revoke ends a lease on which nothing hangs. It would run out anyway: that it
 // failed is no failure.
-func (k *Keeper) revoke(ctx context.Context, lease clientv3.LeaseID, limit time.Duration) error {
-	_, err := ask(ctx, k.store, "revoke lease", limit, func(ctx context.Context, m *member) (*pb.LeaseRevokeResponse, error) {
+func (l *local) revoke(ctx context.Context, lease clientv3.LeaseID, limit time.Duration) error {
+	_, err := ask(ctx, l.store, "revoke lease", limit, func(ctx context.Context, m *member) (*pb.LeaseRevokeResponse, error) {
 		return m.lease.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: int64(lease)})
 	})
 	if err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		k.log.Debug("revoke lease failed; it runs out by itself", "error", err)
+		l.log.Debug("revoke lease failed; it runs out by itself", "error", err)
 	}
 	return nil
 }

@@ -130,7 +130,9 @@ func fillPart[T any](into *T, key string, e entry, valid func(T) bool) error {
 }
 
 // reader is a keeper for its keys only.
-func (s *Store) reader(group string) *Keeper { return &Keeper{store: s, keys: keysOf(s.prefix, group)} }
+func (s *Store) reader(group string) *Keeper {
+	return &Keeper{local: &local{store: s, keys: keysOf(s.prefix, group)}}
+}
 
 // ReadHistory reads the newest records of a group, oldest first, as they were
 // written. Limit zero: all that are kept.

@@ -59,16 +59,16 @@ func validData(d DataRecord) bool { return d.Master != "" && d.ReplID != "" }
 func validDisk(d DiskRecord) bool { return d.RunID != "" }
 
 // See is told what the gate sees of our Redis. It never blocks.
-func (k *Keeper) See(r watchdog.Redis) {
-	k.mu.Lock()
-	k.redis = r
-	k.mu.Unlock()
+func (l *local) See(r watchdog.Redis) {
+	l.mu.Lock()
+	l.redis = r
+	l.mu.Unlock()
 }
 
-func (k *Keeper) lastSeen() watchdog.Redis {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.redis
+func (l *local) lastSeen() watchdog.Redis {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.redis
 }
 
 // unreadable stands for a record that cannot be understood: nothing holds what it
@@ -170,21 +170,21 @@ func (k *Keeper) finalData() (op clientv3.Op, due bool) {
 }
 
 // publishData writes what tellData found due.
-func (k *Keeper) publishData(ctx context.Context) {
+func (p *publisher) publishData(ctx context.Context) {
 	for {
-		d, err := k.datas.take(ctx)
+		d, err := p.datas.take(ctx)
 		if err != nil {
 			return
 		}
 		value, err := encode(d.before, d.record)
 		if err == nil {
-			when := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(k.keys.grant), "=", d.grant)}
-			_, err = k.store.transact(ctx, "write data record", besideTimeout, when, []clientv3.Op{clientv3.OpPut(k.keys.data, value)}, nil)
+			when := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(p.keys.grant), "=", d.grant)}
+			_, err = p.store.transact(ctx, "write data record", besideTimeout, when, []clientv3.Op{clientv3.OpPut(p.keys.data, value)}, nil)
 		}
-		k.datas.settle(err == nil)
+		p.datas.settle(err == nil)
 		if err != nil && ctx.Err() == nil {
-			k.log.Debug("write data record failed", "error", err)
-			k.datas.retry(ctx, besideRetry)
+			p.log.Debug("write data record failed", "error", err)
+			p.datas.retry(ctx, besideRetry)
 		}
 	}
 }
@@ -204,27 +204,27 @@ func (k *Keeper) tellDisk(w Want) {
 }
 
 // publishDisk keeps the newest of them in etcd, under the presence.
-func (k *Keeper) publishDisk(ctx context.Context) {
+func (p *publisher) publishDisk(ctx context.Context) {
 	for {
-		data, err := k.disks.take(ctx)
+		data, err := p.disks.take(ctx)
 		if err != nil {
 			return
 		}
-		self := k.writer()
+		self := p.writer()
 		switch {
 		case self == "" && len(data) > 0:
-			k.disks.retry(ctx, besideRetry)
+			p.disks.retry(ctx, besideRetry)
 			continue
 		case len(data) > 0:
-			err = k.say(ctx, "write what redis came up with", k.keys.disks+string(self), self, data)
+			err = p.say(ctx, "write what redis came up with", p.keys.disks+string(self), self, data)
 		case self != "":
-			_, err = k.store.transact(ctx, "take back what redis came up with", besideTimeout, nil,
-				[]clientv3.Op{clientv3.OpDelete(k.keys.disks + string(self))}, nil)
+			_, err = p.store.transact(ctx, "take back what redis came up with", besideTimeout, nil,
+				[]clientv3.Op{clientv3.OpDelete(p.keys.disks + string(self))}, nil)
 		}
-		k.disks.settle(err == nil)
+		p.disks.settle(err == nil)
 		if err != nil && ctx.Err() == nil {
-			k.log.Debug("publish what redis came up with failed", "error", err)
-			k.disks.retry(ctx, besideRetry)
+			p.log.Debug("publish what redis came up with failed", "error", err)
+			p.disks.retry(ctx, besideRetry)
 		}
 	}
 }

@@ -138,23 +138,40 @@ func (w Want) urgent(n Want) bool {
 }
 
 // A Keeper brings the newest Want of one local Redis about, and reports what
-// etcd showed. All its decisions are made in one goroutine, in rounds.
+// etcd showed. All its decisions are made in one goroutine, in rounds; what is
+// written for people and for the other nodes is its publisher's, from goroutines
+// beside it.
 type Keeper struct {
-	store *Store
-	cfg   KeeperConfig
-	keys  keys
-	log   hclog.Logger
+	*local
+	*publisher
+	rounds
 
 	urgent signal.Signal // the want changed
 	hinted signal.Signal // a hint
 	moved  signal.Signal // another member is the preferred one
 
-	mu     sync.Mutex
-	want   Want
-	redis  watchdog.Redis // as the gate last saw it
-	shared []Shared
+	identities *newest[Identity]
+	lastAsk    atomic.Value // string: the request told last
+	faults     faultBoard
+}
 
-	// Of the rounds' goroutine alone:
+// local is what the rounds of one local Redis and its publisher share: what never
+// changes, and what the newest of others is, under mu.
+type local struct {
+	store *Store
+	cfg   KeeperConfig
+	keys  keys
+	log   hclog.Logger
+
+	member atomic.Bool // as the newest round found
+
+	mu    sync.Mutex
+	want  Want
+	redis watchdog.Redis // as the gate last saw it
+}
+
+// rounds is what only the goroutine of the rounds (Run) may touch.
+type rounds struct {
 	id        Identity
 	fact      watchdog.Coordinator
 	seen      snapshot         // of the last round that was answered
@@ -172,21 +189,6 @@ type Keeper struct {
 	dataAt    watchdog.Instant // of the record last written; zero: none in this life
 	dataThen  watchdog.Instant // when it is written again if it moved; zero: when it is due
 	diskTold  []byte           // what was last given to disks
-
-	member      atomic.Bool // as fact.Membership says, for the goroutines beside
-	identities  *newest[Identity]
-	present     *presence
-	statuses    *newest[[]byte]
-	reports     *newest[[]byte]
-	datas       *newest[dataWrite]
-	disks       *newest[[]byte] // empty: take it back
-	lastAsk     atomic.Value    // string: the request told last
-	hurry       signal.Signal   // Flush waits
-	relist      signal.Signal   // our Sentinels list others than they did
-	answers     *newest[PlannedFailoverAnswer]
-	answerUnder atomic.Int64 // the lease of the planned failover that stands; zero: none does
-	history     *historian
-	faults      faultBoard
 }
 
 // Keeper makes the keeper of one local Redis. It does nothing before Run.
@@ -212,28 +214,12 @@ func (s *Store) Keeper(cfg KeeperConfig) *Keeper {
 	if cfg.Identity.HolderID == "" {
 		cfg.Identity.HolderID = rand.Text()
 	}
+	one := &local{store: s, cfg: cfg, keys: keysOf(s.prefix, cfg.Group), log: cfg.Log.With("group", cfg.Group, "node", cfg.Node)}
 	k := &Keeper{
-		store:      s,
-		cfg:        cfg,
-		keys:       keysOf(s.prefix, cfg.Group),
-		log:        cfg.Log.With("group", cfg.Group, "node", cfg.Node),
-		urgent:     signal.New(),
-		hinted:     signal.New(),
-		moved:      signal.New(),
-		id:         cfg.Identity,
-		floor:      cfg.Identity.Revision,
+		local: one, publisher: newPublisher(one), rounds: rounds{id: cfg.Identity, floor: cfg.Identity.Revision},
+		urgent: signal.New(), hinted: signal.New(), moved: signal.New(),
 		identities: newNewest[Identity](),
-		present:    newPresence(),
-		statuses:   newNewest[[]byte](),
-		reports:    newNewest[[]byte](),
-		datas:      newNewest[dataWrite](),
-		disks:      newNewest[[]byte](),
-		hurry:      signal.New(),
-		relist:     signal.New(),
-		answers:    newNewest[PlannedFailoverAnswer](),
-		history:    newHistorian(),
 	}
-	k.statuses.passed, k.reports.passed = &s.lanes.passedOver, &s.lanes.passedOver
 	k.identities.set(k.id)
 	return k
 }
@@ -253,10 +239,10 @@ func (k *Keeper) Want(w Want) {
 	}
 }
 
-func (k *Keeper) newestWant() Want {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.want
+func (l *local) newestWant() Want {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.want
 }
 
 // Hint runs a round soon: something has changed. It never blocks.
@@ -269,15 +255,8 @@ func (k *Keeper) Run(ctx context.Context, report func(watchdog.Coordinator)) err
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	beside.Go(func() { k.saveIdentities(ctx) })
-	beside.Go(func() { k.keepPresent(ctx) })
-	beside.Go(func() { k.publishStatuses(ctx) })
-	beside.Go(func() { k.publishReports(ctx) })
-	beside.Go(func() { k.publishData(ctx) })
-	beside.Go(func() { k.publishDisk(ctx) })
-	beside.Go(func() { k.publishListed(ctx) })
-	beside.Go(func() { k.writeHistory(ctx) })
 	beside.Go(func() { k.watch(ctx) })
-	beside.Go(func() { k.answerPlannedFailovers(ctx) })
+	k.publish(ctx, &beside)
 
 	defer k.store.together.joins()()
 	defer k.store.leases.ends(k)

@@ -66,8 +66,8 @@ func (s *Store) Claiming() int64 { return s.lanes.claiming.Load() }
 func (s *Store) PassedOver() uint64 { return s.lanes.passedOver.Load() }
 
 // beside runs what is for people, when renewals are not late and it is its turn.
-func (k *Keeper) beside(ctx context.Context, request func() error) error {
-	s := k.store
+func (p *publisher) beside(ctx context.Context, request func() error) error {
+	s := p.store
 	s.lanes.waiting.Add(1)
 	turn, err := s.turn(ctx, s.lanes.besides)
 	s.lanes.waiting.Add(-1)

@@ -42,10 +42,10 @@ type Shared struct {
 }
 
 // Shared are those of our Redis that another group lists, sorted.
-func (k *Keeper) Shared() []Shared {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return slices.Clone(k.shared)
+func (p *publisher) Shared() []Shared {
+	p.sharedMu.Lock()
+	defer p.sharedMu.Unlock()
+	return slices.Clone(p.shared)
 }
 
 // elsewhere is another group that lists the Redis of one of those run ids; empty:
@@ -126,37 +126,37 @@ type lister struct {
 }
 
 // publishListed keeps what our Sentinels list in etcd, and looks who else lists it.
-func (k *Keeper) publishListed(ctx context.Context) {
+func (p *publisher) publishListed(ctx context.Context) {
 	l := lister{written: map[watchdog.Address]string{}, seen: map[watchdog.Address]watchdog.Instant{}}
 	at := sightings{kept: map[watchdog.Address]watchdog.Instant{}}
 	for {
-		if self := k.writer(); self != "" {
-			err := k.turnListed(ctx, &l, self)
+		if self := p.writer(); self != "" {
+			err := p.turnListed(ctx, &l, self)
 			if err == nil {
 				nodes := append(slices.Collect(maps.Keys(l.written)), self)
 				slices.Sort(nodes)
-				err = k.turnSeen(ctx, &at, self, slices.Compact(nodes))
+				err = p.turnSeen(ctx, &at, self, slices.Compact(nodes))
 			}
 			if err != nil && ctx.Err() == nil {
-				k.log.Debug("publish what the sentinels list failed", "error", err)
+				p.log.Debug("publish what the sentinels list failed", "error", err)
 			}
 		}
-		wait := time.NewTimer(k.store.now().Beat(listedEvery).Sub(k.store.now()))
+		wait := time.NewTimer(p.store.now().Beat(listedEvery).Sub(p.store.now()))
 		select {
 		case <-ctx.Done():
 			wait.Stop()
 			return
-		case <-k.relist:
+		case <-p.relist:
 			wait.Stop()
 		case <-wait.C:
 		}
 	}
 }
 
-func (k *Keeper) turnListed(ctx context.Context, l *lister, self watchdog.Address) error {
-	now := k.store.now()
+func (p *publisher) turnListed(ctx context.Context, l *lister, self watchdog.Address) error {
+	now := p.store.now()
 	fresh := map[watchdog.Address]string{}
-	for _, r := range k.newestWant().Listed {
+	for _, r := range p.newestWant().Listed {
 		l.seen[r.Address] = now
 		fresh[r.Address] = r.RunID
 	}
@@ -169,7 +169,7 @@ func (k *Keeper) turnListed(ctx context.Context, l *lister, self watchdog.Addres
 			fresh[address] = l.written[address]
 		}
 	}
-	lease, err := k.presentAs(ctx, self)
+	lease, err := p.presentAs(ctx, self)
 	if err != nil {
 		return err
 	}
@@ -179,26 +179,26 @@ func (k *Keeper) turnListed(ctx context.Context, l *lister, self watchdog.Addres
 	var ops []clientv3.Op
 	for address, id := range fresh {
 		if was, there := l.written[address]; !there || was != id {
-			ops = append(ops, clientv3.OpPut(k.listedKey(address, self), id, clientv3.WithLease(l.lease)))
+			ops = append(ops, clientv3.OpPut(p.listedKey(address, self), id, clientv3.WithLease(l.lease)))
 		}
 	}
 	for address := range l.written {
 		if _, still := fresh[address]; !still {
-			ops = append(ops, clientv3.OpDelete(k.listedKey(address, self)))
+			ops = append(ops, clientv3.OpDelete(p.listedKey(address, self)))
 		}
 	}
 	reads := make([]clientv3.Op, 0, len(fresh))
 	asked := make([]watchdog.Address, 0, len(fresh))
 	for address := range fresh {
-		reads = append(reads, clientv3.OpGet(k.keys.listed+string(address)+"/", clientv3.WithPrefix()))
+		reads = append(reads, clientv3.OpGet(p.keys.listed+string(address)+"/", clientv3.WithPrefix()))
 		asked = append(asked, address)
 	}
 	if len(reads) == 0 {
 		return nil
 	}
-	answers, err := k.listedOthers(ctx, ops, reads)
+	answers, err := p.listedOthers(ctx, ops, reads)
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		k.present.lost(lease)
+		p.present.lost(lease)
 	}
 	if err != nil {
 		return err
@@ -207,31 +207,31 @@ func (k *Keeper) turnListed(ctx context.Context, l *lister, self watchdog.Addres
 	var shared []Shared
 	for i, address := range asked {
 		entries := entriesOf(answers[i].GetResponseRange().GetKvs())
-		if other := elsewhere(k.keys.listed+string(address)+"/", k.cfg.Group, []string{fresh[address]}, entries); other != "" {
+		if other := elsewhere(p.keys.listed+string(address)+"/", p.cfg.Group, []string{fresh[address]}, entries); other != "" {
 			shared = append(shared, Shared{address, other})
 		}
 	}
 	slices.SortFunc(shared, func(a, b Shared) int { return strings.Compare(string(a.Address), string(b.Address)) })
-	k.mu.Lock()
-	k.shared = shared
-	k.mu.Unlock()
+	p.sharedMu.Lock()
+	p.shared = shared
+	p.sharedMu.Unlock()
 	return nil
 }
 
 // listedOthers are the answers to the reads, after what there is to write: mostly
 // nothing, and then the groups of a host ask together.
-func (k *Keeper) listedOthers(ctx context.Context, writes, reads []clientv3.Op) ([]*pb.ResponseOp, error) {
+func (p *publisher) listedOthers(ctx context.Context, writes, reads []clientv3.Op) ([]*pb.ResponseOp, error) {
 	if len(writes) == 0 {
-		a := k.store.read(ctx, &question{reads: reads, limit: besideTimeout})
+		a := p.store.read(ctx, &question{reads: reads, limit: besideTimeout})
 		return a.responses, a.err
 	}
-	resp, err := k.store.transact(ctx, "publish listed redis", besideTimeout, nil, append(writes, reads...), nil)
+	resp, err := p.store.transact(ctx, "publish listed redis", besideTimeout, nil, append(writes, reads...), nil)
 	if err != nil {
 		return nil, err
 	}
 	return resp.Responses[len(writes):], nil
 }
 
-func (k *Keeper) listedKey(address, self watchdog.Address) string {
-	return k.keys.listed + string(address) + "/" + k.cfg.Group + "/" + string(self)
+func (p *publisher) listedKey(address, self watchdog.Address) string {
+	return p.keys.listed + string(address) + "/" + p.cfg.Group + "/" + string(self)
 }

@@ -225,30 +225,30 @@ func (k *Keeper) plannedFailover(ctx context.Context, s snapshot, limit time.Dur
 
 // AnswerPlannedFailover tells what this node makes of the order that stands. It never
 // blocks; a newer answer replaces one not yet written.
-func (k *Keeper) AnswerPlannedFailover(a PlannedFailoverAnswer) { k.answers.set(a) }
+func (p *publisher) AnswerPlannedFailover(a PlannedFailoverAnswer) { p.answers.set(a) }
 
 // answerPlannedFailovers writes the answers, from a goroutine of its own.
-func (k *Keeper) answerPlannedFailovers(ctx context.Context) {
+func (p *publisher) answerPlannedFailovers(ctx context.Context) {
 	var told PlannedFailoverAnswer
 	var under clientv3.LeaseID
 	for {
-		a, err := k.answers.take(ctx)
+		a, err := p.answers.take(ctx)
 		if err != nil {
 			return
 		}
-		self, lease := k.writer(), clientv3.LeaseID(k.answerUnder.Load())
+		self, lease := p.writer(), clientv3.LeaseID(p.answerUnder.Load())
 		if self == "" || lease == 0 || a == told && lease == under {
-			k.answers.settle(true)
+			p.answers.settle(true)
 			continue
 		}
 		value, err := encode(nil, a)
 		if err == nil {
-			_, err = k.store.transact(ctx, "answer planned failover", besideTimeout, nil,
-				[]clientv3.Op{clientv3.OpPut(k.keys.answers+string(self), value, clientv3.WithLease(lease))}, nil)
+			_, err = p.store.transact(ctx, "answer planned failover", besideTimeout, nil,
+				[]clientv3.Op{clientv3.OpPut(p.keys.answers+string(self), value, clientv3.WithLease(lease))}, nil)
 		}
-		k.answers.settle(true)
+		p.answers.settle(true)
 		if err != nil {
-			k.log.Debug("answer to a planned failover not written", "error", err) // the next look makes another, or the order is gone
+			p.log.Debug("answer to a planned failover not written", "error", err) // the next look makes another, or the order is gone
 			continue
 		}
 		told, under = a, lease

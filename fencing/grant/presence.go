@@ -58,31 +58,31 @@ func (p *presence) lost(lease clientv3.LeaseID) {
 
 // presentAs is the lease to write under as self. Under another address it is
 // another lease: what stands there lapses with its own.
-func (k *Keeper) presentAs(ctx context.Context, self watchdog.Address) (clientv3.LeaseID, error) {
-	p := k.present
+func (p *publisher) presentAs(ctx context.Context, self watchdog.Address) (clientv3.LeaseID, error) {
+	own := p.present
 	select {
-	case p.making <- struct{}{}:
-		defer func() { <-p.making }()
+	case own.making <- struct{}{}:
+		defer func() { <-own.making }()
 	case <-ctx.Done():
 		return 0, fmt.Errorf("make lease of presence: %w", context.Cause(ctx))
 	}
-	if lease, at := p.current(); lease != 0 && at == self {
+	if lease, at := own.current(); lease != 0 && at == self {
 		return lease, nil
 	}
 	id := randomLease()
-	_, err := ask(ctx, k.store, "make lease of presence", besideTimeout, func(ctx context.Context, m *member) (*pb.LeaseGrantResponse, error) {
+	_, err := ask(ctx, p.store, "make lease of presence", besideTimeout, func(ctx context.Context, m *member) (*pb.LeaseGrantResponse, error) {
 		return m.lease.LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: id, TTL: int64(presenceLasts / time.Second)})
 	})
 	if err != nil && !errors.Is(err, rpctypes.ErrLeaseExist) {
 		return 0, err
 	}
-	p.set(clientv3.LeaseID(id), self)
+	own.set(clientv3.LeaseID(id), self)
 	return clientv3.LeaseID(id), nil
 }
 
 // keepPresent keeps the lease alive until ctx ends. When it is gone, or our
 // address is another, all that was said is said again under a new one.
-func (k *Keeper) keepPresent(ctx context.Context) {
+func (p *publisher) keepPresent(ctx context.Context) {
 	every := time.NewTicker(presenceEvery)
 	defer every.Stop()
 	for {
@@ -91,39 +91,39 @@ func (k *Keeper) keepPresent(ctx context.Context) {
 			return
 		case <-every.C:
 		}
-		lease, at := k.present.current()
-		self := k.writer()
-		if self == "" || lease != 0 && at == self && !k.presenceGone(ctx, lease) {
+		lease, at := p.present.current()
+		self := p.writer()
+		if self == "" || lease != 0 && at == self && !p.presenceGone(ctx, lease) {
 			continue
 		}
-		k.present.lost(lease)
-		k.statuses.again()
-		k.reports.again()
-		k.disks.again()
+		p.present.lost(lease)
+		p.statuses.again()
+		p.reports.again()
+		p.disks.again()
 	}
 }
 
 // presenceGone renews the lease, and says whether etcd has it no more. One that
 // could not be asked for may stand yet.
-func (k *Keeper) presenceGone(ctx context.Context, lease clientv3.LeaseID) bool {
-	r := k.store.keepAlive(ctx, lease, besideTimeout)
+func (p *publisher) presenceGone(ctx context.Context, lease clientv3.LeaseID) bool {
+	r := p.store.keepAlive(ctx, lease, besideTimeout)
 	return r.err == nil && r.ttl <= 0
 }
 
 // say writes one key under the presence. The error of a lease that went while
 // nobody looked is no reason to wait: it is made anew, once.
-func (k *Keeper) say(ctx context.Context, step, key string, self watchdog.Address, data []byte) error {
+func (p *publisher) say(ctx context.Context, step, key string, self watchdog.Address, data []byte) error {
 	for attempt := 0; ; attempt++ {
-		lease, err := k.presentAs(ctx, self)
+		lease, err := p.presentAs(ctx, self)
 		if err != nil {
 			return err
 		}
-		_, err = k.store.transact(ctx, step, besideTimeout, nil,
+		_, err = p.store.transact(ctx, step, besideTimeout, nil,
 			[]clientv3.Op{clientv3.OpPut(key, string(data), clientv3.WithLease(lease))}, nil)
 		if !errors.Is(err, rpctypes.ErrLeaseNotFound) {
 			return err
 		}
-		k.present.lost(lease)
+		p.present.lost(lease)
 		if attempt > 0 {
 			return err
 		}

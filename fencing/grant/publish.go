@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -14,8 +15,45 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/watchdog/signal"
 )
 
-// What is written beside the decisions, from goroutines of its own: the node's
-// status and the history. Nothing waits for it.
+// publisher writes what nothing waits for, from goroutines of its own: the node's
+// status and its report, how far its data goes, whom its Sentinels list, answers to
+// a planned failover, and the history. Its fields may be touched by any goroutine:
+// each has its own lock, shared has sharedMu.
+type publisher struct {
+	*local
+	present     *presence
+	statuses    *newest[[]byte]
+	reports     *newest[[]byte]
+	datas       *newest[dataWrite]
+	disks       *newest[[]byte] // empty: take it back
+	answers     *newest[PlannedFailoverAnswer]
+	answerUnder atomic.Int64 // the lease of the planned failover that is under way; zero: none is
+	history     *historian
+	hurry       signal.Signal // Flush waits
+	relist      signal.Signal // our Sentinels list others than they did
+
+	sharedMu sync.Mutex
+	shared   []Shared
+}
+
+func newPublisher(l *local) *publisher {
+	p := &publisher{
+		local: l, present: newPresence(), statuses: newNewest[[]byte](), reports: newNewest[[]byte](), datas: newNewest[dataWrite](),
+		disks: newNewest[[]byte](), answers: newNewest[PlannedFailoverAnswer](), history: newHistorian(),
+		hurry: signal.New(), relist: signal.New(),
+	}
+	p.statuses.passed, p.reports.passed = &l.store.lanes.passedOver, &l.store.lanes.passedOver
+	return p
+}
+
+// publish has it all written, until ctx ends, from goroutines that all waits for.
+func (p *publisher) publish(ctx context.Context, all *sync.WaitGroup) {
+	for _, write := range []func(context.Context){
+		p.keepPresent, p.publishStatuses, p.publishReports, p.publishData, p.publishDisk, p.publishListed, p.writeHistory, p.answerPlannedFailovers,
+	} {
+		all.Go(func() { write(ctx) })
+	}
+}
 
 const (
 	nodeApart     = time.Second // a status is not written more often
@@ -32,20 +70,20 @@ const (
 // It is written once, and stands for as long as Run runs: who has nothing new to
 // say need not call. It never blocks; a newer status replaces one not yet
 // written.
-func (k *Keeper) PublishStatus(status any) error {
+func (p *publisher) PublishStatus(status any) error {
 	data, err := json.Marshal(status)
 	if err != nil {
 		return fmt.Errorf("encode node status: %w", err)
 	}
-	k.statuses.set(data)
+	p.statuses.set(data)
 	return nil
 }
 
-func (k *Keeper) publishStatuses(ctx context.Context) {
-	for k.publishOne(ctx, k.statuses, "write node status", k.keys.nodes) {
+func (p *publisher) publishStatuses(ctx context.Context) {
+	for p.publishOne(ctx, p.statuses, "write node status", p.keys.nodes) {
 		select {
 		case <-ctx.Done():
-		case <-k.hurry:
+		case <-p.hurry:
 		case <-time.After(nodeApart):
 		}
 	}
@@ -53,7 +91,7 @@ func (k *Keeper) publishStatuses(ctx context.Context) {
 
 // publishOne waits for something new to say and writes it, and tries again until
 // that is done. It is false when ctx has ended.
-func (k *Keeper) publishOne(ctx context.Context, said *newest[[]byte], step, keys string) bool {
+func (p *publisher) publishOne(ctx context.Context, said *newest[[]byte], step, keys string) bool {
 	for {
 		data, err := said.take(ctx)
 		if err != nil {
@@ -63,46 +101,46 @@ func (k *Keeper) publishOne(ctx context.Context, said *newest[[]byte], step, key
 			said.settle(true)
 			continue
 		}
-		self := k.writer()
+		self := p.writer()
 		if self == "" {
 			said.settle(false)
 			said.retry(ctx, besideRetry)
 			continue
 		}
-		err = k.beside(ctx, func() error { return k.say(ctx, step, keys+string(self), self, data) })
+		err = p.beside(ctx, func() error { return p.say(ctx, step, keys+string(self), self, data) })
 		said.settle(err == nil)
 		if err == nil {
 			return true
 		}
-		k.log.Debug("not published; tried again", "step", step, "error", err)
+		p.log.Debug("not published; tried again", "step", step, "error", err)
 		said.retry(ctx, besideRetry)
 	}
 }
 
 // writer is our address while we may write for the group, else empty.
-func (k *Keeper) writer() watchdog.Address {
-	if !k.member.Load() {
+func (p *publisher) writer() watchdog.Address {
+	if !p.member.Load() {
 		return ""
 	}
-	return k.newestWant().Self
+	return p.newestWant().Self
 }
 
 // History appends a record to the group's history. It never blocks; when etcd
 // is away for long, records are dropped and counted.
-func (k *Keeper) History(record any) error {
+func (p *publisher) History(record any) error {
 	data, err := json.Marshal(record)
 	if err != nil {
 		return fmt.Errorf("encode history record: %w", err)
 	}
-	k.history.add(data)
+	p.history.add(data)
 	return nil
 }
 
 // HistoryDropped is how many records were dropped since the start.
-func (k *Keeper) HistoryDropped() uint64 {
-	k.history.mu.Lock()
-	defer k.history.mu.Unlock()
-	return k.history.dropped
+func (p *publisher) HistoryDropped() uint64 {
+	p.history.mu.Lock()
+	defer p.history.mu.Unlock()
+	return p.history.dropped
 }
 
 // historian is the queue of records that wait for etcd.
@@ -145,20 +183,20 @@ func (h *historian) written(n int) {
 	h.waiting = h.waiting[n:]
 }
 
-func (k *Keeper) writeHistory(ctx context.Context) {
+func (p *publisher) writeHistory(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-k.history.ready:
+		case <-p.history.ready:
 		}
-		for records := k.history.first(); len(records) > 0 && ctx.Err() == nil; records = k.history.first() {
+		for records := p.history.first(); len(records) > 0 && ctx.Err() == nil; records = p.history.first() {
 			err := errNotMember
-			if k.writer() != "" {
-				err = k.beside(ctx, func() error { return k.putHistory(ctx, records) })
+			if p.writer() != "" {
+				err = p.beside(ctx, func() error { return p.putHistory(ctx, records) })
 			}
 			if err == nil {
-				k.history.written(len(records))
+				p.history.written(len(records))
 				continue
 			}
 			select {
@@ -171,15 +209,15 @@ func (k *Keeper) writeHistory(ctx context.Context) {
 
 // putHistory writes records in one revision, under keys that a copy of the
 // request writes again, and deletes the oldest beyond the bound.
-func (k *Keeper) putHistory(ctx context.Context, records []historyRecord) error {
+func (p *publisher) putHistory(ctx context.Context, records []historyRecord) error {
 	all := clientv3.WithPrefix()
 	var ops []clientv3.Op
 	for _, record := range records {
-		key := fmt.Sprintf("%s%020d-%s", k.keys.history, record.at.UnixNano(), k.cfg.Identity.HolderID)
+		key := fmt.Sprintf("%s%020d-%s", p.keys.history, record.at.UnixNano(), p.cfg.Identity.HolderID)
 		ops = append(ops, clientv3.OpPut(key, string(record.data)))
 	}
-	ops = append(ops, clientv3.OpGet(k.keys.history, all, clientv3.WithCountOnly()))
-	resp, err := k.store.transact(ctx, "write history", besideTimeout, nil, ops, nil)
+	ops = append(ops, clientv3.OpGet(p.keys.history, all, clientv3.WithCountOnly()))
+	resp, err := p.store.transact(ctx, "write history", besideTimeout, nil, ops, nil)
 	if err != nil {
 		return err
 	}
@@ -187,8 +225,8 @@ func (k *Keeper) putHistory(ctx context.Context, records []historyRecord) error 
 	if extra <= 0 {
 		return nil
 	}
-	resp, err = k.store.transact(ctx, "read oldest history", besideTimeout, nil, []clientv3.Op{
-		clientv3.OpGet(k.keys.history, all, clientv3.WithKeysOnly(), clientv3.WithLimit(extra),
+	resp, err = p.store.transact(ctx, "read oldest history", besideTimeout, nil, []clientv3.Op{
+		clientv3.OpGet(p.keys.history, all, clientv3.WithKeysOnly(), clientv3.WithLimit(extra),
 			clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend)),
 	}, nil)
 	if err != nil {
@@ -199,19 +237,19 @@ func (k *Keeper) putHistory(ctx context.Context, records []historyRecord) error 
 		return nil
 	}
 	end := string(oldest[len(oldest)-1].Key) + "\x00" // just after the last of them
-	_, err = k.store.transact(ctx, "trim history", besideTimeout, nil,
-		[]clientv3.Op{clientv3.OpDelete(k.keys.history, clientv3.WithRange(end))}, nil)
+	_, err = p.store.transact(ctx, "trim history", besideTimeout, nil,
+		[]clientv3.Op{clientv3.OpDelete(p.keys.history, clientv3.WithRange(end))}, nil)
 	return err
 }
 
 // Flush waits until the newest node status and all of the history are written,
 // or ctx ends. It is for an orderly stop, before the context of Run ends.
-func (k *Keeper) Flush(ctx context.Context) error {
+func (p *publisher) Flush(ctx context.Context) error {
 	for {
-		if len(k.history.first()) == 0 && k.statuses.settled() {
+		if len(p.history.first()) == 0 && p.statuses.settled() {
 			return nil
 		}
-		k.hurry.Raise() // the last word may follow another at once
+		p.hurry.Raise() // the last word may follow another at once
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("flush node status and history: %w", context.Cause(ctx))

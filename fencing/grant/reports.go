@@ -21,7 +21,7 @@ import (
 // needs to know of it. It is written once, and stands for
 // as long as Run runs: the report of a dead watchdog disappears within 30 s. It
 // never blocks; a newer one replaces one not yet written.
-func (k *Keeper) PublishReport(report []byte) { k.reports.set(report) }
+func (p *publisher) PublishReport(report []byte) { p.reports.set(report) }
 
 // heardAsk tells of a request, unless it is the one told last.
 func (k *Keeper) heardAsk(value []byte) {
@@ -35,8 +35,8 @@ func (k *Keeper) heardAsk(value []byte) {
 }
 
 // publishReports writes every report once.
-func (k *Keeper) publishReports(ctx context.Context) {
-	for k.publishOne(ctx, k.reports, "write node report", k.keys.reports) {
+func (p *publisher) publishReports(ctx context.Context) {
+	for p.publishOne(ctx, p.reports, "write node report", p.keys.reports) {
 	}
 }
 

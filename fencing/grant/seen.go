@@ -50,15 +50,15 @@ func (s *sightings) due(now watchdog.Instant, every time.Duration, nodes []watch
 }
 
 // turnSeen keeps what stands of those nodes alive, and makes what is missing.
-func (k *Keeper) turnSeen(ctx context.Context, at *sightings, self watchdog.Address, nodes []watchdog.Address) error {
-	now := k.store.now()
+func (p *publisher) turnSeen(ctx context.Context, at *sightings, self watchdog.Address, nodes []watchdog.Address) error {
+	now := p.store.now()
 	maps.DeleteFunc(at.kept, func(node watchdog.Address, _ watchdog.Instant) bool { return !slices.Contains(nodes, node) })
-	if !at.due(now, k.cfg.seenEvery, nodes) {
+	if !at.due(now, p.cfg.seenEvery, nodes) {
 		return nil
 	}
-	prefix := k.keys.seen + "/"
-	resp, err := k.store.transact(ctx, "read who was seen", besideTimeout, nil, []clientv3.Op{
-		clientv3.OpGet(k.keys.seen, clientv3.WithCountOnly()), clientv3.OpGet(prefix, clientv3.WithPrefix())}, nil)
+	prefix := p.keys.seen + "/"
+	resp, err := p.store.transact(ctx, "read who was seen", besideTimeout, nil, []clientv3.Op{
+		clientv3.OpGet(p.keys.seen, clientv3.WithCountOnly()), clientv3.OpGet(prefix, clientv3.WithPrefix())}, nil)
 	if err != nil {
 		return err
 	}
@@ -70,12 +70,12 @@ func (k *Keeper) turnSeen(ctx context.Context, at *sightings, self watchdog.Addr
 	var problems []error
 	for _, node := range nodes {
 		lease, stands := leases[node]
-		if last := at.kept[node]; stands && last != 0 && now.Sub(last) < k.cfg.seenEvery {
+		if last := at.kept[node]; stands && last != 0 && now.Sub(last) < p.cfg.seenEvery {
 			continue
 		}
 		gone := true
 		if stands {
-			r := k.store.keepAlive(ctx, lease, besideTimeout)
+			r := p.store.keepAlive(ctx, lease, besideTimeout)
 			if r.err != nil {
 				problems = append(problems, r.err)
 				continue
@@ -83,7 +83,7 @@ func (k *Keeper) turnSeen(ctx context.Context, at *sightings, self watchdog.Addr
 			gone = r.ttl <= 0
 		}
 		if gone {
-			if err := k.makeSeen(ctx, node, self); err != nil {
+			if err := p.makeSeen(ctx, node, self); err != nil {
 				problems = append(problems, err)
 				continue
 			}
@@ -91,23 +91,23 @@ func (k *Keeper) turnSeen(ctx context.Context, at *sightings, self watchdog.Addr
 		at.kept[node] = now
 	}
 	if resp.Responses[0].GetResponseRange().GetCount() == 0 {
-		problems = append(problems, k.beginSeen(ctx, self, leases))
+		problems = append(problems, p.beginSeen(ctx, self, leases))
 	}
 	return errors.Join(problems...)
 }
 
 // makeSeen makes the key of one node, unless somebody has.
-func (k *Keeper) makeSeen(ctx context.Context, node, self watchdog.Address) error {
+func (p *publisher) makeSeen(ctx context.Context, node, self watchdog.Address) error {
 	id := randomLease()
-	_, err := ask(ctx, k.store, "make lease of who was seen", besideTimeout, func(ctx context.Context, m *member) (*pb.LeaseGrantResponse, error) {
-		return m.lease.LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: id, TTL: int64(k.cfg.seenLasts / time.Second)})
+	_, err := ask(ctx, p.store, "make lease of who was seen", besideTimeout, func(ctx context.Context, m *member) (*pb.LeaseGrantResponse, error) {
+		return m.lease.LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: id, TTL: int64(p.cfg.seenLasts / time.Second)})
 	})
 	if err != nil && !errors.Is(err, rpctypes.ErrLeaseExist) {
 		return err
 	}
-	key := k.keys.seen + "/" + string(node)
+	key := p.keys.seen + "/" + string(node)
 	lease := clientv3.LeaseID(id)
-	resp, err := k.store.transact(ctx, "write who was seen", besideTimeout, []clientv3.Cmp{unchanged(key, entry{})},
+	resp, err := p.store.transact(ctx, "write who was seen", besideTimeout, []clientv3.Cmp{unchanged(key, entry{})},
 		[]clientv3.Op{clientv3.OpPut(key, string(self), clientv3.WithLease(lease))}, []clientv3.Op{clientv3.OpGet(key)})
 	if err != nil || resp.Succeeded {
 		return err
@@ -115,12 +115,12 @@ func (k *Keeper) makeSeen(ctx context.Context, node, self watchdog.Address) erro
 	if kvs := resp.Responses[0].GetResponseRange().GetKvs(); len(kvs) > 0 && kvs[0].Lease == id {
 		return nil // a hedged copy of our own was first
 	}
-	return k.revoke(ctx, lease, besideTimeout)
+	return p.revoke(ctx, lease, besideTimeout)
 }
 
 // beginSeen gives every node of the record its day, once for a group.
-func (k *Keeper) beginSeen(ctx context.Context, self watchdog.Address, leases map[watchdog.Address]clientv3.LeaseID) error {
-	resp, err := k.store.transact(ctx, "read group", besideTimeout, nil, []clientv3.Op{clientv3.OpGet(k.keys.group)}, nil)
+func (p *publisher) beginSeen(ctx context.Context, self watchdog.Address, leases map[watchdog.Address]clientv3.LeaseID) error {
+	resp, err := p.store.transact(ctx, "read group", besideTimeout, nil, []clientv3.Op{clientv3.OpGet(p.keys.group)}, nil)
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (k *Keeper) beginSeen(ctx context.Context, self watchdog.Address, leases ma
 	if len(kvs) == 0 {
 		return nil
 	}
-	record, err := decode(k.keys.group, kvs[0].Value, validGroup)
+	record, err := decode(p.keys.group, kvs[0].Value, validGroup)
 	if err != nil {
 		return err
 	}
@@ -136,12 +136,12 @@ func (k *Keeper) beginSeen(ctx context.Context, self watchdog.Address, leases ma
 		if _, stands := leases[node]; stands {
 			continue
 		}
-		if err := k.makeSeen(ctx, node, self); err != nil {
+		if err := p.makeSeen(ctx, node, self); err != nil {
 			return err
 		}
 	}
-	_, err = k.store.transact(ctx, "begin to see", besideTimeout, []clientv3.Cmp{unchanged(k.keys.seen, entry{})},
-		[]clientv3.Op{clientv3.OpPut(k.keys.seen, string(self))}, nil)
+	_, err = p.store.transact(ctx, "begin to see", besideTimeout, []clientv3.Cmp{unchanged(p.keys.seen, entry{})},
+		[]clientv3.Op{clientv3.OpPut(p.keys.seen, string(self))}, nil)
 	return err
 }
 
