@@ -61,7 +61,7 @@ func (w *Watcher) conversationFaults() []Fault {
 		"start it, or let the watchdog reach it: address, firewall, sentinel_tls (a port of TLS closes what is no TLS)")
 	add("sentinel_deaf", severityWarning, "polled only, as it does not let us subscribe: sentinel", deaf, rights)
 	add("sentinel_garbage", severityWarning, "no usable answer from sentinel", kinds[errorGarbage],
-		"see the log; is a sentinel listening there?")
+		"is a sentinel listening there, or something else at that port?")
 	return faults
 }
 

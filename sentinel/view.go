@@ -136,22 +136,18 @@ func (w *Watcher) subscribed(key string) {
 
 // unsubscribed notes that a Sentinel does not let us subscribe: its polls are
 // answered all the same, so nothing else would tell.
-func (w *Watcher) unsubscribed(key string, err error) {
-	n := w.note(key)
-	if n.deaf == "" {
-		w.log.Warn("sentinel does not let us subscribe", "group", w.cfg.Group, "sentinel", key, "error", err)
-	}
-	n.deaf = err.Error()
-}
+func (w *Watcher) unsubscribed(key string, err error) { w.note(key).deaf = err.Error() }
 
-// noteGood and noteError log the first and the last of a streak.
+// noteGood and noteError keep what Faults makes of a conversation; whoever shows
+// the faults logs them. For whoever looks closer, each streak has its first and its
+// last line here.
 func (w *Watcher) noteGood(key string) {
 	n := w.note(key)
 	n.polls++
-	if n.told {
-		w.log.Info("sentinel answers", "group", w.cfg.Group, "sentinel", key, "failures", n.failures)
+	if n.kind != errorNone {
+		w.log.Debug("sentinel answers", "group", w.cfg.Group, "sentinel", key, "failures", n.failures)
 	}
-	n.kind, n.err, n.told = errorNone, "", false
+	n.kind, n.err = errorNone, ""
 }
 
 func (w *Watcher) noteError(key string, err error) {
@@ -170,23 +166,8 @@ func (w *Watcher) noteError(key string, err error) {
 		n.garbage++
 	}
 	n.failures++
-	first := n.kind != kind
-	if kind == errorGarbage {
-		// A torn answer now and then is normal; two in a row are not.
-		first = n.kind == kind && !n.told
-	}
-	if first {
-		n.told = true
-		switch kind {
-		case errorRefused:
-			w.log.Error("sentinel refuses us", "group", w.cfg.Group, "sentinel", key, "error", err)
-		case errorTLS:
-			w.log.Error("no TLS connection to sentinel", "group", w.cfg.Group, "sentinel", key, "error", err)
-		case errorGarbage:
-			w.log.Warn("sentinel answers garbage", "group", w.cfg.Group, "sentinel", key, "error", err)
-		default:
-			w.log.Warn("sentinel does not answer", "group", w.cfg.Group, "sentinel", key, "error", err)
-		}
+	if n.kind != kind {
+		w.log.Debug("conversation with sentinel failed", "group", w.cfg.Group, "sentinel", key, "error", err)
 	}
 	n.kind, n.err = kind, fmt.Sprint(err)
 }

@@ -89,7 +89,6 @@ type Watcher struct {
 type note struct {
 	err           string // of the last poll; empty: it was answered
 	kind          errorKind
-	told          bool // the log was told of it
 	polls         uint64
 	failures      uint64
 	garbage       uint64
