@@ -145,10 +145,15 @@ func (c *heeded) SetDeadline(t time.Time) error {
 	return c.Conn.SetDeadline(t)
 }
 
+func (c *heeded) SetReadDeadline(t time.Time) error {
+	c.end = t
+	return c.Conn.SetReadDeadline(t)
+}
+
 func (c *heeded) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if now := time.Now(); n == 0 && isTimeout(err) && now.Before(c.end.Add(lastFor)) {
-		if err := c.SetReadDeadline(now.Add(lastLook)); err != nil {
+		if err := c.Conn.SetReadDeadline(now.Add(lastLook)); err != nil {
 			return 0, err
 		}
 		return c.Conn.Read(b)

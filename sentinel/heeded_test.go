@@ -33,7 +33,7 @@ func TestAnAnswerThatWaitsInTheSocketIsNotMissing(t *testing.T) {
 
 	c, b := &heeded{Conn: near}, make([]byte, 1)
 	past := func(d time.Duration) {
-		if err := c.SetDeadline(time.Now().Add(-d)); err != nil {
+		if err := c.SetReadDeadline(time.Now().Add(-d)); err != nil {
 			t.Fatal(err)
 		}
 	}
