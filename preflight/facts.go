@@ -241,12 +241,13 @@ type Watchdog struct {
 	Guarded        bool     `json:"guarded"`
 	Data           string   `json:"data"` // why clients may be given what this Redis has, or why not: agent.Status has the words; empty: an older watchdog
 	GrantOurs      bool     `json:"grant_ours"`
-	Veto           bool     `json:"veto"`             // it keeps replica-priority 0
-	VetoReasons    []string `json:"veto_reasons"`     // check ids
-	Faults         []string `json:"faults"`           // ids of its faults of severity error
-	Missing        []string `json:"missing"`          // rights in Redis it lacks, as ACL SETUSER names them
-	OwnPriority    string   `json:"own_priority"`     // replica-priority as the operator set it; empty: not known
-	OwnMinReplicas string   `json:"own_min_replicas"` // min-replicas-to-write likewise
+	Veto           bool     `json:"veto"`              // it keeps replica-priority 0
+	VetoReasons    []string `json:"veto_reasons"`      // check ids
+	Faults         []string `json:"faults"`            // ids of its faults of severity error
+	Missing        []string `json:"missing"`           // rights in Redis it lacks, as ACL SETUSER names them
+	Unknown        []string `json:"unknown,omitempty"` // commands of those rights that Redis does not know: renamed, or taken away
+	OwnPriority    string   `json:"own_priority"`      // replica-priority as the operator set it; empty: not known
+	OwnMinReplicas string   `json:"own_min_replicas"`  // min-replicas-to-write likewise
 	Maintenance    bool     `json:"maintenance"`
 }
 

@@ -218,12 +218,35 @@ func watchdogFence(s *subject) answer {
 	case len(d.Missing) > 0:
 		s.show("missing rights", strings.Join(d.Missing, " "), "its report in etcd, "+s.node.Address)
 		return failed(fmt.Sprintf("the watchdog of %s may not run %s: the fence cannot act", s.node.Address, strings.Join(d.Missing, " ")),
-			cli(s.node)+" ACL SETUSER redis-watchdog "+strings.Join(d.Missing, " ")+"   # the user of its configuration")
+			rightsRemedy(s.node, d))
 	case !d.Guarded && !slices.Equal(d.Faults, []string{idLockScripts}): // that has a check of its own, and the fence is armed
 		return failed(s.node.Address+" is not guarded: "+orThe(strings.Join(d.Faults, ", "), orThe(d.Reason, "its watchdog says no reason")),
 			onHost(s.node, "redis-watchdog status "+s.facts.Group))
 	}
 	return passed("the fence of " + s.node.Address + " can act")
+}
+
+// rightsRemedy is what gives a watchdog what it may not run: no right gives a
+// command that Redis does not know.
+func rightsRemedy(n *Node, d *Watchdog) string {
+	file := "redis.conf"
+	if n.Drift != nil {
+		file = orThe(n.Drift.File, file)
+	}
+	var lines []string
+	if len(d.Unknown) > 0 {
+		lines = append(lines, onHost(n, "grep -i rename-command "+file+"   # "+strings.Join(d.Unknown, ", ")+
+			": another name goes under commands: in the watchdog's configuration; one that was taken away comes back when that line is deleted and Redis restarted"))
+	}
+	denied := slices.DeleteFunc(slices.Clone(d.Missing), func(right string) bool {
+		command, _, _ := strings.Cut(strings.ToUpper(strings.TrimPrefix(right, "+")), "|")
+		command, _, _ = strings.Cut(command, " ")
+		return slices.Contains(d.Unknown, command)
+	})
+	if len(denied) > 0 {
+		lines = append(lines, cli(n)+" ACL SETUSER "+orThe(d.User, "default")+" "+strings.Join(denied, " "))
+	}
+	return strings.Join(lines, "\n")
 }
 
 func watchdogFaults(s *subject) answer {

@@ -52,6 +52,7 @@ type Details struct {
 	Originals Originals // as they are known
 	Recorded  Originals // as Record has kept them
 	Missing   []string  // rights that are missing, as ACL SETUSER names them
+	Unknown   []string  // commands of theirs that this Redis does not know: renamed, or taken away
 	Faults    []Fault   // by ID
 
 	LastFence FenceTiming
@@ -70,7 +71,7 @@ func (g *Gate) Details() Details {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	d := g.details
-	d.Missing = slices.Clone(d.Missing)
+	d.Missing, d.Unknown = slices.Clone(d.Missing), slices.Clone(d.Unknown)
 	d.Faults = sortedFaults(g.faults)
 	d.Garbage, d.Commands = g.garbage.Load(), g.sent.Load()
 	return d

@@ -32,10 +32,10 @@ type worker struct {
 	memoryAt      watchdog.Instant
 	capsAt        watchdog.Instant
 	capsOn        *conn
-	missing       []string // rights, as last tried
-	missingSmall  []string // likewise, of those that checkSmallRights tries
-	missingQueued []string // likewise, of those that it tries in a transaction
-	smallDue      bool     // they are to be tried
+	missing       []lack // rights, as last tried
+	missingSmall  []lack // likewise, of those that checkSmallRights tries
+	missingQueued []lack // likewise, of those that it tries in a transaction
+	smallDue      bool   // they are to be tried
 	small         smallCheck
 	heldAt        watchdog.Instant // the last CLIENT PAUSE of ours; zero: none, or taken back
 	openedAt      watchdog.Instant // when the log was last told of an opening

@@ -129,9 +129,15 @@ func noFailover(version string) bool {
 	return strings.HasPrefix(version, "6.0.") || strings.HasPrefix(version, "5.")
 }
 
+// lack is a right that is missing.
+type lack struct {
+	right   string // as ACL SETUSER names it
+	unknown string // the command, where Redis does not know it, so that no right helps; empty: it is denied
+}
+
 // judgeTrials notes what came of each trial, and names the rights that are
 // missing.
-func judgeTrials(trials []trial, re []resp.Reply) (missing []string) {
+func judgeTrials(trials []trial, re []resp.Reply) (missing []lack) {
 	for i, t := range trials {
 		allowed := true
 		switch r := re[i]; {
@@ -139,7 +145,11 @@ func judgeTrials(trials []trial, re []resp.Reply) (missing []string) {
 
 			allowed = false
 			if t.right != "" {
-				missing = append(missing, t.right)
+				l := lack{right: t.right}
+				if r.UnknownCommand() {
+					l.unknown = t.words[0]
+				}
+				missing = append(missing, l)
 			}
 		case r.ErrorIs("MASTERDOWN", "LOADING", "BUSY"): // says nothing of rights
 			continue
@@ -259,10 +269,22 @@ func queuedTrials() []trial {
 
 // blame says what is missing and what is done in its place.
 func (g *Gate) blame() {
-	missing := slices.Compact(slices.Sorted(slices.Values(slices.Concat(g.worker.missing, g.worker.missingSmall, g.worker.missingQueued))))
+	all := slices.Concat(g.worker.missing, g.worker.missingSmall, g.worker.missingQueued)
+	var missing, unknown []string
+	denied := false
+	for _, l := range all {
+		missing = append(missing, l.right)
+		if l.unknown != "" {
+			unknown = append(unknown, l.unknown)
+		}
+		denied = denied || l.unknown == ""
+	}
+	slices.Sort(missing)
+	slices.Sort(unknown)
+	missing, unknown = slices.Compact(missing), slices.Compact(unknown)
 	g.mu.Lock()
 	c, version := g.caps, g.details.RedisVersion
-	g.details.Missing = missing
+	g.details.Missing, g.details.Unknown = missing, unknown
 	g.mu.Unlock()
 	without := func(rights ...string) bool {
 		return slices.ContainsFunc(missing, func(m string) bool {
@@ -298,14 +320,32 @@ func (g *Gate) blame() {
 		}
 		g.setFault(Fault{
 			ID: l.id, Severity: severe(l.severe), Text: l.text,
-			Remedy: "ACL SETUSER <user> " + ACLRule + " ; for a renamed command name it under commands: in the configuration",
+			Remedy: remedyForRights(unknown, denied),
 		})
 	}
 }
 
+// remedyForRights is what helps where rights are denied, or where Redis does not
+// know the commands they are of.
+func remedyForRights(unknown []string, denied bool) string {
+	grant := "ACL SETUSER <user> " + ACLRule
+	if len(unknown) == 0 {
+		return grant
+	}
+	names := "this Redis does not know " + strings.Join(unknown, ", ") + ": where rename-command in redis.conf gave it another name, write that under commands: in the configuration and reload; where it was taken away (\"\"), delete that line and restart Redis, no right gives it back"
+	if denied {
+		return names + " ; and for what is denied: " + grant
+	}
+	return names
+}
+
 // remedyFor is what helps against an error by which Redis refused a change.
 func remedyFor(text string) string {
-	if r := (resp.Reply{Kind: '-', Text: text}); r.ErrorIs("NOPERM") || r.UnknownCommand() {
+	r := resp.Reply{Kind: '-', Text: text}
+	if r.UnknownCommand() {
+		return "this Redis does not know the command: where rename-command in redis.conf gave it another name, write that under commands: in the configuration and reload; where it was taken away, delete that line and restart Redis"
+	}
+	if r.ErrorIs("NOPERM") {
 		return "give the watchdog's Redis user its rights: ACL SETUSER <user> " + ACLRule
 	}
 	return "see in Redis' own log why it refuses CONFIG SET or REPLICAOF, and try the same by redis-cli; the watchdog tries it again and again"

@@ -79,6 +79,29 @@ func TestDeniedClientIDMattersWhereHelloIsRenamed(t *testing.T) {
 	}
 }
 
+// A command that was renamed or taken away is given back by no right, and no right
+// is offered for it.
+func TestRemedyIsOfWhatIsMissing(t *testing.T) {
+	const right, name = "ACL SETUSER", "rename-command"
+	for _, tt := range []struct {
+		line, denied, fault, want, not string
+	}{
+		{`rename-command CONFIG ""`, "", "rights_config", name, right},
+		{`rename-command CONFIG hidden`, "", "rights_config", name, right},
+		{"", "-config", "rights_config", right, name},
+		{`rename-command CONFIG ""`, "-client|kill", "rights_kill", right, "\x00"},
+	} {
+		t.Run(tt.line+tt.denied, func(t *testing.T) {
+			s := startRedis(t, "user w on >p "+ACLRule+" "+tt.denied, tt.line)
+			l := startGate(t, s, func(c *Config) { c.Username, c.Password = "w", "p" })
+			eventually(t, tt.fault+" tells what helps", func() bool {
+				f := l.fault(tt.fault)
+				return f != nil && strings.Contains(f.Remedy, tt.want) && !strings.Contains(f.Remedy, tt.not)
+			})
+		})
+	}
+}
+
 func TestRenamedExecDoesNotCatchThePrimaryConnection(t *testing.T) {
 	s := startRedis(t, `rename-command EXEC ""`)
 	l := startGate(t, s)

@@ -351,7 +351,7 @@ func processOf(d gate.Details) int {
 func (s *reporter) watchdog(st agent.Status, d gate.Details) *preflight.Watchdog {
 	w := &preflight.Watchdog{
 		Node: st.Node, User: s.server.Username, Version: s.version, Phase: st.Phase, Reason: st.Reason, Guarded: st.Guarded, Data: st.Data, GrantOurs: st.GrantOurs,
-		Veto: st.Veto, VetoReasons: []string{}, Faults: []string{}, Missing: append([]string{}, d.Missing...), Maintenance: st.Maintenance > 0,
+		Veto: st.Veto, VetoReasons: []string{}, Faults: []string{}, Missing: append([]string{}, d.Missing...), Unknown: d.Unknown, Maintenance: st.Maintenance > 0,
 	}
 	if o := d.Recorded; o.Known {
 		w.OwnPriority, w.OwnMinReplicas = o.ReplicaPriority, o.MinReplicasToWrite
