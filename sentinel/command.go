@@ -26,7 +26,7 @@ func (w *Watcher) Command(ctx context.Context, address string, words ...string) 
 	}
 	l := newLink(conn, w.cfg.Username, w.cfg.Password, false)
 	defer l.close()
-	defer context.AfterFunc(ctx, l.close)()
+	defer context.AfterFunc(ctx, func() { l.raw.Close() })()
 	command := make([]any, len(words))
 	for i, word := range words {
 		command[i] = word

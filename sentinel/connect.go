@@ -66,7 +66,8 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// close may be called more than once. Whoever waits for an answer is told.
+// close is for whoever asks: another that wants it to end closes raw, so that the one
+// who waits for an answer is told.
 func (l *link) close() {
 	l.raw.Close()
 	l.conn.Close()
@@ -79,21 +80,23 @@ func (l *link) ask(ctx context.Context, within time.Duration, commands ...[]any)
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	pipe := l.conn.Pipeline()
-	sent := make([]*redis.Cmd, len(commands))
+	sent := make([]*redisclient.Command, len(commands))
 	for i, words := range commands {
-		sent[i] = redis.NewCmd(ctx, words...)
+		sent[i] = redisclient.NewCommand(ctx, words...)
 		_ = pipe.Process(ctx, sent[i]) // queues it
 	}
 	_, err := pipe.Exec(ctx)
 	if err != nil && !l.client.Reached() {
-		if text, refused := redisclient.Refusal(err); refused {
+		if text, refused := redisclient.Refusal(err); refused && strings.Contains(text, "max number of clients") {
+			err = errors.New(text)
+		} else if refused {
 			err = fmt.Errorf("%w: %s", errRefused, text)
 		}
 		return nil, fmt.Errorf("log in: %w", err)
 	}
 	answers := make([]redisclient.Answer, 0, len(sent))
 	for i, cmd := range sent {
-		a, err := redisclient.AnswerTo(cmd)
+		a, err := cmd.Answer()
 		if err != nil {
 			return answers, fmt.Errorf("read %v: %w", commands[i][0], err)
 		}

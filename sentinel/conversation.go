@@ -103,7 +103,7 @@ func (c *conversation) run(ctx context.Context) {
 // use talks over one connection until it fails, and says so to whom it concerns.
 func (c *conversation) use(ctx context.Context, l *link) {
 	defer l.close()
-	defer context.AfterFunc(ctx, l.close)()
+	defer context.AfterFunc(ctx, func() { l.raw.Close() })()
 	good, culprit, err := c.talk(ctx, l)
 	if good {
 		c.pause = backoffMin

@@ -122,7 +122,7 @@ func TestAnswersOfManyAreBounded(t *testing.T) {
 	}
 	l := newLink(client, "", "", false)
 	answers, err := l.ask(t.Context(), time.Minute, commands...)
-	if len(answers) == 0 || len(answers) == len(commands) || !isGarbage(err) {
+	if len(answers) < 10 || len(answers) == len(commands) || !isGarbage(err) {
 		t.Errorf("got %d answers of %d, and %v, want those of the first few", len(answers), len(commands), err)
 	}
 	l.close()

@@ -37,7 +37,7 @@ func (c *conversation) listen(ctx context.Context) {
 			return false, err // the poll connection says so
 		}
 		defer l.close()
-		defer context.AfterFunc(ctx, l.close)()
+		defer context.AfterFunc(ctx, func() { l.raw.Close() })()
 		defer c.subscription(false, nil)
 		return c.events(ctx, l)
 	})
@@ -52,7 +52,7 @@ func (c *conversation) events(ctx context.Context, l *link) (good bool, err erro
 		return false, fmt.Errorf("subscribe: %w", err)
 	}
 	for range channels {
-		if _, err := pubsub.ReceiveTimeout(begin, connectTimeout); err != nil {
+		if _, err := redisclient.Receive(begin, pubsub, connectTimeout); err != nil {
 			if text, refused := redisclient.Refusal(err); refused {
 				c.subscription(false, fmt.Errorf("subscribe: %s", text))
 			}
@@ -67,7 +67,7 @@ func (c *conversation) events(ctx context.Context, l *link) (good bool, err erro
 			wait = aliveTimeout
 		}
 		came := l.bytes.Load()
-		message, err := pubsub.ReceiveTimeout(ctx, wait)
+		message, err := redisclient.Receive(ctx, pubsub, wait)
 		switch {
 		// Of a message that has come in part the library has read that part, and
 		// forgotten it.

@@ -220,7 +220,11 @@ func decide(p Policy, s State, now Instant) Verdict {
 	// then; fencing again now would go on for ever.
 	case v.inForce && v.fresh && s.Memory.OpenedLate == r.RunID && now.Sub(s.Memory.OpenedAt) < openedTerm &&
 		(now >= v.act || s.Sentinels.RoleTerm != Never):
-		return verdict(RowClaim, "opened_not_yet_certified", Gate{Access: Lock}, s.keepGrant(p, v, now))
+		locked := Gate{Access: Lock}
+		if now < v.act { // the fence that came with the opening stays armed as long as one may be
+			locked.Arm = v.grantedUntil()
+		}
+		return verdict(RowClaim, "opened_not_yet_certified", locked, s.keepGrant(p, v, now))
 
 	// 10 (first half). The Sentinels' word runs out. If they are on the other
 	// side they promote another, and the heal throws away what is written from

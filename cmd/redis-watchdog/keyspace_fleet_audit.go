@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9/logging"
@@ -57,6 +59,9 @@ func lowestPriority() error {
 }
 
 func (a *app) fleetAudit(ctx context.Context, group, name string, hashed bool) error {
+	// A service manager that stops the watchdog tells all its processes. Whoever began
+	// this one ends it, and must not see it fail before.
+	signal.Ignore(os.Interrupt, syscall.SIGTERM)
 	_, g, err := a.group(group)
 	if err != nil {
 		return err
@@ -69,6 +74,11 @@ func (a *app) fleetAudit(ctx context.Context, group, name string, hashed bool) e
 	}
 	if node == nil {
 		return fmt.Errorf("group %q has no node %q in %s", group, name, a.configPath)
+	}
+	for _, command := range []string{"auth", "hello", "info", "config", "memory", "replconf", "sync"} {
+		if _, renamed := node.Commands[command]; renamed {
+			return unknown("%s is renamed at this Redis: no audit of the fleet's asks for it by another name", command)
+		}
 	}
 	tls, err := node.TLS.Client()
 	if err != nil {

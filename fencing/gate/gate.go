@@ -315,6 +315,7 @@ var (
 	errNoPrimary  = errors.New("no connection to Redis")
 	errSuperseded = errors.New("superseded by a newer want")
 	errUnanswered = errors.New("Redis has not answered")
+	errNoSpare    = errors.New("no spare connection yet")
 	errBroken     = errors.New("the connection ended") // with whatever was sent on it, and nothing was refused
 )
 

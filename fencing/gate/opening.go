@@ -4,7 +4,7 @@ package gate
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -86,7 +86,7 @@ func (g *Gate) beneath(ctx context.Context, want watchdog.Gate) (*armed, error) 
 		if now.Sub(w.openWaits) > openBare { // no place for another client, and none comes free
 			return nil, nil
 		}
-		return nil, errors.New("no spare connection yet for the fence that goes with an opening")
+		return nil, fmt.Errorf("%w for the fence that goes with an opening", errNoSpare)
 	}
 	a := &armed{c: c, id: c.id.Load(), had: had.Truncate(time.Millisecond), opens: lockScript(g.commands, w.cur.lag).n + 1}
 	a.deadline = now.Add(a.had + storeWait + armSlack)
@@ -104,17 +104,19 @@ func (g *Gate) beneath(ctx context.Context, want watchdog.Gate) (*armed, error) 
 func (g *Gate) openArmed(ctx context.Context, want watchdog.Gate, a *armed) ([]resp.Reply, error) {
 	w := &g.worker
 	s := openScript(g.commands, w.cur.lag)
-	block := script{}.with(g.commands, "XREAD", "BLOCK", strconv.FormatInt(a.had.Milliseconds(), 10), "STREAMS", g.key, "$")
 	now := g.conf.Now()
 	k := newCall(s.n, now, func(*call) { g.fenceWake.Raise() }) // who looks whether it was still wanted
 	a.xread = newCall(1, now, g.ends(a))
 	g.mu.Lock()
-	if !same(want, g.want) {
+	left := g.want.Arm.Sub(now) - armGuard // the newest, and the store was waited for
+	if !same(want, g.want) || left < armLeast {
 		g.mu.Unlock()
 		a.close()
 		g.remove(a.name)
 		return nil, errSuperseded
 	}
+	a.had = min(a.had, left).Truncate(time.Millisecond)
+	block := script{}.with(g.commands, "XREAD", "BLOCK", strconv.FormatInt(a.had.Milliseconds(), 10), "STREAMS", g.key, "$")
 	all := s.then(block).then(g.arm)
 	a.c.pipeline(all.bytes, k, a.xread, newCall(g.arm.n, now, nil))
 	g.fences = append(g.fences, a)
@@ -126,7 +128,7 @@ func (g *Gate) openArmed(ctx context.Context, want watchdog.Gate, a *armed) ([]r
 		return nil, errUnanswered
 	}
 	if k.err != nil {
-		return nil, k.err
+		return nil, fmt.Errorf("%w: %w", errBroken, k.err)
 	}
 	if a.xread.finished() && a.xread.err == nil && firstError(a.xread.replies) != nil {
 		w.openBare = true // and so the fence ran: the next goes without

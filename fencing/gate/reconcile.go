@@ -136,7 +136,7 @@ func (g *Gate) note(err error) {
 	switch {
 	case err == nil:
 		g.clearFault("gate_step")
-	case errors.Is(err, errSuperseded), errors.Is(err, errNoPrimary), errors.Is(err, errUnanswered), errors.Is(err, errBroken):
+	case errors.Is(err, errSuperseded), errors.Is(err, errNoPrimary), errors.Is(err, errUnanswered), errors.Is(err, errBroken), errors.Is(err, errNoSpare): // nothing was refused
 	default:
 		g.mu.Lock()
 		g.details.Errors++

@@ -3,8 +3,10 @@ package redisclient
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -59,17 +61,45 @@ func Pairs(value any) map[string]string {
 	return m
 }
 
-// AnswerTo is what was answered to a command; an error: nothing was, and it says
-// why.
-func AnswerTo(cmd *redis.Cmd) (Answer, error) {
-	value, err := cmd.Result()
-	if err == nil || errors.Is(err, redis.Nil) {
+// Command is a command of a pipeline that knows whether it was answered. After an
+// error of the connection the library stamps it on the commands that were answered
+// before it too; and on none where it had no connection because of what a server
+// answered earlier, so that they look as if they had been answered nil.
+type Command struct {
+	*redis.Cmd
+	answered bool
+}
+
+// NewCommand makes one for Process of a Pipeliner.
+func NewCommand(ctx context.Context, words ...any) *Command {
+	return &Command{Cmd: redis.NewCmd(ctx, words...)}
+}
+
+// SetErr is called by the library with what came of the command; the first answer
+// stands.
+func (c *Command) SetErr(err error) {
+	if c.answered {
+		return
+	}
+	_, answered := err.(redis.Error) // itself: one that wraps it says why there was no connection
+	c.answered = err == nil || answered
+	c.Cmd.SetErr(err)
+}
+
+var errNotSent = errors.New("it was not sent")
+
+// Answer is what was answered; an error: nothing was, and it says why.
+func (c *Command) Answer() (Answer, error) {
+	value, err := c.Result()
+	switch {
+	case !c.answered && err == nil:
+		return Answer{}, errNotSent
+	case !c.answered:
+		return Answer{}, err
+	case err == nil || errors.Is(err, redis.Nil):
 		return Answer{Value: value}, nil
 	}
-	if _, answered := errors.AsType[redis.Error](err); answered {
-		return Answer{Err: err}, nil
-	}
-	return Answer{}, err
+	return Answer{Err: err}, nil
 }
 
 // Ask opens a connection, sends every command in one write, and returns an answer
@@ -91,7 +121,7 @@ func (c *Client) Ask(ctx context.Context, commands ...[]string) ([]Answer, error
 	// A context that is cancelled does not end a read of the library's.
 	defer context.AfterFunc(ctx, func() { c.Client.Close() })()
 	pipe := c.Pipeline()
-	sent := make([]*redis.Cmd, len(commands))
+	sent := make([]*Command, len(commands))
 	for i, words := range commands {
 		name, there := c.server.named(words[0])
 		if !there {
@@ -102,7 +132,8 @@ func (c *Client) Ask(ctx context.Context, commands ...[]string) ([]Answer, error
 		for j, word := range words[1:] {
 			args[j+1] = word
 		}
-		sent[i] = pipe.Do(ctx, args...)
+		sent[i] = NewCommand(ctx, args...)
+		_ = pipe.Process(ctx, sent[i]) // queues it
 	}
 	_, err := pipe.Exec(ctx)
 	if err != nil && !c.Reached() {
@@ -114,11 +145,26 @@ func (c *Client) Ask(ctx context.Context, commands ...[]string) ([]Answer, error
 			answers = append(answers, Answer{Err: ErrRemoved})
 			continue
 		}
-		answer, err := AnswerTo(cmd)
+		answer, err := cmd.Answer()
 		if err != nil {
 			return answers, c.where(ctx, commands[i][0], err)
 		}
 		answers = append(answers, answer)
 	}
 	return answers, nil
+}
+
+// Receive waits for what is published, so long. The library takes every message for
+// what it should be, and panics at some that are not: that is an ErrGarbage here.
+func Receive(ctx context.Context, pubsub *redis.PubSub, within time.Duration) (message any, err error) {
+	return guarded(func() (any, error) { return pubsub.ReceiveTimeout(ctx, within) })
+}
+
+func guarded(receive func() (any, error)) (message any, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			message, err = nil, fmt.Errorf("%w: a message that is none: %v", ErrGarbage, r)
+		}
+	}()
+	return receive()
 }

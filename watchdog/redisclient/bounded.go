@@ -28,7 +28,7 @@ const (
 )
 
 // bounded is a connection that go-redis may read from. The library makes room
-// for whatever length a peer claims ("$9223372036854775807" is a panic), goes as
+// for whatever length a peer claims (a panic, or all the memory there is), goes as
 // deep as it nests (a stack that overflows cannot be recovered from), and takes
 // whatever lies in its buffer for the answer to the next question. So every reply
 // is looked at before the library sees it, and there is never one more than

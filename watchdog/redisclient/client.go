@@ -169,12 +169,20 @@ func (c *Client) Reached() bool {
 // Refusal is what the server said against letting us in; false: err is another.
 func Refusal(err error) (text string, ok bool) {
 	if r, ok := errors.AsType[refusal](err); ok {
-		return r.text, true
+		text = r.text
+	} else if r, ok := errors.AsType[redis.Error](err); ok {
+		text = r.Error()
+	} else {
+		return "", false
 	}
-	if r, ok := errors.AsType[redis.Error](err); ok {
-		return r.Error(), true
-	}
-	return "", false
+	return WithoutWords(text), true
+}
+
+// WithoutWords is an error text without the words of the command that it is about: a
+// server that does not know AUTH quotes the password.
+func WithoutWords(text string) string {
+	before, _, _ := strings.Cut(text, ", with args beginning with")
+	return before
 }
 
 // needsNone is the answer of a server that has no password.

@@ -85,6 +85,9 @@ func info(ctx context.Context, c *redisclient.Client) (map[string]string, error)
 		if errors.Is(err, redisclient.ErrGarbage) {
 			err = fmt.Errorf("does not answer as a Redis does: %w", err)
 		}
+		if text, refused := redisclient.Refusal(err); refused {
+			err = errors.New(text)
+		}
 		return nil, fmt.Errorf("INFO: %w", err)
 	}
 	if !strings.Contains(text, "redis_version:") {

@@ -238,7 +238,7 @@ func orReply(err error, reply string) error {
 	if err != nil {
 		return err
 	}
-	return errors.New(strings.TrimPrefix(reply, "-"))
+	return errors.New(redisclient.WithoutWords(strings.TrimPrefix(reply, "-")))
 }
 
 func (in *incoming) send(args ...string) error {

@@ -264,6 +264,9 @@ func (r *Runner) idle(ctx context.Context, take []fleet.Candidate, maxLoad float
 		if why == "" {
 			why = busy
 		}
+		if busy != fleet.BusyLag && busy != fleet.BusyUnknown { // it is the host: no other Redis of it fares better
+			break
+		}
 	}
 	return c, why
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/auditor"
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/fleet"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/redisclient"
 )
 
 const (
@@ -60,7 +61,8 @@ func (f fleetHost) Audit(ctx context.Context, n fleet.Node, hashed bool) (audito
 	defer runtime.UnlockOSThread()
 	err = cmd.Run()
 	if exit, is := errors.AsType[*exec.ExitError](err); is && exit.ExitCode() > 0 {
-		err = errors.New(strings.TrimPrefix(strings.TrimSpace(complaint.b.String()), "redis-watchdog: "))
+		// It goes into etcd: no password may be in it.
+		err = errors.New(redisclient.WithoutWords(strings.TrimPrefix(strings.TrimSpace(complaint.b.String()), "redis-watchdog: ")))
 	}
 	if err != nil {
 		return auditor.Audit{}, err
