@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -69,12 +68,26 @@ func (l *lab) staysShut() {
 		got, _ := l.unanswered()
 		return r.Refusing && r.Role == watchdog.Nowhere && r.Answer == watchdog.Up && len(got) == 0
 	})
-	if got := l.s.role(); !strings.HasPrefix(got, "slave of 127.0.0.1:0") {
-		l.t.Errorf("role: got %s", got)
+	if got := l.s.answer("ROLE"); len(got.Elems) < 3 || got.Elems[1].Text != "127.0.0.1" || got.Elems[2].Num != 0 {
+		l.t.Errorf("role: got %+v", got)
 	}
-	if got := l.s.do("GET", "k"); !got.ErrorIs("MASTERDOWN") {
+	if got := l.s.answer("GET", "k"); !got.ErrorIs("MASTERDOWN") {
 		l.t.Errorf("GET: got %+v", got)
 	}
+}
+
+// answer asks until there is one: a fence that is still on its way hangs up on
+// everybody.
+func (s *server) answer(words ...string) (r resp.Reply) {
+	s.t.Helper()
+	eventually(s.t, "an answer", func() bool {
+		c := s.client()
+		defer c.nc.Close()
+		var err error
+		r, err = c.try(words...)
+		return err == nil
+	})
+	return r
 }
 
 // shutFor is a gate beside a Redis that it has fenced, for something to be
