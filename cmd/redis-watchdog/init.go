@@ -170,7 +170,7 @@ func secretMode() (mode fs.FileMode, gid int) {
 func (a *app) next(h *discover.Host, digests map[string]string) {
 	p := a.printer()
 	if digest := digests[discover.RedisPassword]; digest != "" {
-		p.Line(terminal.Plain, "\nin each Redis of the group, by its own administrator (Redis 6.0: without +failover):")
+		p.Line(terminal.Plain, "\nin each Redis of the group, by its own administrator (Redis 6.0: without resetchannels and +failover):")
 		p.Line(terminal.Plain, "  ACL SETUSER %s on #%s %s %s", discover.User, digest, gate.ACLRule, gather.ReadRights)
 		p.Line(terminal.Plain, "  CONFIG REWRITE   # or ACL SAVE, where users are in an aclfile")
 		p.Line(terminal.Plain, "and the file %s on every host: the digest is that of its password", filepath.Join(filepath.Dir(a.configPath), discover.RedisPassword))

@@ -198,7 +198,7 @@ func (g *Gate) armFailed(now watchdog.Instant, err error) {
 	g.details.ArmErrors++
 	g.mu.Unlock()
 	if now.Sub(w.armFailing) > 500*time.Millisecond {
-		remedy := "raise maxclients of this Redis, or give the watchdog's user its rights: ACL SETUSER <user> " + ACLRule
+		remedy := "raise maxclients of this Redis, or give the watchdog's user its rights: ACL SETUSER <user> " + aclRuleFor(g.redisVersion())
 		if text := err.Error(); strings.Contains(text, "WRONGPASS") || strings.Contains(text, "NOAUTH") {
 			remedy = remedyLogin
 		}

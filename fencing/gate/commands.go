@@ -41,7 +41,7 @@ const probeKey = "redis-watchdog:probe"
 //
 //	ACL SETUSER redis-watchdog on >PASSWORD <ACLRule>
 //
-// On Redis 6.0 leave +failover out, which it does not know.
+// On Redis 6.0 leave resetchannels and +failover out, which it does not know.
 const ACLRule = "resetchannels ~redis-watchdog:* -@all +ping +info +role +get +del +xread +multi +exec" +
 	" +config|get +config|set +config|rewrite +replicaof +failover" +
 	" +client|id +client|setname +client|list +client|kill +client|pause +client|unpause"

@@ -217,7 +217,7 @@ func (g *Gate) judge(re []resp.Reply) (proved bool, again time.Duration) {
 	text := refusals(re[:n-3])
 	g.setFault(Fault{
 		ID: "fence_incomplete", Severity: watchdog.SeverityError, Text: "the fence did not make Redis refuse: " + text,
-		Remedy: remedyFor(text),
+		Remedy: remedyFor(g.redisVersion(), text),
 	})
 	return false, refenceEvery
 }

@@ -143,7 +143,7 @@ func (g *Gate) note(err error) {
 		g.mu.Unlock()
 		g.setFault(Fault{
 			ID: "gate_step", Severity: watchdog.SeverityError, Text: "a change of Redis was refused: " + err.Error(),
-			Remedy: remedyFor(err.Error()),
+			Remedy: remedyFor(g.redisVersion(), err.Error()),
 		})
 	}
 }

@@ -320,15 +320,24 @@ func (g *Gate) blame() {
 		}
 		g.setFault(Fault{
 			ID: l.id, Severity: severe(l.severe), Text: l.text,
-			Remedy: remedyForRights(unknown, denied),
+			Remedy: remedyForRights(version, unknown, denied),
 		})
 	}
 }
 
+// aclRuleFor is ACLRule as a Redis of this version takes it: 6.0 refuses the whole
+// line for one word that it does not know.
+func aclRuleFor(version string) string {
+	if !noFailover(version) {
+		return ACLRule
+	}
+	return strings.TrimPrefix(strings.Replace(ACLRule, " +failover", "", 1), "resetchannels ")
+}
+
 // remedyForRights is what helps where rights are denied, or where Redis does not
 // know the commands they are of.
-func remedyForRights(unknown []string, denied bool) string {
-	grant := "ACL SETUSER <user> " + ACLRule
+func remedyForRights(version string, unknown []string, denied bool) string {
+	grant := "ACL SETUSER <user> " + aclRuleFor(version)
 	if len(unknown) == 0 {
 		return grant
 	}
@@ -340,13 +349,13 @@ func remedyForRights(unknown []string, denied bool) string {
 }
 
 // remedyFor is what helps against an error by which Redis refused a change.
-func remedyFor(text string) string {
+func remedyFor(version, text string) string {
 	r := resp.Reply{Kind: '-', Text: text}
 	if r.UnknownCommand() {
 		return "this Redis does not know the command: where rename-command in redis.conf gave it another name, write that under commands: in the configuration and reload; where it was taken away, delete that line and restart Redis"
 	}
 	if r.ErrorIs("NOPERM") {
-		return "give the watchdog's Redis user its rights: ACL SETUSER <user> " + ACLRule
+		return "give the watchdog's Redis user its rights: ACL SETUSER <user> " + aclRuleFor(version)
 	}
 	return "see in Redis' own log why it refuses CONFIG SET or REPLICAOF, and try the same by redis-cli; the watchdog tries it again and again"
 }

@@ -79,6 +79,18 @@ func TestDeniedClientIDMattersWhereHelloIsRenamed(t *testing.T) {
 	}
 }
 
+// Redis 6.0.16 refuses a line for resetchannels and for +failover, and takes it
+// without them.
+func TestRuleIsOfTheVersion(t *testing.T) {
+	if got := aclRuleFor("7.0.15"); got != ACLRule {
+		t.Errorf("7.0: %q", got)
+	}
+	got := aclRuleFor("6.0.16")
+	if !strings.HasPrefix(got, "~redis-watchdog:* -@all +ping ") || strings.Contains(got, "failover") || len(got) != len(ACLRule)-len("resetchannels ")-len(" +failover") {
+		t.Errorf("6.0: %q", got)
+	}
+}
+
 // A command that was renamed or taken away is given back by no right, and no right
 // is offered for it.
 func TestRemedyIsOfWhatIsMissing(t *testing.T) {
