@@ -5,6 +5,7 @@ package scenario
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -90,6 +91,7 @@ func TestPlannedFailoverWhoseMasterDies(t *testing.T) {
 	to := w.Group.Redis[2]
 	clients := w.Crowd()
 	p := ordering(t, w, blockedBy(t, w, to), to, true)
+	stopped(w, old.Redis)
 	killed := old.Redis.Kill()
 	w.Mark("the master is killed, its writers are stopped")
 	out, code := ended(t, p)
@@ -105,6 +107,33 @@ func TestPlannedFailoverWhoseMasterDies(t *testing.T) {
 		t.Errorf("the old master is dead, and it says: %s", out.Text)
 	}
 	t.Logf("writes: %s", writes)
+}
+
+// stopped waits until a master that is ordered to stop its writers has, and its
+// replicas have all that it has: killed before, it loses what Redis loses. Or until it
+// is no master any more.
+func stopped(w *watched.World, r *lab.Redis) {
+	w.T.Helper()
+	w.Eventually("the writers are stopped, and what they wrote is everywhere", 30*time.Second, func() error {
+		lock, err := r.Try("CONFIG", "GET", "min-replicas-to-write")
+		if err != nil {
+			return err
+		}
+		info, err := r.Try("INFO", "replication")
+		if err != nil {
+			return err
+		}
+		text := fmt.Sprint(info)
+		_, offset, isMaster := strings.Cut(text, "master_repl_offset:")
+		offset, _, _ = strings.Cut(offset, "\r\n")
+		switch {
+		case !strings.Contains(text, "role:master"):
+			return nil
+		case !strings.Contains(fmt.Sprint(lock), "1000000"), !isMaster, strings.Count(text, ",offset="+offset+",") < 2:
+			return fmt.Errorf("%v, %s", lock, text)
+		}
+		return nil
+	})
 }
 
 // Somebody types SENTINEL FAILOVER while the candidates are being chosen: the

@@ -124,6 +124,8 @@ func (l *Liar) answer(command string) string {
 	epoch := l.epoch
 	l.mu.Unlock()
 	switch {
+	case strings.HasPrefix(command, "HELLO "):
+		return array("server", "redis")
 	case command == "SENTINEL MYID":
 		return array(strings.Repeat("f", 40))[4:]
 	case strings.HasPrefix(command, "SENTINEL GET-MASTER-ADDR-BY-NAME "):
