@@ -201,8 +201,9 @@ func (g *Gate) judge(re []resp.Reply) (proved bool, again time.Duration) {
 				g.mu.Lock()
 				g.seen.Answer = watchdog.Busy
 				g.mu.Unlock()
+				return false, fenceRetry
 			}
-			return false, fenceRetry
+			return false, loadRetry
 		}
 	}
 	nowhere := role.Kind == '*' && len(role.Elems) >= 3 && role.Elems[0].Text == "slave" &&

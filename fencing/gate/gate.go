@@ -95,6 +95,7 @@ const (
 	stepTimeout  = time.Second            // for a change that is not the fence
 	pauseFor     = 300 * time.Millisecond // one CLIENT PAUSE
 	fenceRetry   = 20 * time.Millisecond  // after -BUSY
+	loadRetry    = 2 * time.Millisecond   // after -LOADING: readers are answered from when it has loaded until the next fence
 	wantedSpares = 2
 )
 

@@ -80,7 +80,7 @@ func TestEtcdRunsFull(t *testing.T) {
 	w.Eventually("status blames etcd for it, not the host", time.Minute, func() error {
 		w.Pause(time.Second)
 		text, code := s.master.CLI("status")
-		if code != 1 || !strings.Contains(text, other.Redis.Address+": no report") || !strings.Contains(text, "takes no writes (etcd_nospace)") {
+		if code != 1 || !strings.Contains(text, other.Redis.Address+": etcd has no report") || !strings.Contains(text, "takes no writes (etcd_nospace)") {
 			return fmt.Errorf("it ended with %d: %s", code, text)
 		}
 		if strings.Contains(text, "nobody guards it") {
