@@ -153,6 +153,18 @@ func (c *heeded) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
+// Write says what a Sentinel said before it hung up: of TLS 1.3 that it does not take
+// our certificate, which comes after our handshake and may lie unread.
+func (c *heeded) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		if _, said := c.Conn.Read(make([]byte, 1)); said != nil && ofTLS(said) {
+			return n, said
+		}
+	}
+	return n, err
+}
+
 func (c *heeded) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if now := time.Now(); n == 0 && isTimeout(err) && now.Before(c.end.Add(lastFor)) {
