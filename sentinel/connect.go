@@ -79,30 +79,19 @@ func (l *link) close() {
 func (l *link) ask(ctx context.Context, within time.Duration, commands ...[]any) ([]redisclient.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	pipe := l.conn.Pipeline()
-	sent := make([]*redisclient.Command, len(commands))
-	for i, words := range commands {
-		sent[i] = redisclient.NewCommand(ctx, words...)
-		_ = pipe.Process(ctx, sent[i]) // queues it
+	answers, err := redisclient.Pipelined(ctx, l.conn.Pipeline(), commands)
+	switch {
+	case err == nil:
+		return answers, nil
+	case l.client.Reached():
+		return answers, fmt.Errorf("read %v: %w", commands[len(answers)][0], err)
 	}
-	_, err := pipe.Exec(ctx)
-	if err != nil && !l.client.Reached() {
-		if text, refused := redisclient.Refusal(err); refused && strings.Contains(text, "max number of clients") {
-			err = errors.New(text)
-		} else if refused {
-			err = fmt.Errorf("%w: %s", errRefused, text)
-		}
-		return nil, fmt.Errorf("log in: %w", err)
+	if text, refused := redisclient.Refusal(err); refused && strings.Contains(text, "max number of clients") {
+		err = errors.New(text)
+	} else if refused {
+		err = fmt.Errorf("%w: %s", errRefused, text)
 	}
-	answers := make([]redisclient.Answer, 0, len(sent))
-	for i, cmd := range sent {
-		a, err := cmd.Answer()
-		if err != nil {
-			return answers, fmt.Errorf("read %v: %w", commands[i][0], err)
-		}
-		answers = append(answers, a)
-	}
-	return answers, nil
+	return nil, fmt.Errorf("log in: %w", err)
 }
 
 // connect dials the Sentinel. Host names are looked up each time; one that is not
@@ -151,18 +140,6 @@ func (c *heeded) SetDeadline(t time.Time) error {
 func (c *heeded) SetReadDeadline(t time.Time) error {
 	c.end = t
 	return c.Conn.SetReadDeadline(t)
-}
-
-// Write says what a Sentinel said before it hung up: of TLS 1.3 that it does not take
-// our certificate, which comes after our handshake and may lie unread.
-func (c *heeded) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
-	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
-		if _, said := c.Conn.Read(make([]byte, 1)); said != nil && ofTLS(said) {
-			return n, said
-		}
-	}
-	return n, err
 }
 
 func (c *heeded) Read(b []byte) (int, error) {

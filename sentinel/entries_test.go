@@ -100,6 +100,19 @@ func (*recorded) SetReadDeadline(time.Time) error  { return nil }
 func (*recorded) SetWriteDeadline(time.Time) error { return nil }
 func (*recorded) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
 
+// That a Sentinel does not know a group it says twice: by nil, and by an error.
+func TestOneNilIsNoWordOfAGroupThatIsNotKnown(t *testing.T) {
+	lists := "*0\r\n*0\r\n$15\r\nsentinel_tilt:0\r\n"
+	if a, err := parsed(t, []byte("*-1\r\n-ERR No such master with that name\r\n"+lists)); err != nil || a.Named != "" || a.fault() != "" {
+		t.Errorf("a group it does not know: %+v, %v", a, err)
+	}
+	for _, said := range []string{"*-1\r\n*-1\r\n", "*-1\r\n" + array(told()[1][0]...), "$-1\r\n+OK\r\n"} {
+		if a, err := parsed(t, []byte(said+lists)); !isGarbage(err) {
+			t.Errorf("%.20q: %+v, %v, want garbage", said, a, err)
+		}
+	}
+}
+
 // FuzzEntries spoils one word of one entry. That the others stand as they
 // were, that the vote and e_i of the master do, and that nothing that was spoilt
 // is believed in silence, holds whatever the word is.

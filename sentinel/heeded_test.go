@@ -1,11 +1,14 @@
 package sentinel
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"testing"
 	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/lab"
 )
 
 // What has come by the deadline is read, however late we are; what has not is missing.
@@ -65,5 +68,33 @@ func TestAnAnswerThatWaitsInTheSocketIsNotMissing(t *testing.T) {
 	past(lastFor / 2)
 	if _, err := c.Read(b); !errors.Is(err, io.EOF) {
 		t.Errorf("the end had come: got %v, want EOF", err)
+	}
+}
+
+// A Sentinel that does not take our certificate says so after our handshake, and hangs
+// up. Whoever speaks only then is told all the same.
+func TestARefusedCertificateIsToldHoweverLateWeSpeak(t *testing.T) {
+	t.Parallel()
+	l := lab.Loopback(t)
+	h := l.Host("a")
+	ca := l.CA()
+	s := h.Sentinel(lab.SentinelConfig{TLS: ca, Monitors: []lab.Monitor{{Group: "g0", Master: h.Redis(lab.RedisConfig{}), Quorum: 1}}, Lines: []string{"tls-replication no"}})
+	conf := ca.ClientConfig()
+	strange, err := tls.LoadX509KeyPair(lab.Loopback(t).CA().Client("strange")) // of an authority that it does not know
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf.Certificates = []tls.Certificate{strange}
+	for _, late := range []time.Duration{0, 300 * time.Millisecond} {
+		conn, err := dial(t.Context(), s.Address, s.Address, conf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(late)
+		link := newLink(conn, "", "", false)
+		if _, err := link.greet(t.Context()); err == nil || !ofTLS(err) {
+			t.Errorf("speaking %v late: %v, want its word against the certificate", late, err)
+		}
+		link.close()
 	}
 }

@@ -81,8 +81,8 @@ func parse(replies []redisclient.Answer, names namer, of process) (Answer, error
 			return a, err
 		}
 	}
-	if replies[0].Value == nil && replies[0].Err == nil {
-		return a, nil // it does not know the group, and says so to the rest too
+	if replies[0].Value == nil && replies[0].Err == nil && replies[1].Err != nil {
+		return a, nil // it does not know the group, and says so to both
 	}
 	pair := replies[0].List()
 	if len(pair) != 2 || !isText(pair[0]) || !isText(pair[1]) {

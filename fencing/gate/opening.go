@@ -84,6 +84,7 @@ func (g *Gate) beneath(ctx context.Context, want watchdog.Gate) (*armed, error) 
 			w.openWaits = now
 		}
 		if now.Sub(w.openWaits) > openBare { // no place for another client, and none comes free
+			w.openWaits = 0 // the next opening is another
 			return nil, nil
 		}
 		return nil, fmt.Errorf("%w for the fence that goes with an opening", errNoSpare)

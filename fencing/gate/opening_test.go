@@ -4,8 +4,10 @@ package gate
 // still then.
 
 import (
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -53,7 +55,7 @@ func openedWhileItsWatchdogStandsStill(t *testing.T, s *server) {
 	l.shut()
 	l.Want(openArmedFor(time.Minute))
 	at := <-opened
-	if got := s.role(); !strings.HasPrefix(got, "master") {
+	if got := s.role(); !strings.HasPrefix(got, "master") && time.Since(at) < openFor {
 		t.Fatalf("role: got %s, want a master", got)
 	}
 	s.fencesItself(at)
@@ -94,6 +96,54 @@ func TestOpenedRedisFencesItselfWhenItsWatchdogDies(t *testing.T) {
 	}
 	s.fencesItself(at)
 	next.sees("the fence that fired", func(r watchdog.Redis) bool { return r.Role == watchdog.Nowhere && r.Refusing })
+}
+
+// slow is a store that takes its time.
+type slow struct {
+	*shelf
+	takes time.Duration
+}
+
+func (s slow) Store(name string, f *os.File) error {
+	time.Sleep(s.takes)
+	return s.shelf.Store(name, f)
+}
+
+// However long the socket took to be kept, the fence that goes with an opening fires
+// before the time that is wanted.
+func TestFenceOfAnOpeningIsBoundedWhenItIsSent(t *testing.T) {
+	type sent struct{ had, most time.Duration }
+	all := make(chan sent, 100)
+	var of atomic.Pointer[Gate]
+	l := startGate(t, startRedis(t), func(c *Config) {
+		c.Store = slow{newShelf(t), storeWait * 3 / 4}
+		c.Failpoint = func(name string) {
+			g := of.Load()
+			if name != "gate.unfence.sent" || g == nil {
+				return
+			}
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			for _, a := range g.fences {
+				if a.opens != 0 {
+					all <- sent{a.had, g.want.Arm.Sub(a.xread.sentAt) - armGuard}
+				}
+			}
+		}
+	})
+	of.Store(l.Gate)
+	l.shut()
+	for {
+		l.Want(openArmedFor(openFor - storeWait/4))
+		select {
+		case s := <-all:
+			if s.had > s.most {
+				t.Errorf("sent to fire after %v, want %v at the most", s.had, s.most)
+			}
+			return
+		case <-time.After(2 * time.Second): // it was too late for that want
+		}
+	}
 }
 
 // Redis freezes just before the opening is sent; something else is wanted before it

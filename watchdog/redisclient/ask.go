@@ -102,6 +102,29 @@ func (c *Command) Answer() (Answer, error) {
 	return Answer{Err: err}, nil
 }
 
+// Pipelined sends the commands in one write and reads what is answered to each. An
+// error says why the first that is missing is: the answers before it come with it.
+func Pipelined(ctx context.Context, pipe redis.Pipeliner, commands [][]any) ([]Answer, error) {
+	sent := make([]*Command, len(commands))
+	for i, words := range commands {
+		sent[i] = NewCommand(ctx, words...)
+		_ = pipe.Process(ctx, sent[i]) // queues it
+	}
+	_, failed := pipe.Exec(ctx)
+	answers := make([]Answer, 0, len(sent))
+	for _, cmd := range sent {
+		answer, err := cmd.Answer()
+		if errors.Is(err, errNotSent) && failed != nil {
+			err = failed
+		}
+		if err != nil {
+			return answers, err
+		}
+		answers = append(answers, answer)
+	}
+	return answers, nil
+}
+
 // Ask opens a connection, sends every command in one write, and returns an answer
 // to each. An error says that the server was not reached, refused us or did not
 // answer before ctx ended; what it had answered by then comes with it, and nil where
@@ -120,36 +143,32 @@ func Ask(ctx context.Context, s Server, commands ...[]string) ([]Answer, error) 
 func (c *Client) Ask(ctx context.Context, commands ...[]string) ([]Answer, error) {
 	// A context that is cancelled does not end a read of the library's.
 	defer context.AfterFunc(ctx, func() { c.Client.Close() })()
-	pipe := c.Pipeline()
-	sent := make([]*Command, len(commands))
-	for i, words := range commands {
+	sent := make([][]any, 0, len(commands))
+	for _, words := range commands {
 		name, there := c.server.named(words[0])
 		if !there {
 			continue
 		}
-		args := make([]any, len(words))
-		args[0] = name
-		for j, word := range words[1:] {
-			args[j+1] = word
+		args := []any{name}
+		for _, word := range words[1:] {
+			args = append(args, word)
 		}
-		sent[i] = NewCommand(ctx, args...)
-		_ = pipe.Process(ctx, sent[i]) // queues it
+		sent = append(sent, args)
 	}
-	_, err := pipe.Exec(ctx)
+	got, err := Pipelined(ctx, c.Pipeline(), sent)
 	if err != nil && !c.Reached() {
 		return nil, c.where(ctx, "", err)
 	}
 	answers := make([]Answer, 0, len(commands))
-	for i, cmd := range sent {
-		if cmd == nil {
+	for _, words := range commands {
+		switch _, there := c.server.named(words[0]); {
+		case !there:
 			answers = append(answers, Answer{Err: ErrRemoved})
-			continue
+		case len(got) == 0:
+			return answers, c.where(ctx, words[0], err)
+		default:
+			answers, got = append(answers, got[0]), got[1:]
 		}
-		answer, err := cmd.Answer()
-		if err != nil {
-			return answers, c.where(ctx, commands[i][0], err)
-		}
-		answers = append(answers, answer)
 	}
 	return answers, nil
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -94,7 +95,15 @@ func (b *bounded) Write(p []byte) (int, error) {
 	if _, err := b.out.take(p, math.MaxUint64); err != nil {
 		return 0, err
 	}
-	return b.Conn.Write(p)
+	n, err := b.Conn.Write(p)
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		// Of TLS 1.3 the server's word against our certificate comes after our
+		// handshake, and may lie unread.
+		if _, said := b.Conn.Read(make([]byte, 1)); said != nil && strings.Contains(said.Error(), "remote error: tls:") {
+			return n, said
+		}
+	}
+	return n, err
 }
 
 // framing follows a stream of RESP2 and counts the whole values that have passed.
