@@ -338,7 +338,7 @@ func (g *Gate) stopIfLate(ctx context.Context) (rests time.Duration) {
 	by := want.StopBy.Max(g.wantedAt.Max(g.heardAt).Add(stopGrace))
 	if g.lastAnswer == watchdog.Silent || g.lastAnswer == watchdog.Absent {
 		since := g.noPrimary // it may be one that is just beginning to load
-		if g.primary != nil {
+		if g.primary != nil && g.primary.ready.Load() {
 			since = g.primary.born
 		}
 		by = by.Max(since.Add(stopPatience))

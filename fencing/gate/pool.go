@@ -38,6 +38,9 @@ func (g *Gate) fillPool(ctx context.Context) {
 			g.failures = 0 // we were not run, and it may have been there
 		}
 		noPrimary := g.primary == nil
+		if noPrimary && absent(err) { // what comes next is just beginning
+			g.noPrimary = g.conf.Now()
+		}
 		g.mu.Unlock()
 		if ctx.Err() == nil {
 			g.unreached(err, noPrimary)
@@ -244,7 +247,10 @@ func (g *Gate) gone(c *conn) {
 	g.mu.Lock()
 	lost := g.primary == c
 	if lost {
-		g.primary, g.noPrimary = nil, g.conf.Now()
+		g.primary = nil
+		if c.ready.Load() { // one that was never let in changes nothing
+			g.noPrimary = g.conf.Now()
+		}
 		for i, s := range g.spares { // a spare takes its place at once
 			if s.alive() {
 				g.primary = s

@@ -273,3 +273,19 @@ func TestTheNewestWantWins(t *testing.T) {
 
 // pause rests up to 3 ms, so that every step is met in every state.
 func pause(i int) { time.Sleep(time.Duration(i%31) * 100 * time.Microsecond) }
+
+// A Redis that lets nobody in any more, and has lost all our connections: nothing is
+// armed in it, and no fence can be sent. It counts from when it was lost, and not from
+// each attempt that it answers with an error.
+func TestRedisThatRefusesOurLoginIsKilled(t *testing.T) {
+	k := &killer{}
+	s, l := withoutRight(t, "", func(c *Config) { c.Killer = k })
+	k.s = s
+	l.Want(watchdog.Gate{Access: watchdog.Serve})
+	l.sees("a master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master })
+	s.do("ACL", "SETUSER", "default", "-replicaof", "-config", "-client|kill") // else the fence behind a greeting is executed
+	s.do("ACL", "DELUSER", "w")                                                // and hangs up on whoever it was
+	eventually(t, "the login is refused", func() bool { return l.fault("redis_auth") != nil })
+	l.Want(watchdog.Gate{Access: watchdog.Refuse, StopBy: bootTime().Add(400 * time.Millisecond)})
+	eventually(t, "it is killed", func() bool { return k.calls.Load() > 0 })
+}
