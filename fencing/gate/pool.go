@@ -34,9 +34,7 @@ func (g *Gate) fillPool(ctx context.Context) {
 		}
 		g.mu.Lock()
 		g.dialErr = err
-		if g.failures++; time.Since(begun) > dialTimeout+refenceEvery {
-			g.failures = 0 // we were not run, and it may have been there
-		}
+		g.failed(time.Since(begun))
 		noPrimary := g.primary == nil
 		if noPrimary && absent(err) { // what comes next is just beginning
 			g.noPrimary = g.conf.Now()
@@ -58,6 +56,17 @@ func (g *Gate) fillPool(ctx context.Context) {
 		if left := backoff - time.Since(begun); left > 0 {
 			sleep(ctx, left)
 		}
+	}
+}
+
+// failed counts an attempt to connect that took so long and came to nothing. One that
+// took longer than it may is none, for a while: we were not run, and Redis may have
+// been there. Whoever is late for good kills all the same. g.mu is held.
+func (g *Gate) failed(took time.Duration) {
+	g.failures++
+	if took > dialTimeout+refenceEvery && g.lateDials < lateTurns {
+		g.failures = 0
+		g.lateDials++
 	}
 }
 
@@ -138,7 +147,7 @@ func (g *Gate) introduce(ctx context.Context, c *conn) error {
 	}
 	c.ready.Store(true)
 	g.mu.Lock()
-	g.dialErr, g.failures = nil, 0
+	g.dialErr, g.failures, g.lateDials = nil, 0, 0
 	switch g.primary {
 	case c:
 	case nil:

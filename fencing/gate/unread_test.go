@@ -119,3 +119,25 @@ func TestKillIsTakenBackWhenRedisIsSeenToRefuseMeanwhile(t *testing.T) {
 		})
 	}
 }
+
+// Attempts to connect that were not run in time do not count, but not for ever.
+func TestLateAttemptsAreNoneForAWhile(t *testing.T) {
+	g := &Gate{}
+	for range dialFailures {
+		g.failed(dialTimeout)
+	}
+	if g.failures < dialFailures {
+		t.Errorf("%d attempts failed in time, %d count", dialFailures, g.failures)
+	}
+	for i := range lateTurns {
+		if g.failed(dialTimeout + 2*refenceEvery); g.failures != 0 {
+			t.Fatalf("late attempt %d counts", i+1)
+		}
+	}
+	for range dialFailures {
+		g.failed(dialTimeout + 2*refenceEvery)
+	}
+	if g.failures < dialFailures {
+		t.Errorf("late for good, and %d attempts count", g.failures)
+	}
+}

@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace"
-	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/rdb"
 )
 
 // ScanOptions are those of an audit by commands.
@@ -339,96 +336,6 @@ func (sc *scanner) keysOf(ctx context.Context, names []string, last func(redis.P
 	return nil
 }
 
-// typeOf is the types of the encodings that only one type has. A module's value is
-// "raw", as a long string is.
-var typeOf = map[string]string{"embstr": "string", "int": "string", "quicklist": "list", "intset": "set", "skiplist": "zset", "listpackex": "hash"}
-
-// tells is whether the encoding tells the type, which it notes then.
-func (k *asked) tells() bool {
-	k.encoding, _ = k.encoded.Text()
-	k.kind = typeOf[k.encoding]
-	return k.kind != ""
-}
-
-// countBy is the command that counts the elements of a type; of a module's value
-// EXISTS, which any key answers.
-func countBy(kind string) string {
-	switch kind {
-	case "string":
-		return "STRLEN"
-	case "list":
-		return "LLEN"
-	case "set":
-		return "SCARD"
-	case "zset":
-		return "ZCARD"
-	case "hash":
-		return "HLEN"
-	case "stream":
-		return "XLEN"
-	case "vectorset":
-		return "VCARD"
-	case "array": // Redis 8.8
-		return "ARCOUNT"
-	}
-	return "EXISTS"
-}
-
-// add adds one, unless it has gone meanwhile.
-func (sc *scanner) add(a *asked, now int64) error {
-	if a.asks != nil && a.asks.Err() != nil {
-		return fmt.Errorf("TYPE: %w", a.asks.Err())
-	}
-	size, err := a.size.Int64()
-	if a.kind == "none" || errors.Is(err, redis.Nil) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("MEMORY USAGE: %w", err)
-	}
-	k := rdb.Key{DB: sc.state.DB, Name: []byte(a.name), NameLen: uint64(len(a.name)), Idle: -1, Freq: -1}
-	known := false
-	if k.Type, known = rdb.ParseType(a.kind); !known {
-		k.Type, k.Module = rdb.Module, a.kind
-	}
-	if a.count != nil && a.count.Err() == nil && (known || a.kind == "vectorset") {
-		k.Elements, k.Counted = uint64(a.count.Val()), true
-	}
-	if k.Type == rdb.String {
-		k.Payload = k.Elements
-	}
-	if a.encoding != "" {
-		k.Encoding = encodingOf(k.Type, a.encoding)
-	}
-	if left := a.ttl.Val(); left >= 0 && a.ttl.Err() == nil {
-		k.ExpireAt = now + left
-	}
-	sc.collector.Add(&k, uint64(size))
-	return nil
-}
-
-// encodingOf is OBJECT ENCODING's word in ours; what is not known is the type's
-// table.
-func encodingOf(t rdb.Type, text string) rdb.Encoding {
-	if text == "embstr" {
-		return rdb.Raw
-	}
-	if e, known := rdb.ParseEncoding(text); known {
-		return e
-	}
-	switch t {
-	case rdb.String:
-		return rdb.Raw
-	case rdb.Module:
-		return rdb.ModuleValue
-	case rdb.Stream:
-		return rdb.StreamPacks
-	case rdb.Array:
-		return rdb.ArrayValue
-	}
-	return rdb.HashTable
-}
-
 func (sc *scanner) save(last bool) error {
 	if sc.o.Save == nil || !last && time.Since(sc.saved) < saveEvery {
 		return nil
@@ -439,30 +346,4 @@ func (sc *scanner) save(last bool) error {
 		return fmt.Errorf("keep where the scan is: %w", err)
 	}
 	return nil
-}
-
-// database with keys, from INFO's "db0:keys=2,expires=1,…".
-type database struct {
-	number int
-	keys   int64
-}
-
-func databases(facts map[string]string) []database {
-	var all []database
-	for name, text := range facts {
-		n, err := strconv.Atoi(strings.TrimPrefix(name, "db"))
-		if err != nil || !strings.HasPrefix(name, "db") {
-			continue
-		}
-		for part := range strings.SplitSeq(text, ",") {
-			if v, ok := strings.CutPrefix(part, "keys="); ok {
-				keys, err := strconv.ParseInt(v, 10, 64)
-				if err == nil {
-					all = append(all, database{n, keys})
-				}
-			}
-		}
-	}
-	slices.SortFunc(all, func(a, b database) int { return a.number - b.number })
-	return all
 }
