@@ -131,7 +131,7 @@ type Gate struct {
 	noPrimary      watchdog.Instant // since when there is no primary connection
 	dialErr        error
 	failures       int // to connect, since one did: those in a row that did not take longer than they may
-	lateDials int // of them, in a row, those that were not counted for that; lateTurns at the most
+	lateDials      int // of them, in a row, those that were not counted for that; lateTurns at the most
 	caps           capabilities
 	seen           watchdog.Redis
 	fence          script // prepared
