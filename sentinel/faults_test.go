@@ -97,6 +97,9 @@ func TestPingsAnsweredWithErrorsAreTold(t *testing.T) {
 				}
 				g.hear(t, i, a)
 			}
+			if tally := g.Tally(us, t0); tally.Erring != (tt.want && of == us) {
+				t.Errorf("%s, of %s: erring %t", tt.name, of, tally.Erring)
+			}
 			f := faultOf(g.faults("mymaster", t0), "sentinel_refused")
 			if (f != nil) != tt.want {
 				t.Errorf("%s, of %s: %+v", tt.name, of, f)

@@ -384,6 +384,7 @@ func (s *State) Tally(self watchdog.Address, now watchdog.Instant) watchdog.Sent
 			roles = append(roles, term.RoleEnd)
 		}
 		t.Accused = t.Accused || a.accuses(self)
+		t.Erring = t.Erring || a.Master.Address == self && a.Master.erring()
 	}
 	if t.Quorum > 0 && len(roles) >= t.Quorum {
 		slices.Sort(roles)

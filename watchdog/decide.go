@@ -397,7 +397,9 @@ func (t Instant) orNow(now Instant) Instant {
 
 // fenced is row 5 and the unfence rule.
 func (s State) fenced(p Policy, v view, now Instant, verdict verdictFunc) Verdict {
-	stay := Gate{Access: Refuse, StopBy: Never}
+	// A Sentinel whose login was refused goes on with that connection, and holds
+	// down whom it is not let in by, also when its password has become right.
+	stay := Gate{Access: Refuse, StopBy: Never, PutOut: s.Sentinels.Erring}
 	switch {
 	case v.other && s.listed(v.truth.Master):
 		grant := s.giveUpIfRefusing()

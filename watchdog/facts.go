@@ -108,6 +108,7 @@ type Sentinels struct {
 	Unanimous   bool    // every known Sentinel answers, names Master and shows no failover
 	MaxEpoch    uint64  // the highest config epoch any answering Sentinel shows
 	Accused     bool    // an answering Sentinel holds us s_down or o_down with a stale PONG, a reported role of master, or one of replica for less than it takes (a fence alone does not accuse: a fenced master is s_down for having been a replica for so long)
+	Erring      bool    // our Redis answers the PINGs of an answering Sentinel with errors: its login was refused, most likely
 	OtherMaster Address // a known replica other than us says it is a master (SENTINEL REPLICAS role-reported); empty: none
 
 	// BackAt is the send time of the newest answer that ended a silence longer

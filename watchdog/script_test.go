@@ -306,6 +306,7 @@ func show(v Verdict, now Instant) string {
 	}
 	add(g.AnyRole, "any_role")
 	add(g.Beneath, "beneath")
+	add(g.PutOut, "put-out")
 	add(g.Veto, "veto")
 	add(g.Unlocked, "unlocked")
 	add(g.Release, "release")

@@ -179,6 +179,8 @@ func (s *script) setSentinels(k, v string) error {
 		f.Promoting = yes(v)
 	case "accused":
 		f.Accused = yes(v)
+	case "erring":
+		f.Erring = yes(v)
 	case "other_master":
 		f.OtherMaster = nobody(v)
 	case "former":

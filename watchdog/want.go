@@ -53,6 +53,10 @@ type Gate struct {
 	// ended the fence, and there is another row for that.
 	AnyRole bool
 
+	// PutOut: with Refuse, whoever is still connected to a Redis that refuses is put
+	// out every few seconds, so that a Sentinel whose login was refused logs in anew.
+	PutOut bool
+
 	// Beneath: with Hold, the lock is set too, beneath the pause: no writer gets
 	// through when the pause ends, whoever ends it.
 	Beneath bool

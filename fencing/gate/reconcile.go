@@ -42,6 +42,7 @@ type worker struct {
 	followedAt    watchdog.Instant // the last REPLICAOF of ours
 	nowhere       string           // with the role nowhere: the host that it follows
 	turnedAt      watchdog.Instant // since when
+	putOutAt      watchdog.Instant // when clients were last put out of a Redis that refuses (Gate.PutOut)
 	followed      watchdog.Address
 	following     watchdog.Address // whom Redis follows, as it spells it
 
@@ -180,6 +181,9 @@ func (g *Gate) observedJustNow() bool {
 func (g *Gate) act(ctx context.Context, want watchdog.Gate) (acted bool, err error) {
 	w := &g.worker
 	if want.Access == watchdog.Refuse {
+		if acted, err := g.putOut(ctx, want); acted || err != nil {
+			return acted, err
+		}
 		return g.turnAway(ctx, want) // all else is the fencer's; what stands armed stands
 	}
 	if !g.lockFirst(want) {
@@ -226,6 +230,26 @@ func (g *Gate) turnAway(ctx context.Context, want watchdog.Gate) (bool, error) {
 		to = nowhereHost
 	}
 	re, err := g.change(ctx, want, script{}.with(g.commands, "REPLICAOF", to, nowherePort))
+	if err != nil {
+		return false, err
+	}
+	return true, firstError(re)
+}
+
+// putOutEvery is longer than a Sentinel takes to begin a connection anew, to log in
+// and to have a PING answered.
+const putOutEvery = 5 * time.Second
+
+// putOut ends the connections of a Redis that refuses, one more time: those of
+// Sentinels whose login was refused. Sentinel begins no other while one is answered,
+// whatever it is answered with. Nobody loses by it, for nobody is answered.
+func (g *Gate) putOut(ctx context.Context, want watchdog.Gate) (bool, error) {
+	w, now := &g.worker, g.conf.Now()
+	if !want.PutOut || w.seen.Role != watchdog.Nowhere || !w.seen.Refusing || !g.capabilities().Kill || now.Sub(w.putOutAt) < putOutEvery {
+		return false, nil
+	}
+	w.putOutAt = now
+	re, err := g.change(ctx, want, script{}.with(g.commands, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"))
 	if err != nil {
 		return false, err
 	}

@@ -3,6 +3,8 @@ package field
 // Passwords are changed while the group runs, in whatever order.
 
 import (
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
 const oldPassword, newPassword = "last-year", "this-year"
@@ -31,16 +34,29 @@ func (r rotation) written(password string) {
 
 func ofOnePassword(t *testing.T) rotation {
 	t.Helper()
+	return ofPasswords(t, oldPassword, nil)
+}
+
+// ofPasswords is a group whose watchdogs log in with that password, as that user
+// (nil: as all others).
+func ofPasswords(t *testing.T, watchdogs string, user map[string]any) rotation {
+	t.Helper()
 	r := rotation{story: &story{t: t}, file: filepath.Join(t.TempDir(), "redis-password")}
-	r.written(oldPassword)
+	r.written(watchdogs)
+	users := []string{"user default on >" + oldPassword + " ~* &* +@all"}
+	if user != nil {
+		users = append(users, fmt.Sprintf("user %s on >%s ~* &* +@all", user["username"], watchdogs))
+	}
 	r.story = begin(t, watched.Start(t, watched.Options{
 		Systemd: true,
 		Group: lab.GroupConfig{
-			Redis:   lab.RedisConfig{Users: []string{"user default on >" + oldPassword + " ~* &* +@all"}, ReplUser: "default", ReplPass: oldPassword},
+			Redis:   lab.RedisConfig{Users: users, ReplUser: "default", ReplPass: oldPassword},
 			Monitor: lab.Monitor{Password: oldPassword},
 		},
 		Config: func(c *watched.Config) {
-			c.Groups[0]["nodes"].([]map[string]any)[0]["password_file"] = r.file
+			n := c.Groups[0]["nodes"].([]map[string]any)[0]
+			n["password_file"] = r.file
+			maps.Copy(n, user)
 		},
 	}))
 	return r
@@ -144,5 +160,31 @@ func TestPasswordIsChangedAtASentinelFirst(t *testing.T) {
 	r.paste(r.master, strings.ReplaceAll(remedy, "PASSWORD", newPassword))
 	r.isOver()
 	r.unrefused()
+	r.failsOver()
+}
+
+// TestPasswordIsChangedAtAllSentinelsFirst: no Sentinel is let in by any Redis. They
+// would promote the first replica that lets them in, so the master is fenced. It
+// serves again as soon as its password is the one that they have, though Sentinel
+// does not log in again by itself; the watchdogs are users of their own, and nobody
+// reloads them.
+func TestPasswordIsChangedAtAllSentinelsFirst(t *testing.T) {
+	t.Parallel()
+	r := ofPasswords(t, "of-the-watchdogs", map[string]any{"username": "redis-watchdog"})
+	r.sentinels(r.Group.Sentinels...)
+	r.everybodyIsTold("sentinel_refused", r.master.Redis.Address+" those of ", "auth-pass")
+	r.master.WaitFor("refuses", func(st agent.Status) bool { return st.Phase == "refuse" })
+	r.Pause(5 * time.Second) // the fence itself puts them out, and they log in anew once
+	r.redis()
+	changed := lab.Now()
+	if now := r.WaitServing(); now != r.master {
+		t.Errorf("%s serves; nobody could have been promoted", now.Name)
+	}
+	r.writer.WaitOK(changed, patience)
+	r.reader.WaitOK(changed, patience)
+	remedy := r.everybodyIsTold("sentinel_refused")
+	r.done("as printed, for the replicas")
+	r.paste(r.master, strings.ReplaceAll(remedy, "PASSWORD", newPassword))
+	r.isOver()
 	r.failsOver()
 }
