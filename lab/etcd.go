@@ -51,6 +51,15 @@ type Member struct {
 // waits until it is healthy.
 func (l *Lab) Etcd(c EtcdConfig, hosts ...*Host) *Etcd {
 	l.t.Helper()
+	e := l.StartEtcd(c, hosts...)
+	e.Ready()
+	return e
+}
+
+// StartEtcd is Etcd without the wait for an election: Ready has to be called
+// before the cluster is used.
+func (l *Lab) StartEtcd(c EtcdConfig, hosts ...*Host) *Etcd {
+	l.t.Helper()
 	if len(hosts) == 0 {
 		hosts = l.Hosts("a", "b", "c")
 	}
@@ -72,11 +81,16 @@ func (l *Lab) Etcd(c EtcdConfig, hosts ...*Host) *Etcd {
 		m.command.Args = e.args(m, strings.Join(cluster, ","))
 		m.Restart()
 	}
+	return e
+}
+
+// Ready waits until a cluster that StartEtcd made is healthy, and makes its users.
+func (e *Etcd) Ready() {
+	e.lab.t.Helper()
 	e.WaitHealthy()
-	if c.RootPassword != "" {
+	if e.config.RootPassword != "" {
 		e.enableUsers()
 	}
-	return e
 }
 
 // prepare makes a member that is not started yet.

@@ -1,9 +1,10 @@
 // Package slot shares the machine's processors among tests with real servers.
 //
-// A group with its clients keeps a fifth of a processor busy, and for a moment,
-// while its processes start, all there is. A watchdog that is not run for half a
-// second is, to its Redis, a watchdog that is no more; so there are never more
-// groups at a time than the processors can carry, whatever -p and -parallel say.
+// A group with its clients keeps a tenth to a fifth of a processor busy, and for a
+// moment, while its processes start, all there is. A watchdog that is not run for
+// half a second is, to its Redis, a watchdog that is no more; so there are never
+// more groups at a time than the processors can carry, whatever -p and -parallel
+// say.
 package slot
 
 import (
@@ -16,7 +17,9 @@ import (
 	"time"
 )
 
-const perProcessor = 2
+// many is how many slots the machine has: two for each processor, and one, as
+// there is always one whose test does nothing but wait.
+func many() int { return 2*runtime.NumCPU() + 1 }
 
 // Take waits for one of the machine's slots and holds it until the test ends. All
 // test binaries of the machine share them, in every check-out; the parts of one
@@ -30,7 +33,7 @@ func Take(t testing.TB) {
 	if s == nil {
 		s = &slot{taken: make(chan struct{})}
 		ours.slots[test] = s
-		go s.take(perProcessor * runtime.NumCPU())
+		go s.take(many())
 	}
 	s.users++
 	ours.Unlock()

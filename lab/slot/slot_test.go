@@ -3,7 +3,6 @@ package slot
 import (
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,7 +12,7 @@ import (
 // However many tests there are, in however many processes, no more of them hold a
 // slot at a time than there are.
 func TestNoMoreThanThereAre(t *testing.T) {
-	most := perProcessor * runtime.NumCPU()
+	most := many()
 	var now, peak atomic.Int64
 	t.Run("all", func(t *testing.T) {
 		for range 2 * most {
@@ -43,7 +42,7 @@ func (s *single) Name() string { return strings.ReplaceAll(s.TB.Name(), "/", " "
 
 // The parts of a test share its slot: with none left it would wait for itself.
 func TestPartsShareTheSlot(t *testing.T) {
-	for range 2 * perProcessor * runtime.NumCPU() {
+	for range 2 * many() {
 		Take(t)
 	}
 	t.Run("part", func(t *testing.T) { Take(t) })
@@ -61,7 +60,7 @@ func TestSlotVanishesWithItsOwner(t *testing.T) {
 		os.Stdout.WriteString("taken\n")
 		time.Sleep(time.Minute)
 	}
-	for range perProcessor*runtime.NumCPU() + 1 { // else they would be used up
+	for range many() + 1 { // else they would be used up
 		child := exec.Command(os.Args[0], "-test.run=^TestSlotVanishesWithItsOwner$")
 		child.Env = append(os.Environ(), "SLOT_CHILD=1")
 		out, err := child.StdoutPipe()

@@ -67,8 +67,10 @@ func StartIn(l *lab.Lab, t lab.T, o Options) *World {
 		o.Etcd = names[:3]
 	}
 	w := &World{Lab: l, T: t, Hosts: l.Hosts(names[:o.Hosts]...), Etcd: o.On}
+	ready := func() {}
 	if !o.Unguarded && w.Etcd == nil {
-		w.Etcd = l.Etcd(o.Cluster, l.Hosts(o.Etcd...)...)
+		w.Etcd = l.StartEtcd(o.Cluster, l.Hosts(o.Etcd...)...)
+		ready = w.Etcd.Ready
 	}
 	if o.Group.DownAfter == 0 {
 		o.Group.DownAfter = 3 * time.Second
@@ -76,6 +78,7 @@ func StartIn(l *lab.Lab, t lab.T, o Options) *World {
 	g := o.Group
 	g.Hosts, g.SentinelHosts = w.Hosts, l.Hosts(o.Sentinels...)
 	w.Group = l.Group(g)
+	ready() // it has elected while the Sentinels met
 	if o.Unguarded {
 		return w
 	}
