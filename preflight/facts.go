@@ -149,12 +149,17 @@ type Host struct {
 	// ClockUnsynchronised says that the kernel's clock is not disciplined
 	// (adjtimex STA_UNSYNC).
 	ClockUnsynchronised bool      `json:"clock_unsynchronised"`
-	Now                 time.Time `json:"now"` // its wall clock, when read
+	Now                 time.Time `json:"now"`            // its wall clock, when read
+	Unit                string    `json:"unit,omitempty"` // of systemd that runs Redis, as configured; empty: none is
 	// Restarts says whether a supervisor starts Redis again when it ends
 	// (systemd: Restart= of its unit is not "no"); "yes", "no", "unknown".
-	Restarts string    `json:"restarts"`
-	LogFile  string    `json:"log_file,omitempty"`
-	Log      []LogLine `json:"log,omitempty"` // its last warnings, oldest first, at most 20
+	Restarts string `json:"restarts"`
+	// StartTimeout is after how many seconds the supervisor ends a start that has
+	// not loaded its data (TimeoutStartSec= of a unit of Type=notify); -1: it
+	// waits as long as it takes, 0: not known.
+	StartTimeout float64   `json:"start_timeout"`
+	LogFile      string    `json:"log_file,omitempty"`
+	Log          []LogLine `json:"log,omitempty"` // its last warnings, oldest first, at most 20
 }
 
 // LogLine is one warning of Redis' log.

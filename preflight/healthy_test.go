@@ -67,7 +67,7 @@ func healthyNode(i int, address string) Node {
 			Users:         []User{{Name: "default", Rules: "on sanitize-payload ~* &* +@all", Passwords: "d1"}},
 			SentinelLacks: map[string][]string{"default": {}}},
 		Host: &Host{MemoryTotal: 8 << 30, MemoryAvailable: 4 << 30, Overcommit: "1", THP: "madvise", Somaxconn: 511,
-			FilesLimit: 10032, Now: time.Unix(1e9, 0), Restarts: "yes"},
+			FilesLimit: 10032, Now: time.Unix(1e9, 0), Restarts: "yes", Unit: "redis.service", StartTimeout: -1},
 		Drift:    &Drift{File: "/etc/redis/redis.conf", Method: "shadow", FileConfig: maps.Clone(healthyConfig()), Rewrite: &Rewrite{Method: "shadow"}},
 		Stalls:   &Stalls{Bears: 4350 * time.Millisecond},
 		Watchdog: &Watchdog{Node: "default", Version: "1.0", Phase: "follow", Guarded: true, OwnPriority: "100", OwnMinReplicas: "0"},

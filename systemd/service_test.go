@@ -121,6 +121,8 @@ func (s *service) startWaitsForProtection() {
 	}
 	s.await(line, "mymaster/first: serve (granted); mymaster/second: follow (replica)")
 	s.awaitFine()
+	// What the service manager does with Redis is read through the helper.
+	s.await("redis-watchdog preflight mymaster -o json | grep -o 'a start may take 1m30s' | head -1", "a start may take 1m30s")
 	s.unnoticed("the installation", from)
 }
 

@@ -125,6 +125,9 @@ func failures() []failure {
 			spoil: func(w *world) { w.group.Sentinels[2].Kill() }, shows: []string{"do not answer"},
 			mend: func(w *world) { w.group.Sentinels[2].Restart() }},
 		set("persistence_restart", candidate, "save", "", "60 1", "restarts yes"),
+		{check: "persistence_load_timeout", // on a real systemd: systemd.TestRedisThatLoadsLongerThanItsUnitWaits
+			spoil: func(w *world) { w.startTimeout = time.Millisecond }, shows: []string{"TimeoutStartSec 1ms"},
+			mend: func(w *world) { w.startTimeout = 0 }},
 		set("persistence_size", master, "timeout", "0", "0", "larger than 1.00 KiB").judgedAt(ofMaster),
 		file("host_thp", "sys/kernel/mm/transparent_hugepage/enabled", "[always] madvise never\n", "always [madvise] never\n", "enabled always"),
 		file("host_overcommit", "proc/sys/vm/overcommit_memory", "0\n", "1\n", "overcommit_memory 0"),

@@ -31,11 +31,12 @@ type world struct {
 	named  *lab.Redis                       // the master; nil: the first
 	to     string                           // the candidate asked for; empty: the candidate's
 
-	drift          bool     // redis.conf is compared; else it is given
-	ignore         []string // what may differ from it
-	side           bool     // Redis is asked as sideUser
-	unsynchronised bool     // the clock of the candidate's host
-	log            string   // of the candidate, beneath its root; empty: none
+	drift          bool          // redis.conf is compared; else it is given
+	ignore         []string      // what may differ from it
+	side           bool          // Redis is asked as sideUser
+	unsynchronised bool          // the clock of the candidate's host
+	startTimeout   time.Duration // of the unit of each Redis; 0: infinity
+	log            string        // of the candidate, beneath its root; empty: none
 }
 
 // newWorld starts a group with these lines in every redis.conf.
@@ -143,7 +144,8 @@ func (w *world) node(ctx context.Context, r *lab.Redis) preflight.Node {
 		n.Drift = &compared
 	}
 	host := gather.HostConfig{Root: w.hosts[r], PID: 1,
-		Restart:      func(context.Context) (string, error) { return "always", nil },
+		UnitName:     "redis.service",
+		Unit:         func(context.Context) (string, time.Duration, error) { return "always", w.startTimeout, nil },
 		Synchronised: func() (bool, error) { return r != w.candidate() || !w.unsynchronised, nil }}
 	if r == w.candidate() {
 		host.LogFile = w.log

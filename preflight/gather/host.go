@@ -19,18 +19,19 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/preflight"
 )
 
-// HostConfig is where to look. Everything is read, and nothing but Restart asks
+// HostConfig is where to look. Everything is read, and nothing but Unit asks
 // anybody.
 type HostConfig struct {
 	Root string // of the file system: for tests. Empty: /
 	PID  int    // of Redis on this host; 0: not known
 	// LogFile is Redis' log, absolute; empty: it logs elsewhere (syslog, the
 	// journal) and its warnings are not read.
-	LogFile string
-	// Restart says what Redis' supervisor does when it ends, as systemd's
-	// Restart= has it ("no", "always", "on-failure", …). Nil, or an error: not
-	// known.
-	Restart func(ctx context.Context) (string, error)
+	LogFile  string
+	UnitName string // of systemd that runs Redis; empty: none is configured
+	// Unit says what Redis' supervisor does when it ends, as systemd's Restart=
+	// has it ("no", "always", "on-failure", …), and how long it lets it load (zero:
+	// as long as it takes). Nil, or an error: not known.
+	Unit func(ctx context.Context) (restart string, startTimeout time.Duration, err error)
 	// Synchronised is whether the kernel's clock is disciplined. Nil: adjtimex
 	// says.
 	Synchronised func() (bool, error)
@@ -45,7 +46,7 @@ const maxFile = 256 << 10 // no file in /proc that is read here is larger
 func Host(ctx context.Context, c HostConfig) (*preflight.Host, []preflight.Gap) {
 	h := &preflight.Host{
 		Somaxconn: -1, FilesLimit: -1, RedisSwapped: -1, MemoryTotal: -1, MemoryAvailable: -1,
-		SwapTotal: -1, SwapUsed: -1, Restarts: "unknown", LogFile: c.LogFile, Now: time.Now(),
+		SwapTotal: -1, SwapUsed: -1, Restarts: "unknown", Unit: c.UnitName, LogFile: c.LogFile, Now: time.Now(),
 	}
 	r := hostReader{c: c, h: h}
 	r.try("host.memory", r.memory)
@@ -271,10 +272,10 @@ func disciplined() (bool, error) {
 }
 
 func (r *hostReader) restarts(ctx context.Context) error {
-	if r.c.Restart == nil {
+	if r.c.Unit == nil {
 		return errors.New("no unit is configured (nodes[].unit)")
 	}
-	word, err := r.c.Restart(ctx)
+	word, timeout, err := r.c.Unit(ctx)
 	switch {
 	case err != nil:
 		return err
@@ -284,6 +285,10 @@ func (r *hostReader) restarts(ctx context.Context) error {
 		r.h.Restarts = "no"
 	default:
 		r.h.Restarts = "yes"
+	}
+	r.h.StartTimeout = timeout.Seconds()
+	if timeout == 0 {
+		r.h.StartTimeout = -1
 	}
 	return nil
 }

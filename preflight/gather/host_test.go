@@ -50,7 +50,7 @@ func whole() map[string]string {
 func config(root string) gather.HostConfig {
 	return gather.HostConfig{
 		Root: root, PID: 42, LogFile: "/var/log/redis.log", Synchronised: func() (bool, error) { return false, nil },
-		Restart: func(context.Context) (string, error) { return "on-failure", nil },
+		UnitName: "redis.service", Unit: func(context.Context) (string, time.Duration, error) { return "on-failure", 90 * time.Second, nil },
 	}
 }
 
@@ -61,7 +61,7 @@ func TestHostIsReadWhole(t *testing.T) {
 	want := preflight.Host{
 		MemoryTotal: 16000000 << 10, MemoryAvailable: 8000000 << 10, SwapTotal: 2000 << 10, SwapUsed: 500 << 10,
 		Overcommit: "0", THP: "madvise", Somaxconn: 4096, FilesLimit: 10032, RedisSwapped: 12 << 10, ClockUnsynchronised: true,
-		Restarts: "yes", LogFile: "/var/log/redis.log", Log: []preflight.LogLine{{At: at, Text: "WARNING overcommit_memory is set to 0!"}},
+		Restarts: "yes", StartTimeout: 90, Unit: "redis.service", LogFile: "/var/log/redis.log", Log: []preflight.LogLine{{At: at, Text: "WARNING overcommit_memory is set to 0!"}},
 	}
 	got := *h
 	got.Now = time.Time{}
@@ -119,7 +119,7 @@ func TestHostWithoutAFileHasAGap(t *testing.T) {
 		}
 	}
 	c := config(fixture(t, whole()))
-	c.PID, c.Restart = 0, func(context.Context) (string, error) { return "", errors.New("no bus") }
+	c.PID, c.Unit = 0, func(context.Context) (string, time.Duration, error) { return "", 0, errors.New("no bus") }
 	c.Synchronised = func() (bool, error) { return false, errors.New("no clock") }
 	h, gaps := gather.Host(t.Context(), c)
 	if got := gapNames(gaps); !slices.Equal(got, []string{"host.clock", "host.files", "host.restarts", "host.swap"}) || h.Restarts != "unknown" || h.ClockUnsynchronised {

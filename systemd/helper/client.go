@@ -20,10 +20,17 @@ type Client struct{ path string }
 // New asks the helper at path; nothing is dialled before it is needed.
 func New(path string) *Client { return &Client{path: path} }
 
-// Policy is what the service manager does when the unit's process ends: "no",
-// "always", "on-failure" and so on, as Restart= has it.
-func (c *Client) Policy(ctx context.Context, unit string) (string, error) {
-	return c.ask(ctx, request{Op: opPolicy, Unit: unit})
+// Supervision is what the service manager does with the unit: see
+// systemd.Units.Supervision.
+func (c *Client) Supervision(ctx context.Context, unit string) (s systemd.Supervision, err error) {
+	text, err := c.ask(ctx, request{Op: opSupervision, Unit: unit})
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		return s, fmt.Errorf("ask the helper: %w", err)
+	}
+	return s, nil
 }
 
 // CommandLine is what the unit starts whose main process, a Redis, that is: see

@@ -7,7 +7,7 @@
 //   - kill a process that is called like a Redis (redis-server, valkey-server, or
 //     as the helper was told), and keep its unit down;
 //   - start a unit that carries the start block, which only one that ran a Redis was given;
-//   - read what Restart= of a unit says, and ExecStart= of one that runs a Redis.
+//   - read what Restart= and TimeoutStartSec= of a unit say, and ExecStart= of one that runs a Redis.
 //
 // A Server is asked over a unix socket that only the watchdog's user may open:
 // one connection a request, a line of JSON each way. A Server that is started
@@ -22,12 +22,12 @@ const Path = "/run/redis-watchdog-helper.socket"
 
 // What may be asked.
 const (
-	opPrepare    = "prepare"
-	opKill       = "kill"
-	opStartBlock = "start-block"
-	opRestore    = "restore"
-	opPolicy     = "policy"
-	opCommand    = "command"
+	opPrepare     = "prepare"
+	opKill        = "kill"
+	opStartBlock  = "start-block"
+	opRestore     = "restore"
+	opSupervision = "supervision"
+	opCommand     = "command"
 )
 
 // maxLine bounds a request and an answer, in bytes.
@@ -49,6 +49,6 @@ type request struct {
 }
 
 type answer struct {
-	Text  string `json:"text,omitempty"`  // the file of the start block, the word of Restart=, the words of ExecStart= in JSON
+	Text  string `json:"text,omitempty"`  // the file of the start block, what Restart= and TimeoutStartSec= say, the words of ExecStart= in JSON
 	Error string `json:"error,omitempty"` // empty: it was done
 }

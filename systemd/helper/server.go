@@ -174,8 +174,8 @@ func (s *Server) do(ctx context.Context, r request) (string, error) {
 		return "", fmt.Errorf("%w: %q is no service unit", ErrRefused, r.Unit)
 	}
 	switch r.Op {
-	case opPolicy:
-		return s.units.Restart(ctx, r.Unit)
+	case opSupervision:
+		return s.supervision(ctx, r.Unit)
 	case opCommand:
 		return s.commandLine(ctx, r.PID)
 	case opPrepare, opKill:
@@ -285,6 +285,15 @@ func (s *Server) commandLine(ctx context.Context, pid int) (string, error) {
 		return "", err
 	}
 	text, err := json.Marshal(words)
+	return string(text), err
+}
+
+func (s *Server) supervision(ctx context.Context, unit string) (string, error) {
+	it, err := s.units.Supervision(ctx, unit)
+	if err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(it)
 	return string(text), err
 }
 

@@ -326,10 +326,12 @@ func (s *reporter) hostConfig(running map[string]string) gather.HostConfig {
 		c.LogFile = filepath.Join(running["dir"], c.LogFile)
 	}
 	if s.x.unit != "" {
-		c.Restart = func(ctx context.Context) (string, error) {
+		c.UnitName = s.x.unit
+		c.Unit = func(ctx context.Context) (restart string, startTimeout time.Duration, err error) {
 			ctx, cancel := context.WithTimeout(ctx, hostTimeout)
 			defer cancel()
-			return s.units.policy(ctx, s.x.unit)
+			unit, err := s.units.supervision(ctx, s.x.unit)
+			return unit.Restart, unit.StartTimeout, err
 		}
 	}
 	return c

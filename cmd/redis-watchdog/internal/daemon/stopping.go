@@ -42,12 +42,12 @@ func (u unitControl) redis(name, unit string) redisControl {
 	return u.other.Redis(name, unit)
 }
 
-// policy is what the service manager does when the unit's process ends.
-func (u unitControl) policy(ctx context.Context, unit string) (string, error) {
+// supervision is what the service manager does with the unit.
+func (u unitControl) supervision(ctx context.Context, unit string) (systemd.Supervision, error) {
 	if u.own != nil {
-		return u.own.Restart(ctx, unit)
+		return u.own.Supervision(ctx, unit)
 	}
-	return u.other.Policy(ctx, unit)
+	return u.other.Supervision(ctx, unit)
 }
 
 // commandLine is what the unit starts whose main process that is.
