@@ -75,11 +75,6 @@ func (a *app) fleetAudit(ctx context.Context, group, name string, hashed bool) e
 	if node == nil {
 		return fmt.Errorf("group %q has no node %q in %s", group, name, a.configPath)
 	}
-	for _, command := range []string{"auth", "hello", "info", "config", "memory", "replconf", "sync"} {
-		if _, renamed := node.Commands[command]; renamed {
-			return unknown("%s is renamed at this Redis: no audit of the fleet's asks for it by another name", command)
-		}
-	}
 	tls, err := node.TLS.Client()
 	if err != nil {
 		return unknown("tls: %w", err)
@@ -90,7 +85,7 @@ func (a *app) fleetAudit(ctx context.Context, group, name string, hashed bool) e
 	}
 	logging.Disable() // go-redis' own, of what is returned as an error besides
 	_, address := node.Network()
-	s := source.Server{Address: address, Username: node.Username, Password: string(node.Password), TLS: tls}
+	s := source.Server{Address: address, Username: node.Username, Password: string(node.Password), TLS: tls, Commands: node.Commands}
 	audit, err := source.Stream(ctx, s, source.StreamOptions{Options: source.Options{CRC: true, HashNames: hashed, Now: time.Now}})
 	if err != nil {
 		return unknown("%w", err)

@@ -3,12 +3,15 @@ package goredis
 // Connections that are lost, and what is published.
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -138,5 +141,81 @@ func TestAMessageThatComesInPartsIsLost(t *testing.T) {
 	got, err := p.ReceiveTimeout(within(t, long), long)
 	if m, ok := got.(*redis.Message); err == nil && ok && strings.HasSuffix(m.Payload, "hello") {
 		t.Errorf("the first of two messages is %+v: the library goes on where it stopped, and need not be watched any more", m)
+	}
+}
+
+// more has the server answer one command more than is sent: in the same write, and so
+// in the same answer.
+type more struct {
+	net.Conn
+	on atomic.Bool
+}
+
+func (m *more) Write(p []byte) (int, error) {
+	sent := len(p)
+	if m.on.Load() {
+		p = append(bytes.Clone(p), "*2\r\n$4\r\nECHO\r\n$4\r\nmore\r\n"...)
+	}
+	_, err := m.Conn.Write(p)
+	return sent, err
+}
+
+// As it comes the library reads whatever is there; who reads the connection after it
+// misses that. Ours has the answers and nothing else, or there is an error: after a
+// replica's REPLCONF what follows SYNC is read by another.
+func TestNothingIsReadBeyondTheAnswers(t *testing.T) {
+	s := lab.Loopback(t).Host("a").Redis(lab.RedisConfig{Lines: []string{`save ""`, "repl-diskless-sync-delay 0"}})
+	dial := func() *more {
+		conn, err := net.Dial("tcp", s.Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return &more{Conn: conn}
+	}
+	conn := dial()
+	theirs := asItComes(t, &redis.Options{Addr: s.Address, MaxRetries: -1, Dialer: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}).Conn()
+	defer theirs.Close()
+	if err := theirs.Ping(within(t, long)).Err(); err != nil {
+		t.Fatal(err)
+	}
+	conn.on.Store(true)
+	if err := theirs.Ping(within(t, long)).Err(); err != nil {
+		t.Errorf("as it comes: %v", err)
+	}
+	conn.SetReadDeadline(time.Now().Add(time.Second))
+	if n, err := conn.Read(make([]byte, 64)); err == nil {
+		t.Errorf("as it comes: %d bytes are left", n)
+	}
+
+	conn = dial()
+	own := redisclient.Over(conn, redisclient.Server{})
+	defer own.Close()
+	if _, err := own.Ask(within(t, long), []string{"REPLCONF", "capa", "eof"}); err != nil {
+		t.Fatal(err)
+	}
+	conn.SetDeadline(time.Now().Add(long))
+	if _, err := io.WriteString(conn, "*1\r\n$4\r\nSYNC\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 1)
+	for b[0] = '\n'; b[0] == '\n'; {
+		if _, err := io.ReadFull(conn, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b[0] != '$' {
+		t.Errorf("ours: SYNC is answered from %q on", b)
+	}
+
+	conn = dial()
+	other := redisclient.Over(conn, redisclient.Server{})
+	defer other.Close()
+	if _, err := other.Ask(within(t, long), []string{"PING"}); err != nil {
+		t.Fatal(err)
+	}
+	conn.on.Store(true)
+	if _, err := other.Ask(within(t, long), []string{"PING"}); !errors.Is(err, redisclient.ErrUnasked) {
+		t.Errorf("ours, of more than was asked for: %v", err)
 	}
 }

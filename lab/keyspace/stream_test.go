@@ -12,6 +12,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/lab/keydata"
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace"
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/source"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/redisclient"
 )
 
 // pair is a master with data and a replica of it in step.
@@ -84,6 +85,49 @@ func TestMasterIsNotAuditedUnasked(t *testing.T) {
 	}
 	if got, err := (streamed{master, master.Host}).audit(t, source.StreamOptions{Master: true}); err != nil || got.Keys != 10 || got.Source.Replica {
 		t.Errorf("asked for: got %+v, %v", got.Source, err)
+	}
+}
+
+// TestAuditByTLSAndOtherNames: a Redis with TLS, a password, and other names for all
+// that can be configured is audited, and so is one by its unix socket.
+func TestAuditByTLSAndOtherNames(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	ca := l.CA()
+	names := map[string]string{"info": "i-n-f-o", "config": "c-o-n-f-i-g", "hello": "", "auth": "a-u-t-h"}
+	rename := map[string]string{}
+	for command, name := range names {
+		rename[strings.ToUpper(command)] = name
+	}
+	for _, tls := range []*lab.CA{nil, ca} {
+		c := lab.RedisConfig{Name: "renamed", Password: "pw", Rename: rename, TLS: tls, Paused: true, Lines: []string{`save ""`, "repl-diskless-sync-delay 0"}}
+		h := l.Host("a")
+		if tls != nil {
+			c.Name, h = "secure", l.Host("b")
+		}
+		r := h.Redis(c) // asked by nobody else: the lab does not know the names
+		r.Process.Restart()
+		s := source.Server{Address: r.Socket, Password: "pw", Commands: names}
+		if tls != nil {
+			s.Address, s.TLS, s.Dial = r.Address, tls.ClientConfig(), h.Dial
+		}
+		l.Eventually("the Redis is up", 30*time.Second, func() error {
+			_, _, err := source.Settings(t.Context(), s, nil)
+			return err
+		})
+		to := redisclient.Server{Socket: r.Socket, Password: "pw", Commands: names}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if answers, err := redisclient.Ask(ctx, to, []string{"MSET", "a", "1", "b", "2", "c", "3"}); err != nil || answers[0].Err != nil {
+			t.Fatal(answers, err)
+		}
+		got, err := source.Stream(ctx, s, source.StreamOptions{Master: true, Options: source.Options{CRC: true, Now: time.Now}})
+		if err != nil || got.Keys != 3 || !got.Complete {
+			t.Errorf("%s: %d keys, complete %v, %v", c.Name, got.Keys, got.Complete, err)
+		}
+		if _, settings, err := source.Settings(ctx, s, []string{"maxmemory-policy"}); err != nil || settings["maxmemory-policy"] == "" {
+			t.Errorf("%s: settings %v, %v", c.Name, settings, err)
+		}
 	}
 }
 

@@ -23,6 +23,14 @@ func (s Server) LetsIn(ctx context.Context) error {
 	return nil
 }
 
+// Speaks says whether a Redis or a Sentinel answers there, whatever it answers: it
+// may want a password, let nobody in, or have renamed PING.
+func (s Server) Speaks(ctx context.Context) bool {
+	_, err := s.ask(ctx, []string{"PING"})
+	_, refused := redisclient.Refusal(err)
+	return err == nil || refused
+}
+
 // Do sends one command and returns its answer as text; of the name and value
 // that CONFIG GET answers it is the value. An error answer is an error. It is
 // for whoever carries out a remedy: reading a group never uses it.

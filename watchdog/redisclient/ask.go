@@ -173,6 +173,18 @@ func (c *Client) Ask(ctx context.Context, commands ...[]string) ([]Answer, error
 	return answers, nil
 }
 
+// Named sends one command by what the server calls it. It ends with ctx's deadline,
+// and not with a cancel (Ask does).
+func (c *Client) Named(ctx context.Context, command string, words ...any) *redis.Cmd {
+	name, there := c.server.named(command)
+	if !there {
+		cmd := redis.NewCmd(ctx, command)
+		cmd.SetErr(ErrRemoved)
+		return cmd
+	}
+	return c.Do(ctx, append([]any{name}, words...)...)
+}
+
 // Receive waits for what is published, so long. The library takes every message for
 // what it should be, and panics at some that are not: that is an ErrGarbage here.
 func Receive(ctx context.Context, pubsub *redis.PubSub, within time.Duration) (message any, err error) {

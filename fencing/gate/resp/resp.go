@@ -1,10 +1,11 @@
 // Package resp reads and writes RESP2, the protocol of Redis, for the connections
-// of the fence: what they send is prepared beforehand and queued behind a command
-// that blocks, their sockets are kept by systemd over a restart, and the fence must
-// go out when nothing else of this process can. No client library offers any of
-// that; everything else asks by go-redis (watchdog/redisclient). It is as much of
-// the protocol as Redis sends to a client that never says HELLO 3. Whoever answers
-// may be anybody, so every length is bounded before it is believed.
+// of the fence, by which a planned failover holds writers too: what they send is
+// prepared beforehand and queued behind a command that blocks, their sockets are kept
+// by systemd over a restart, and the fence must go out when nothing else of this
+// process can. No client library offers any of that; everything else asks by go-redis
+// (watchdog/redisclient). It is as much of the protocol as Redis sends to a client
+// that never says HELLO 3. Whoever answers may be anybody, so every length is bounded
+// before it is believed.
 package resp
 
 import (

@@ -20,6 +20,9 @@ type Server struct {
 	Username string
 	Password string
 	TLS      *tls.Config // nil: none
+	// Commands are those that rename-command renamed, as redisclient.Server has
+	// them. A stream heeds all it asks but MEMORY, REPLCONF and SYNC; a scan none.
+	Commands map[string]string
 	// Dial opens a connection; nil: a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -31,7 +34,8 @@ const answerWithin = 5 * time.Second
 const maxReply = 1 << 30
 
 func (s Server) redis() redisclient.Server {
-	to := redisclient.Server{Address: s.Address, Username: s.Username, Password: s.Password, TLS: s.TLS, Dial: s.Dial, MaxReply: maxReply}
+	to := redisclient.Server{Address: s.Address, Username: s.Username, Password: s.Password, TLS: s.TLS,
+		Commands: s.Commands, Dial: s.Dial, MaxReply: maxReply}
 	if strings.HasPrefix(s.Address, "/") {
 		to.Socket = s.Address
 	}
@@ -80,7 +84,7 @@ func learn(ctx context.Context, c *redisclient.Client, facts map[string]string, 
 func info(ctx context.Context, c *redisclient.Client) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	text, err := c.Info(ctx).Result()
+	text, err := c.Named(ctx, "INFO").Text()
 	if err != nil {
 		if errors.Is(err, redisclient.ErrGarbage) {
 			err = fmt.Errorf("does not answer as a Redis does: %w", err)

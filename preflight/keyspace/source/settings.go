@@ -3,6 +3,8 @@ package source
 import (
 	"context"
 	"fmt"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog/redisclient"
 )
 
 // Settings are INFO and the named parameters of a server. What CONFIG GET may not
@@ -17,11 +19,11 @@ func Settings(ctx context.Context, s Server, names []string) (facts, config map[
 	defer cancel()
 	config = map[string]string{}
 	for _, name := range names {
-		said, err := client.ConfigGet(ctx, name).Result()
+		said, err := client.Named(ctx, "CONFIG", "GET", name).Result()
 		if err != nil {
 			break // no right to: the others will not be told either
 		}
-		if v, ok := said[name]; ok {
+		if v, ok := redisclient.Pairs(said)[name]; ok {
 			config[name] = v
 		}
 	}

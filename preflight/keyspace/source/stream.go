@@ -2,7 +2,6 @@ package source
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -55,7 +54,10 @@ func Stream(ctx context.Context, s Server, o StreamOptions) (keyspace.Audit, err
 	if err != nil {
 		return keyspace.Audit{}, fmt.Errorf("%s: connect: %w", s.Address, err)
 	}
-	defer conn.Close()
+	to := s.redis()
+	to.MaxReply = 1 << 16
+	greeter := redisclient.Over(conn, to)
+	defer greeter.Close() // and with it the connection
 	// Whatever ends the audit ends the read that waits.
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
@@ -67,7 +69,7 @@ func Stream(ctx context.Context, s Server, o StreamOptions) (keyspace.Audit, err
 	defer func() { <-guarded }()
 	defer cancel(nil)
 
-	stream, err := begin(conn, s, facts)
+	stream, err := begin(ctx, conn, greeter, facts)
 	if err != nil {
 		return keyspace.Audit{}, fmt.Errorf("%s: %w", s.Address, because(ctx, client, facts, err))
 	}
@@ -184,34 +186,32 @@ type incoming struct {
 const silence = 60 * time.Second
 
 // begin does a replica's handshake as far as it must. What an older server does
-// not know it answers with an error, which is no harm.
-func begin(conn net.Conn, s Server, facts map[string]string) (*incoming, error) {
-	in := &incoming{conn: conn, buf: bufio.NewReaderSize(conn, 1<<16)}
-	if s.Password != "" {
-		auth := []string{"AUTH", s.Password}
-		if s.Username != "" {
-			auth = []string{"AUTH", s.Username, s.Password}
-		}
-		if reply, err := in.ask(auth...); err != nil || !strings.HasPrefix(reply, "+") {
-			return nil, fmt.Errorf("AUTH: %w", orReply(err, reply))
-		}
-	}
+// not know it answers with an error, which is no harm. All up to SYNC is asked by
+// go-redis over conn. It then has nothing of what comes after: there is never more
+// read than was asked for (redisclient), and a master sends a replica nothing before
+// SYNC. What SYNC is answered is no reply, and is read off conn itself.
+func begin(ctx context.Context, conn net.Conn, greeter *redisclient.Client, facts map[string]string) (*incoming, error) {
 	ask := [][]string{{"REPLCONF", "capa", "eof"}, {"REPLCONF", "rdb-only", "1"}, {"REPLCONF", "rdb-no-compress", "1"}}
 	if v := facts["valkey_version"]; v != "" {
 		// Valkey 9 writes what the announced version can read, and RDB 11 to who
 		// announces none; field TTLs make that fail.
 		ask = append(ask, []string{"REPLCONF", "version", v})
 	}
-	for _, q := range ask {
-		if reply, err := in.ask(q...); err != nil {
-			return nil, fmt.Errorf("%s: %w", q[1], err)
-		} else if !strings.HasPrefix(reply, "+") && q[1] == "capa" {
-			return nil, fmt.Errorf("REPLCONF: %s", reply)
-		}
+	within, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	switch answers, err := greeter.Ask(within, ask...); {
+	case err != nil:
+		return nil, err
+	case answers[0].Err != nil:
+		return nil, fmt.Errorf("REPLCONF: %s", redisclient.WithoutWords(answers[0].Err.Error()))
 	}
-	if err := in.send("SYNC"); err != nil {
+	if err := conn.SetWriteDeadline(time.Now().Add(answerWithin)); err != nil {
 		return nil, fmt.Errorf("SYNC: %w", err)
 	}
+	if _, err := io.WriteString(conn, "*1\r\n$4\r\nSYNC\r\n"); err != nil {
+		return nil, fmt.Errorf("SYNC: %w", err)
+	}
+	in := &incoming{conn: conn, buf: bufio.NewReaderSize(conn, 1<<16)}
 	line := ""
 	for line == "" { // newlines, while the fork is waited for
 		var err error
@@ -232,33 +232,6 @@ func begin(conn net.Conn, s Server, facts map[string]string) (*incoming, error) 
 		return nil, fmt.Errorf("SYNC: %s", strings.TrimPrefix(line, "-"))
 	}
 	return in, nil
-}
-
-func orReply(err error, reply string) error {
-	if err != nil {
-		return err
-	}
-	return errors.New(redisclient.WithoutWords(strings.TrimPrefix(reply, "-")))
-}
-
-func (in *incoming) send(args ...string) error {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "*%d\r\n", len(args))
-	for _, a := range args {
-		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(a), a)
-	}
-	if err := in.conn.SetWriteDeadline(time.Now().Add(answerWithin)); err != nil {
-		return err
-	}
-	_, err := in.conn.Write(b.Bytes())
-	return err
-}
-
-func (in *incoming) ask(args ...string) (string, error) {
-	if err := in.send(args...); err != nil {
-		return "", err
-	}
-	return in.line()
 }
 
 // line is one line of the answer, of bounded length.

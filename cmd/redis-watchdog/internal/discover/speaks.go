@@ -28,23 +28,13 @@ type door struct {
 	named   string // whom its certificate is for, where that is not the address; with TLS only
 }
 
-// knock asks a port. An answer of any kind to PING is one of a Redis or a
-// Sentinel: it may want a password, or may have renamed PING. With TLS the
-// certificate is only looked at for whom it is, and nothing is said behind the
-// handshake.
+// knock asks a port. With TLS the certificate is only looked at for whom it is, and
+// nothing is said behind the handshake.
 func knock(ctx context.Context, at string) door {
 	d := door{address: at}
-	if conn, err := dial(ctx, at); err == nil {
-		var answer [1]byte
-		_, err := conn.Write([]byte("PING\r\n"))
-		if err == nil {
-			_, err = conn.Read(answer[:])
-		}
-		_ = conn.Close() // it has said what it had to say
-		if err == nil && (answer[0] == '+' || answer[0] == '-') {
-			d.speaks = plain
-			return d
-		}
+	if (gather.Server{Address: at}).Speaks(ctx) {
+		d.speaks = plain
+		return d
 	}
 	conn, err := dial(ctx, at)
 	if err != nil {
