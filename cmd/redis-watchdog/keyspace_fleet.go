@@ -126,14 +126,14 @@ func (a *app) fleetStart(ctx context.Context, l fleetList, now fleetNow, run fle
 	case p.Running > 0:
 		return blocked("%d audits of the run before are ending: try again in a moment", p.Running)
 	}
-	units, without, err := fleetUnits(ctx, l, run)
+	units, nodes, without, err := fleetUnits(ctx, l, run)
 	if err != nil {
 		return unknown("%w", err)
 	}
 	if len(units) == 0 {
 		return blocked("%w", errors.New("no group has a replica whose watchdog reports: nothing to audit"))
 	}
-	run.ID, run.By, run.At, run.Units = rand.Text(), a.operator(), time.Now().UTC().Truncate(time.Second), len(units)
+	run.ID, run.By, run.At, run.Units, run.Nodes = rand.Text(), a.operator(), time.Now().UTC().Truncate(time.Second), len(units), nodes
 	preparing := run
 	preparing.State = fleet.Preparing
 	marks, err := json.Marshal(preparing)
@@ -147,35 +147,28 @@ func (a *app) fleetStart(ctx context.Context, l fleetList, now fleetNow, run fle
 	if err := l.StartFleet(ctx, now.entry, marks, text, units); err != nil {
 		return unknown("start: %w", err)
 	}
-	a.printer().Line("", "begun: %d audits, at most %d at one time; watchdogs look for them every 15 s", len(units), run.Parallel)
+	a.printer().Line("", "begun: %d audits, at most %d at one time", len(units), run.Parallel)
 	if without > 0 {
 		a.printer().Line("", "%d groups are left out: no replica of theirs has a watchdog that reports", without)
 	}
 	return nil
 }
 
-// fleetUnits is the list of a run, from what the watchdogs say of their Redis; without
-// are the groups none of whose replicas reports.
-func fleetUnits(ctx context.Context, l fleetList, run fleet.Run) (units map[string][]byte, without int, err error) {
+// fleetUnits is the list of a run, from what the watchdogs say of their Redis; nodes
+// is how many of them report, and without are the groups none of whose replicas does.
+func fleetUnits(ctx context.Context, l fleetList, run fleet.Run) (units map[string][]byte, nodes, without int, err error) {
 	units = map[string][]byte{}
 	groups := map[string]bool{}
 	var wrong error
-	err = l.Reporting(ctx, func(group string, address watchdog.Address, report []byte) {
-		if !run.Of(group) {
+	err = fleetTold(ctx, l, run, func(group string, told fleet.Told) {
+		nodes++
+		groups[group] = groups[group] || told.Replica
+		if !told.Replica {
 			return
 		}
-		var s struct {
-			Role string `json:"role"`
-		}
-		if json.Unmarshal(report, &s) != nil || s.Role != "replica" {
-			has := groups[group]
-			groups[group] = has
-			return
-		}
-		groups[group] = true
 		u := fleet.Unit{Group: group, State: fleet.Waiting}
 		if run.Every {
-			u.Address = string(address)
+			u.Address = told.Address
 		}
 		text, err := json.Marshal(u)
 		wrong = errors.Join(wrong, err)
@@ -186,7 +179,27 @@ func fleetUnits(ctx context.Context, l fleetList, run fleet.Run) (units map[stri
 			without++
 		}
 	}
-	return units, without, errors.Join(err, wrong)
+	return units, nodes, without, errors.Join(err, wrong)
+}
+
+// fleetTold hands over what the watchdogs of the run's groups say of their Redis. A
+// report that makes no sense is that of no replica.
+func fleetTold(ctx context.Context, l fleetList, run fleet.Run, each func(group string, told fleet.Told)) error {
+	return l.Reporting(ctx, func(group string, address watchdog.Address, report []byte) {
+		if !run.Of(group) {
+			return
+		}
+		var s struct {
+			Role      string `json:"role"`
+			Unaudited string `json:"unaudited"`
+			Reason    string `json:"reason"`
+		}
+		told := fleet.Told{Address: string(address)}
+		if json.Unmarshal(report, &s) == nil {
+			told.Replica, told.Waits, told.Stopped = s.Role == "replica", s.Unaudited, s.Reason == "stopped"
+		}
+		each(group, told)
+	})
 }
 
 // fleetTo has the run go over into a state from one of some others.

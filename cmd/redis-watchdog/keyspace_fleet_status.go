@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,18 +18,21 @@ import (
 type fleetStatus struct {
 	Run      *fleet.Run     `json:"run"` // null: there is none
 	Progress fleet.Progress `json:"progress"`
+	Waits    map[string]int `json:"waits"` // how many wait, by why: fleet.WaitsOf
 	Units    []fleetUnit    `json:"units"`
 	Unread   []string       `json:"unread"` // records that make no sense
 }
 
 type fleetUnit struct {
 	fleet.Unit
-	Running bool `json:"running"`
+	Running bool   `json:"running"`
+	Waits   string `json:"waits,omitempty"`    // why
+	By      string `json:"waits_by,omitempty"` // its node of which that is so; empty: none is known
 }
 
 // fleetStatus prints how far the run is. Exit code 1: something of it failed, or
 // cannot be read.
-func (a *app) fleetStatus(_ context.Context, _ fleetList, now fleetNow) error {
+func (a *app) fleetStatus(ctx context.Context, l fleetList, now fleetNow) error {
 	if now.wrong != nil {
 		return unknown("%w", now.wrong)
 	}
@@ -34,12 +40,23 @@ func (a *app) fleetStatus(_ context.Context, _ fleetList, now fleetNow) error {
 	if err != nil {
 		return err
 	}
-	s := fleetStatus{Progress: fleet.ProgressOf(now.run, now.units, len(now.unread)), Units: []fleetUnit{}, Unread: append([]string{}, now.unread...)}
+	s := fleetStatus{Progress: fleet.ProgressOf(now.run, now.units, len(now.unread)), Waits: map[string]int{}, Units: []fleetUnit{}, Unread: append([]string{}, now.unread...)}
 	if now.entry.Modified != 0 {
 		s.Run = &now.run
 	}
+	told := map[string][]fleet.Told{}
+	if s.Progress.Waiting > 0 {
+		if err := fleetTold(ctx, l, now.run, func(group string, t fleet.Told) { told[group] = append(told[group], t) }); err != nil {
+			return unknown("%w", err)
+		}
+	}
 	for _, u := range now.units {
-		s.Units = append(s.Units, fleetUnit{u.Unit, u.Claimed && u.State == fleet.Begun})
+		unit := fleetUnit{Unit: u.Unit, Running: u.Claimed && u.State == fleet.Begun}
+		if !unit.Running && !u.Final() {
+			unit.Waits, unit.By = fleet.WaitsOf(u, told[u.Group])
+			s.Waits[unit.Waits]++
+		}
+		s.Units = append(s.Units, unit)
 	}
 	if asJSON {
 		err = a.printJSON(s)
@@ -87,24 +104,56 @@ func printFleet(p *terminal.Printer, s fleetStatus) {
 	for _, text := range s.Unread {
 		p.Line(terminal.Red, "%s", text)
 	}
+	printWaits(p, s)
 	rows := [][]terminal.Cell{{{Text: "AUDIT"}, {Text: "STATE"}, {Text: "NODE"}, {Text: "TRIES"}, {Text: "SINCE"}, {Text: "WHY"}}}
+	more := 0
 	for _, u := range s.Units {
-		state, colour := string(u.State), terminal.Plain
+		state, colour, node, why := string(u.State), terminal.Plain, u.Node, u.Reason
 		switch {
 		case u.Running:
 			state = "running"
 		case u.State == fleet.Failed:
 			colour = terminal.Red
-		case u.State == fleet.LeftOut || u.Reason != "":
+		case u.State == fleet.LeftOut:
 			colour = terminal.Yellow
+		case u.Waits != "" && (u.Waits != fleet.WaitsTurn || u.Reason != ""):
+			state, colour, node = "waiting", terminal.Yellow, u.By
+			why = fleet.WaitsText(u.Waits)
+			if u.Reason != "" {
+				why += "; before: " + u.Reason
+			}
+			if len(rows) > mostWaiting {
+				more++
+				continue
+			}
 		default:
-			continue // what waits, or is done, is counted
+			continue // what waits for its turn, or is done, is counted
 		}
-		rows = append(rows, []terminal.Cell{{Text: u.Key()}, {Text: state, Colour: colour}, {Text: u.Node}, {Text: strconv.Itoa(u.Tries)}, {Text: u.At.Format(time.RFC3339)}, {Text: u.Reason}})
+		since := ""
+		if !u.At.IsZero() {
+			since = u.At.Format(time.RFC3339)
+		}
+		rows = append(rows, []terminal.Cell{{Text: u.Key()}, {Text: state, Colour: colour}, {Text: node}, {Text: strconv.Itoa(u.Tries)}, {Text: since}, {Text: why}})
 	}
 	if len(rows) > 1 {
 		p.Line(terminal.Plain, "")
 		p.Table("", rows)
+	}
+	if more > 0 {
+		p.Line(terminal.Plain, "and %d more that wait: -o json has them all", more)
+	}
+}
+
+// mostWaiting is how many rows there may be before no further one that waits is shown.
+const mostWaiting = 50
+
+// printWaits says in sums why audits wait, the most frequent reason first.
+func printWaits(p *terminal.Printer, s fleetStatus) {
+	reasons := slices.SortedFunc(maps.Keys(s.Waits), func(a, b string) int {
+		return cmp.Or(cmp.Compare(s.Waits[b], s.Waits[a]), cmp.Compare(a, b))
+	})
+	for _, why := range reasons {
+		p.Line(terminal.Plain, "%7d wait: %s (%s)", s.Waits[why], fleet.WaitsText(why), why)
 	}
 }
 

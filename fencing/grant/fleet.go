@@ -78,32 +78,32 @@ func (s *Store) FleetRun(ctx context.Context) (FleetEntry, error) {
 	return fleetEntry(resp.Responses[0]), nil
 }
 
-// FleetTaken is who audits now.
+// FleetTaken is how many audit now.
 type FleetTaken struct {
-	Slots []int
+	Slots int  // in the whole fleet
 	Host  bool // somebody of the host that was named
 }
 
-// FleetUnits reads units by their keys, those that are there, and what is taken.
-func (s *Store) FleetUnits(ctx context.Context, host string, keys []string) (units []FleetUnit, taken FleetTaken, err error) {
-	slots := s.fleetKey("slots/", "")
+// FleetUnits reads units by their keys, those that are there, and how much is taken:
+// in one transaction for fifty of them, which hands over no more of the slots than how
+// many they are, for most who look only learn that none is free. ErrChanged: the run
+// is not the one that was read.
+func (s *Store) FleetUnits(ctx context.Context, run FleetEntry, host string, keys []string) (units []FleetUnit, taken FleetTaken, err error) {
 	for first := true; first || len(keys) > 0; first = false {
 		page := keys[:min(len(keys), fleetPage/2)]
 		keys = keys[len(page):]
-		ops := []clientv3.Op{clientv3.OpGet(slots, clientv3.WithPrefix(), clientv3.WithKeysOnly()), clientv3.OpGet(s.fleetKey("hosts/", host), clientv3.WithCountOnly())}
+		ops := []clientv3.Op{clientv3.OpGet(s.fleetKey("slots/", ""), clientv3.WithPrefix(), clientv3.WithCountOnly()), clientv3.OpGet(s.fleetKey("hosts/", host), clientv3.WithCountOnly())}
 		for _, key := range page {
 			ops = append(ops, clientv3.OpGet(s.fleetKey("units/", key)), clientv3.OpGet(s.fleetKey("claims/", key), clientv3.WithCountOnly()))
 		}
-		resp, err := s.transact(ctx, "read fleet's units", besideTimeout, nil, ops, nil)
+		resp, err := s.transact(ctx, "read fleet's units", besideTimeout, []clientv3.Cmp{run.isStill(s.fleetKey("run", ""))}, ops, nil)
 		if err != nil {
 			return nil, taken, err
 		}
-		taken = FleetTaken{Host: resp.Responses[1].GetResponseRange().GetCount() > 0}
-		for _, kv := range resp.Responses[0].GetResponseRange().GetKvs() {
-			if n, err := strconv.Atoi(strings.TrimPrefix(string(kv.Key), slots)); err == nil {
-				taken.Slots = append(taken.Slots, n)
-			}
+		if !resp.Succeeded {
+			return nil, taken, ErrChanged
 		}
+		taken = FleetTaken{Slots: int(resp.Responses[0].GetResponseRange().GetCount()), Host: resp.Responses[1].GetResponseRange().GetCount() > 0}
 		for i, key := range page {
 			u := FleetUnit{fleetEntry(resp.Responses[2+2*i]), key, resp.Responses[3+2*i].GetResponseRange().GetCount() > 0}
 			if u.Modified != 0 {
@@ -112,6 +112,21 @@ func (s *Store) FleetUnits(ctx context.Context, host string, keys []string) (uni
 		}
 	}
 	return units, taken, nil
+}
+
+// FleetSlots are the slots that are taken.
+func (s *Store) FleetSlots(ctx context.Context) (slots []int, err error) {
+	key := s.fleetKey("slots/", "")
+	resp, err := s.transact(ctx, "read fleet's slots", besideTimeout, nil, []clientv3.Op{clientv3.OpGet(key, clientv3.WithPrefix(), clientv3.WithKeysOnly())}, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, kv := range resp.Responses[0].GetResponseRange().GetKvs() {
+		if n, err := strconv.Atoi(strings.TrimPrefix(string(kv.Key), key)); err == nil {
+			slots = append(slots, n)
+		}
+	}
+	return slots, nil
 }
 
 // FleetClaim is one unit and what is written when it is claimed.
@@ -132,13 +147,14 @@ type FleetHold struct {
 	at    int64 // the revision of the claim
 }
 
-// ClaimFleet takes a unit. ErrChanged: another was first, or the run is another
-// by now. A claim whose answer is lost holds what it took for the length of its lease.
-func (s *Store) ClaimFleet(ctx context.Context, c FleetClaim) (FleetHold, error) {
+// ClaimFleet takes a unit. ErrChanged: another was first, or the run is another by
+// now. With any other error it may have been taken, or may be yet, as by an etcd that
+// answered too late: then the hold is for UnclaimFleet, or nil.
+func (s *Store) ClaimFleet(ctx context.Context, c FleetClaim) (*FleetHold, error) {
 	from := s.now()
 	lease, err := s.orderLease(ctx, FleetLease)
 	if err != nil {
-		return FleetHold{}, err
+		return nil, err // a lease on which nothing hangs
 	}
 	run, unit, claim := s.fleetKey("run", ""), s.fleetKey("units/", c.Unit.Key), s.fleetKey("claims/", c.Unit.Key)
 	slot, host := s.fleetKey("slots/", fmt.Sprintf("%04d", c.Slot)), s.fleetKey("hosts/", c.Host)
@@ -147,10 +163,11 @@ func (s *Store) ClaimFleet(ctx context.Context, c FleetClaim) (FleetHold, error)
 		[]clientv3.Cmp{c.Run.isStill(run), c.Unit.isStill(unit), absent(claim), absent(slot), absent(host)},
 		[]clientv3.Op{clientv3.OpPut(unit, string(c.Begun)), clientv3.OpPut(claim, c.Who, under), clientv3.OpPut(slot, c.Unit.Key, under), clientv3.OpPut(host, c.Unit.Key, under)},
 		[]clientv3.Op{clientv3.OpGet(claim)})
+	h := &FleetHold{Until: from.Add(FleetLease), claim: c, lease: lease}
 	if err != nil {
-		return FleetHold{}, err
+		return h, err
 	}
-	h := FleetHold{Until: from.Add(FleetLease), claim: c, lease: lease, at: resp.Header.GetRevision()}
+	h.at = resp.Header.GetRevision()
 	if resp.Succeeded {
 		return h, nil
 	}
@@ -159,7 +176,7 @@ func (s *Store) ClaimFleet(ctx context.Context, c FleetClaim) (FleetHold, error)
 		h.at = kvs[0].ModRevision
 		return h, nil
 	}
-	return FleetHold{}, ErrChanged
+	return nil, ErrChanged
 }
 
 // KeepFleet renews a claim. ErrChanged: it is gone.

@@ -72,8 +72,8 @@ func TestOneOfManyClaimsAUnit(t *testing.T) {
 	if err := claim(units[2], 51, "x"); !errors.Is(err, ErrChanged) {
 		t.Errorf("a host that audits: %v", err)
 	}
-	found, taken, err := s.FleetUnits(t.Context(), "x", []string{"g000", "g001", "g002", "g999"})
-	if err != nil || len(found) != 3 || !found[0].Claimed || !found[1].Claimed || found[2].Claimed || !taken.Host || len(taken.Slots) != 2 {
+	found, taken, err := s.FleetUnits(t.Context(), run, "x", []string{"g000", "g001", "g002", "g999"})
+	if err != nil || len(found) != 3 || !found[0].Claimed || !found[1].Claimed || found[2].Claimed || !taken.Host || taken.Slots != 2 {
 		t.Errorf("found %+v, taken %+v, %v", found, taken, err)
 	}
 	if err := s.ChangeFleet(t.Context(), run, []byte("paused")); err != nil {
@@ -99,10 +99,10 @@ func TestAnAuditIsKeptIfAndOnlyIfItIsDone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.KeepFleet(t.Context(), &h); err != nil || h.Until.Sub(lab.Now()) < FleetLease/2 {
+		if err := s.KeepFleet(t.Context(), h); err != nil || h.Until.Sub(lab.Now()) < FleetLease/2 {
 			t.Fatalf("kept until %v from now, %v", h.Until.Sub(lab.Now()), err)
 		}
-		return h
+		return *h
 	}
 	first := claim(units[0], "h")
 	if err := s.EndFleet(t.Context(), first, []byte("done"), "g000", []byte("audit"), false); err != nil {
@@ -126,7 +126,7 @@ func TestAnAuditIsKeptIfAndOnlyIfItIsDone(t *testing.T) {
 	if text, err := s.Audit(t.Context(), "g001"); err != nil || text != nil {
 		t.Errorf("kept %q without a claim, %v", text, err)
 	}
-	if _, taken, err := s.FleetUnits(t.Context(), "h", nil); err != nil || taken.Host || len(taken.Slots) != 0 {
+	if _, taken, err := s.FleetUnits(t.Context(), run, "h", nil); err != nil || taken.Host || taken.Slots != 0 {
 		t.Errorf("taken %+v, %v; want what was ours given back", taken, err)
 	}
 	if err := s.EndFleet(t.Context(), second, nil, "g001", make([]byte, MaxAudit+1), false); err == nil || errors.Is(err, ErrChanged) {
@@ -143,18 +143,18 @@ func TestAClaimRestsAfterAFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.EndFleet(t.Context(), h, []byte("waiting again"), "g000", nil, true); err != nil {
+	if err := s.EndFleet(t.Context(), *h, []byte("waiting again"), "g000", nil, true); err != nil {
 		t.Fatal(err)
 	}
-	found, taken, err := s.FleetUnits(t.Context(), "h", []string{"g000"})
-	if err != nil || taken.Host || len(taken.Slots) != 0 || !found[0].Claimed || string(found[0].Value) != "waiting again" {
+	found, taken, err := s.FleetUnits(t.Context(), run, "h", []string{"g000"})
+	if err != nil || taken.Host || taken.Slots != 0 || !found[0].Claimed || string(found[0].Value) != "waiting again" {
 		t.Fatalf("found %+v, taken %+v, %v", found, taken, err)
 	}
 	if err := s.SettleFleet(t.Context(), run, found[0], []byte("failed")); !errors.Is(err, ErrChanged) {
 		t.Errorf("settled while it rests: %v", err)
 	}
 	l.Eventually("the claim is gone with its lease", patience*2, func() error {
-		found, _, err = s.FleetUnits(t.Context(), "h", []string{"g000"})
+		found, _, err = s.FleetUnits(t.Context(), run, "h", []string{"g000"})
 		if err == nil && found[0].Claimed {
 			err = errors.New("not yet")
 		}

@@ -83,6 +83,10 @@ type Status struct {
 	// behind, unrelated; in_step, whole, own, best, unrecorded, accepted.
 	Data string `json:"data"`
 
+	// Unaudited is why an audit of the fleet has to wait for this node, one of
+	// fleet.NodeWaits; empty: nothing hinders it, or none is to be made.
+	Unaudited string `json:"unaudited,omitempty"`
+
 	Faults    []Fault          `json:"faults"`
 	Sentinels []SentinelStatus `json:"sentinels"`
 

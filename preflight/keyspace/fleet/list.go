@@ -19,7 +19,12 @@ type Node struct {
 	Replica bool // of the master that everybody agrees on, with its link up
 	Master  bool // it is the master; neither: nothing is done
 	Off     bool // its configuration forbids
+	// Why it is no Replica, one of WaitsMaster and those behind it; empty where it is.
+	Why string
 }
+
+// Key is the node's name, unlike every other's.
+func (n Node) Key() string { return Unit{Group: n.Group, Address: n.Address}.Key() }
 
 // unit is the node's unit in that run.
 func (n Node) unit(r Run) string {
@@ -56,13 +61,15 @@ type Plan struct {
 	Settle []Unit
 	// Open is whether any unit of its nodes is not final yet.
 	Open bool
+	// Waits is why its nodes wait that cannot be audited now, by their keys; never nil.
+	Waits map[string]string
 }
 
 // Next is what a host may do. Taken is how many audits of the fleet run, and host
 // whether one of them does on this host. It says nothing of units that are not in
 // the list: they came later, or have been left out.
 func Next(r Run, units []Known, nodes []Node, taken int, host bool) Plan {
-	var p Plan
+	p := Plan{Waits: map[string]string{}}
 	byKey := map[string]Known{}
 	for _, u := range units {
 		if r.Of(u.Group) {
@@ -99,6 +106,9 @@ func Next(r Run, units []Known, nodes []Node, taken int, host bool) Plan {
 			continue
 		}
 		p.Open = true
+		if n.Why != "" {
+			p.Waits[n.Key()] = n.Why
+		}
 		if n.Replica {
 			p.Take = append(p.Take, Candidate{u.Unit, n})
 		}

@@ -23,6 +23,9 @@ const (
 	// the sake of the node, or of the run, does not count.
 	MaxTries = 3
 	maxText  = 200 // bytes of a reason that are kept
+	// looksASecond is how often the hosts of the whole fleet look together whether they
+	// may begin, while no more audits run than one; each that may run makes it one more.
+	looksASecond = 100
 )
 
 // State is what a run is in.
@@ -47,6 +50,7 @@ type Run struct {
 	MaxLoad  float64   `json:"max_load"`      // load average of a minute a processor; zero: it is not looked at
 	Hashed   bool      `json:"hashed_names"`
 	Units    int       `json:"units"` // of the list
+	Nodes    int       `json:"nodes"` // whose watchdogs reported when it began; zero: not known
 	By       string    `json:"by"`    // user@host
 	At       time.Time `json:"at"`    // wall clock, for people
 }
@@ -79,6 +83,16 @@ func (r Run) Valid() error {
 		return fmt.Errorf("groups %q: %w", r.Groups, err)
 	}
 	return nil
+}
+
+// Apart is how long a host leaves between two looks at the list while it waits: least,
+// or, so that all of a large fleet do not ask more of etcd than a slot that becomes
+// free is worth, longer. Some hundred hosts look in each second all the same, so it
+// makes the fleet no slower, but near the end: a host that is left then may find its
+// slot so much later.
+func (r Run) Apart(least time.Duration) time.Duration {
+	hosts := max(r.Units, r.Nodes, 0)
+	return max(least, time.Duration(float64(hosts)/float64(looksASecond+max(0, r.Parallel))*float64(time.Second)))
 }
 
 // Of is whether the run is for that group.

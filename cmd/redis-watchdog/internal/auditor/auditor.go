@@ -17,13 +17,17 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/fleet"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/signal"
 )
 
 // Store is where the work list is: a grant.Store.
 type Store interface {
 	FleetRun(ctx context.Context) (grant.FleetEntry, error)
-	FleetUnits(ctx context.Context, host string, keys []string) ([]grant.FleetUnit, grant.FleetTaken, error)
-	ClaimFleet(ctx context.Context, c grant.FleetClaim) (grant.FleetHold, error)
+	WatchFleet(ctx context.Context, heard func(run grant.FleetEntry)) error
+	FleetUnits(ctx context.Context, run grant.FleetEntry, host string, keys []string) ([]grant.FleetUnit, grant.FleetTaken, error)
+	FleetSlots(ctx context.Context) ([]int, error)
+	ClaimFleet(ctx context.Context, c grant.FleetClaim) (*grant.FleetHold, error)
+	UnclaimFleet(ctx context.Context, h *grant.FleetHold) error
 	KeepFleet(ctx context.Context, h *grant.FleetHold) error
 	EndFleet(ctx context.Context, h grant.FleetHold, unit []byte, group string, audit []byte, rest bool) error
 	SettleFleet(ctx context.Context, run grant.FleetEntry, was grant.FleetUnit, unit []byte) error
@@ -57,9 +61,10 @@ type Config struct {
 	// Count is told of every audit that ended; nil: nobody is.
 	Count func(fleet.Why)
 	Log   hclog.Logger
-	// Idle is how often it is looked whether there is a run, Look how often while
-	// there is something to do, Beat how often while an audit runs. Zero: 15 s, 5 s
-	// and a second.
+	// Idle is how often it is asked whether there is a run, for the watch that tells
+	// may be silent; Look how often at the most it is looked while there is something to
+	// do (fleet.Run.Apart), Beat how often while an audit runs. Zero: ten minutes, 5 s and
+	// a second.
 	Idle, Look, Beat time.Duration
 }
 
@@ -72,15 +77,21 @@ type Runner struct {
 	run      string          // its id
 	silent   bool            // etcd did not answer, and that was logged
 	busy     string          // why it waits, as it was logged
+	entry    grant.FleetEntry
+	lost     *grant.FleetHold // a claim whose answer did not come; nil: none
 
-	mu    sync.Mutex
-	state State
+	changed signal.Signal // there is another entry
+	mu      sync.Mutex
+	state   State
+	heard   *grant.FleetEntry // the newest; nil: step has it
 }
 
 // State is what a Runner does, for the metrics.
 type State struct {
 	Auditing bool
 	Waits    string // why nothing is begun though there is something to do; empty: nothing hinders
+	// Nodes is why each waits that does, by its group and address with a slash between.
+	Nodes map[string]string
 }
 
 // New makes one.
@@ -88,7 +99,7 @@ func New(c Config) *Runner {
 	for _, d := range []struct {
 		of    *time.Duration
 		usual time.Duration
-	}{{&c.Idle, 15 * time.Second}, {&c.Look, 5 * time.Second}, {&c.Beat, time.Second}} {
+	}{{&c.Idle, 10 * time.Minute}, {&c.Look, 5 * time.Second}, {&c.Beat, time.Second}} {
 		if *d.of == 0 {
 			*d.of = d.usual
 		}
@@ -96,7 +107,7 @@ func New(c Config) *Runner {
 	if c.Count == nil {
 		c.Count = func(fleet.Why) {}
 	}
-	return &Runner{cfg: c, finished: map[string]bool{}}
+	return &Runner{cfg: c, finished: map[string]bool{}, changed: signal.New()}
 }
 
 // State is of now.
@@ -115,15 +126,28 @@ func (r *Runner) set(s State) {
 // Run takes one audit after the other until ctx ends. What etcd does not answer is
 // asked again: nobody but the work list waits for it.
 func (r *Runner) Run(ctx context.Context) error {
-	wait := r.cfg.Idle
+	watching := make(chan struct{})
+	go func() {
+		defer close(watching)
+		r.watch(ctx)
+	}()
+	defer func() { <-watching }()
+	wait, least := r.cfg.Idle, r.cfg.Idle/2
 	for {
 		// Apart from the others, who would ask at the same instant.
-		pause := time.NewTimer(wait/2 + rand.N(wait))
+		pause := time.NewTimer(least + rand.N(wait))
 		select {
 		case <-ctx.Done():
 			pause.Stop()
 			r.set(State{})
 			return context.Cause(ctx)
+		case <-r.changed: // all of the fleet hear it at one time
+			pause.Stop()
+			least = 0
+			if wait = r.hear(); wait == 0 {
+				wait, least = r.cfg.Idle, r.cfg.Idle/2
+			}
+			continue
 		case <-pause.C:
 		}
 		did, open, err := r.step(ctx)
@@ -132,11 +156,66 @@ func (r *Runner) Run(ctx context.Context) error {
 		case did: // another, if there is one, and not at once: the slot is for whoever waits
 			wait = r.cfg.Look / 4
 		case open:
-			wait = r.cfg.Look
+			wait = r.apart()
 		default:
 			wait = r.cfg.Idle
 		}
+		least = wait / 2
 	}
+}
+
+// watch is told of the run by etcd, until ctx ends. A watch that ends rests, the
+// longer the oftener: without it the run is asked for, if seldom.
+func (r *Runner) watch(ctx context.Context) {
+	rest := r.cfg.Look
+	for {
+		pause := time.NewTimer(rand.N(rest))
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return
+		case <-pause.C:
+		}
+		rest = min(2*rest, r.cfg.Idle)
+		err := r.cfg.Store().WatchFleet(ctx, func(run grant.FleetEntry) {
+			rest = r.cfg.Look
+			r.mu.Lock()
+			if r.heard == nil || run.Modified == 0 || run.Modified > r.heard.Modified {
+				r.heard = &run
+			}
+			r.mu.Unlock()
+			r.changed.Raise()
+		})
+		r.cfg.Log.Debug("the fleet's run is not watched; that is tried again", "error", err)
+	}
+}
+
+// hear takes over the run that was told of, and is how long at the most until it is
+// looked whether there is something to do; zero: there is not.
+func (r *Runner) hear() time.Duration {
+	r.mu.Lock()
+	heard := r.heard
+	r.heard = nil
+	r.mu.Unlock()
+	if heard == nil {
+		return 0
+	}
+	r.entry = *heard
+	run, err := fleet.ReadRun(r.entry.Value)
+	if r.entry.Modified != 0 && (err != nil || run.State == fleet.Running) {
+		return r.apart()
+	}
+	r.set(State{})
+	return 0
+}
+
+// apart is how long to wait until the next look at the run that is known.
+func (r *Runner) apart() time.Duration {
+	run, err := fleet.ReadRun(r.entry.Value)
+	if err != nil {
+		return r.cfg.Idle
+	}
+	return run.Apart(r.cfg.Look)
 }
 
 // told logs the first failure of a streak, and its end.
@@ -154,18 +233,16 @@ func (r *Runner) told(ctx context.Context, err error) {
 // step looks once, and makes one audit at the most. Open is whether there is more to
 // do for this host.
 func (r *Runner) step(ctx context.Context) (did, open bool, err error) {
-	entry, err := r.cfg.Store().FleetRun(ctx)
-	if err != nil || entry.Modified == 0 {
+	if r.lost != nil { // before anything else: it may be at it yet
+		if err := r.cfg.Store().UnclaimFleet(ctx, r.lost); err != nil {
+			return false, true, err
+		}
+		r.lost = nil
+	}
+	run, goes, err := r.goes(ctx)
+	if err != nil || !goes {
 		r.set(State{})
 		return false, false, err
-	}
-	run, err := fleet.ReadRun(entry.Value)
-	if err != nil || run.State == fleet.Preparing || run.State == fleet.Stopped {
-		r.set(State{})
-		return false, false, err
-	}
-	if run.ID != r.run {
-		r.run, r.finished = run.ID, map[string]bool{}
 	}
 	nodes := r.cfg.Host.Nodes()
 	keys := slices.DeleteFunc(fleet.Units(run, nodes), func(key string) bool { return r.finished[key] })
@@ -173,31 +250,61 @@ func (r *Runner) step(ctx context.Context) (did, open bool, err error) {
 		r.set(State{})
 		return false, false, nil
 	}
-	found, taken, err := r.cfg.Store().FleetUnits(ctx, r.cfg.Key, keys)
+	found, taken, err := r.cfg.Store().FleetUnits(ctx, r.entry, r.cfg.Key, keys)
+	if errors.Is(err, grant.ErrChanged) {
+		r.entry = grant.FleetEntry{} // it is read anew
+		return false, true, nil
+	}
 	if err != nil {
 		return false, true, err
 	}
 	units, err := r.read(keys, found)
-	plan := fleet.Next(run, units, nodes, len(taken.Slots), taken.Host)
-	if e := r.settle(ctx, entry, found, plan.Settle); e != nil {
+	plan := fleet.Next(run, units, nodes, taken.Slots, taken.Host)
+	if e := r.settle(ctx, r.entry, found, plan.Settle); e != nil {
 		err = errors.Join(err, e)
 	}
 	if !plan.Open {
 		r.set(State{})
 		return false, false, err
 	}
-	slot := fleet.FreeSlot(run.Parallel, taken.Slots, rand.N(run.Parallel))
-	if len(plan.Take) == 0 || slot < 0 {
-		r.set(State{})
+	if len(plan.Take) == 0 {
+		r.waits("", plan.Waits)
 		return false, true, err
 	}
 	c, why := r.idle(ctx, plan.Take, run.MaxLoad)
-	r.waits(why)
+	for _, c := range plan.Take {
+		if why != "" {
+			plan.Waits[c.Node.Key()] = why
+		}
+	}
+	r.waits(why, plan.Waits)
 	if why != "" {
 		return false, true, err
 	}
-	did, e := r.take(ctx, run, grant.FleetClaim{Run: entry, Slot: slot, Host: r.cfg.Key, Who: r.cfg.Name, Unit: unitOf(found, c.Unit.Key())}, c)
+	slots, e := r.cfg.Store().FleetSlots(ctx)
+	slot := fleet.FreeSlot(run.Parallel, slots, rand.N(run.Parallel))
+	if e != nil || slot < 0 {
+		return false, true, errors.Join(err, e)
+	}
+	did, e = r.take(ctx, run, grant.FleetClaim{Run: r.entry, Slot: slot, Host: r.cfg.Key, Who: r.cfg.Name, Unit: unitOf(found, c.Unit.Key())}, c)
 	return did, true, errors.Join(err, e)
+}
+
+// goes is the run, asked for where it is not known, and whether it goes on.
+func (r *Runner) goes(ctx context.Context) (run fleet.Run, goes bool, err error) {
+	run, err = fleet.ReadRun(r.entry.Value)
+	if err != nil || run.State != fleet.Running {
+		if r.entry, err = r.cfg.Store().FleetRun(ctx); err != nil || r.entry.Modified == 0 {
+			return run, false, err
+		}
+		if run, err = fleet.ReadRun(r.entry.Value); err != nil {
+			return run, false, err
+		}
+	}
+	if run.ID != r.run {
+		r.run, r.finished = run.ID, map[string]bool{}
+	}
+	return run, run.State == fleet.Running, nil
 }
 
 func unitOf(found []grant.FleetUnit, key string) grant.FleetUnit {
@@ -272,8 +379,8 @@ func (r *Runner) idle(ctx context.Context, take []fleet.Candidate, maxLoad float
 }
 
 // waits notes why nothing is begun, and logs it when that is new.
-func (r *Runner) waits(why string) {
-	r.set(State{Waits: why})
+func (r *Runner) waits(why string, nodes map[string]string) {
+	r.set(State{Waits: why, Nodes: nodes})
 	if why != r.busy && why != "" {
 		r.cfg.Log.Info("an audit of the fleet waits: the host is busy", "reason", why)
 	}

@@ -61,6 +61,9 @@ type host struct {
 	busy     atomic.Bool
 	auditing string // the unit; of the world's lock
 	dead     *atomic.Bool
+	lose     *atomic.Int32
+	config   func(*Config) // nil: as start has it
+	runner   *Runner
 	stop     func()
 }
 
@@ -116,6 +119,15 @@ func (h *host) Audit(ctx context.Context, n fleet.Node, _ bool) (Audit, error) {
 type mortal struct {
 	*grant.Store
 	dead *atomic.Bool
+	lose *atomic.Int32 // so many answers to a claim are lost; nil: none
+}
+
+func (m mortal) ClaimFleet(ctx context.Context, c grant.FleetClaim) (*grant.FleetHold, error) {
+	h, err := m.Store.ClaimFleet(ctx, c)
+	if err == nil && m.lose != nil && m.lose.Add(-1) >= 0 {
+		return h, context.DeadlineExceeded
+	}
+	return h, err
 }
 
 func (m mortal) EndFleet(ctx context.Context, h grant.FleetHold, unit []byte, group string, audit []byte, rest bool) error {
@@ -129,9 +141,14 @@ func (m mortal) EndFleet(ctx context.Context, h grant.FleetHold, unit []byte, gr
 func (h *host) start(s *grant.Store) {
 	h.dead = &atomic.Bool{}
 	ctx, cancel := context.WithCancel(context.Background())
-	m := mortal{s, h.dead}
-	r := New(Config{Store: func() Store { return m }, Host: h, Key: h.name, Name: h.name, Now: lab.Now, Log: hclog.NewNullLogger(),
-		Idle: time.Second, Look: 2 * time.Second, Beat: 50 * time.Millisecond})
+	m := mortal{s, h.dead, h.lose}
+	c := Config{Store: func() Store { return m }, Host: h, Key: h.name, Name: h.name, Now: lab.Now, Log: hclog.NewNullLogger(),
+		Idle: time.Second, Look: 2 * time.Second, Beat: 50 * time.Millisecond}
+	if h.config != nil {
+		h.config(&c)
+	}
+	r := New(c)
+	h.runner = r
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -288,7 +305,7 @@ func TestAThousandNodesAreAuditedOnceEach(t *testing.T) {
 	w.mu.Lock()
 	w.quiet = true
 	w.mu.Unlock()
-	time.Sleep(3 * time.Second) // longer than anybody waits before he looks again
+	time.Sleep(3 * time.Second) // longer than most wait before they look again
 	w.mu.Lock()
 	w.quiet = false
 	w.mu.Unlock()

@@ -41,13 +41,15 @@ func (r *Runner) take(ctx context.Context, run fleet.Run, claim grant.FleetClaim
 		return false, nil
 	}
 	if err != nil {
+		// Whether it was made is not known, and it must cost the unit nothing.
+		r.lost = hold
 		return false, err
 	}
 	r.set(State{Auditing: true})
 	defer r.set(State{})
 	r.cfg.Log.Info("an audit of the fleet begins", "unit", c.Unit.Key(), "node", c.Node.Address)
 	from := r.cfg.Now()
-	audit, held, err := r.audit(ctx, run, hold, c.Node)
+	audit, held, err := r.audit(ctx, run, *hold, c.Node)
 	took := r.cfg.Now().Sub(from)
 	why := fleet.Whole
 	switch {

@@ -68,13 +68,40 @@ func (f fleetHost) Nodes() []fleet.Node {
 		x.mu.Lock()
 		off := x.fleetOff
 		x.mu.Unlock()
-		all = append(all, fleet.Node{
-			Group: x.group, Address: s.Address, Off: off, Master: s.Role == "master",
-			Replica: s.Address != "" && s.Role == "replica" && s.Answer == "up" && s.LinkUp && s.Master != s.Address && s.Maintenance == 0 &&
-				s.Coordinator.Orders.PlannedFailover == watchdog.PlannedFailover{},
-		})
+		why := notAudited(s)
+		all = append(all, fleet.Node{Group: x.group, Address: s.Address, Off: off, Master: s.Role == "master", Replica: why == "", Why: why})
 	}
 	return all
+}
+
+// notAudited is why a node is no replica that may be audited; empty: it is one.
+func notAudited(s agent.Status) string {
+	switch {
+	case s.Address == "":
+		return fleet.WaitsAddress
+	case s.Answer != "up":
+		return fleet.WaitsAnswer
+	case s.Role == "master":
+		return fleet.WaitsMaster
+	case s.Maintenance != 0:
+		return fleet.WaitsMaintenance
+	case s.Coordinator.Orders.PlannedFailover != watchdog.PlannedFailover{}:
+		return fleet.WaitsPlanned
+	case s.Role != "replica" || !s.LinkUp || s.Master == s.Address:
+		return fleet.WaitsLink
+	}
+	return ""
+}
+
+// unaudited is why an audit of the fleet waits for this node; empty: it does not.
+func (x *node) unaudited(s agent.Status) string {
+	if x.auditing == nil {
+		return ""
+	}
+	if r := x.auditing.Load(); r != nil {
+		return r.State().Nodes[fleet.Node{Group: x.group, Address: s.Address}.Key()]
+	}
+	return ""
 }
 
 // node is the one that is meant; nil: it is here no more.

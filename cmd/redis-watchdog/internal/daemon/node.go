@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/auditor"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/hooks"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/metrics"
@@ -62,19 +63,20 @@ type node struct {
 	coordinator watchdog.Coordinator // as the keeper last reported it, without the local orders
 	order       agent.GrantOrder     // the newest
 	runID       string
-	heard       watchdog.Sentinels       // the newest tally
-	stopFault   error                    // why a Redis that hangs could not be killed; nil: it could
-	blockedBy   string                   // the file that keeps a killed Redis down; empty: none does
-	killed      string                   // the run id of one that was killed and that nothing keeps down; empty: none
-	left        bool                     // its stop is announced: nothing else is reported
-	verdict     vetoRecord               // the standing veto
-	lastReplica string                   // the policy when every replica is vetoed
-	fleetOff    bool                     // no part in audits of the fleet
-	polls       time.Duration            // how often the gate looks when all is idle; zero: not told yet
-	planned     watchdog.PlannedFailover // the order that was last heard
-	ordersNow   watchdog.Orders          // the coordinator's and the local ones
-	heldSince   watchdog.Instant         // of a Redis that came up shut; 0: it is none
-	heldFor     string                   // why it is not opened; empty: it has not been shut for long
+	heard       watchdog.Sentinels              // the newest tally
+	stopFault   error                           // why a Redis that hangs could not be killed; nil: it could
+	blockedBy   string                          // the file that keeps a killed Redis down; empty: none does
+	killed      string                          // the run id of one that was killed and that nothing keeps down; empty: none
+	left        bool                            // its stop is announced: nothing else is reported
+	verdict     vetoRecord                      // the standing veto
+	lastReplica string                          // the policy when every replica is vetoed
+	fleetOff    bool                            // no part in audits of the fleet
+	auditing    *atomic.Pointer[auditor.Runner] // of this host; nil, or of nil: there is none yet
+	polls       time.Duration                   // how often the gate looks when all is idle; zero: not told yet
+	planned     watchdog.PlannedFailover        // the order that was last heard
+	ordersNow   watchdog.Orders                 // the coordinator's and the local ones
+	heldSince   watchdog.Instant                // of a Redis that came up shut; 0: it is none
+	heldFor     string                          // why it is not opened; empty: it has not been shut for long
 }
 
 func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pace *pacer, from inherited, log hclog.Logger) (*node, error) {
@@ -82,7 +84,7 @@ func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pac
 		group: g.Name, name: n.Name, log: log, watcher: w, pace: pace, store: d.etcd.store, reloads: &d.reloads, hooks: d.hooks, unheard: d.unheard,
 		faultLog: faultLog{log: log}, metrics: d.counts.Node(g.Name, n.Name), announced: watchdog.Address(n.Announced),
 		records: statedir.Records{Dir: d.cfg.StateDir, Group: g.Name, Node: n.Name},
-		unit:    n.Unit, lastReplica: g.Preflight.LastReplica, fleetOff: !g.Keyspace.Fleet, newRunID: signal.New(),
+		unit:    n.Unit, lastReplica: g.Preflight.LastReplica, fleetOff: !g.Keyspace.Fleet, auditing: &d.auditing, newRunID: signal.New(),
 		orders: &localOrders{stateDir: d.cfg.StateDir, group: g.Name, node: n.Name, log: log},
 	}
 	x.flaps = newFlaps(agent.Boottime, x.tellStep)

@@ -15,6 +15,7 @@ func (x *node) status() agent.Status {
 	s := x.agent.Status(agent.Extras{
 		Sentinels: x.sentinels(), Faults: x.faults(), Lag: d.LagSeconds,
 	})
+	s.Unaudited = x.unaudited(s)
 	x.showData(&s)
 	x.showVeto(&s)
 	x.faultLog.begun(s.Faults, time.Now())
