@@ -99,7 +99,28 @@ func TestFleetIsOrderedAndTold(t *testing.T) {
 	said(0, "pause", "it is paused already")
 	said(0, "status", "paused: ", "not known: it is paused")
 	said(0, "resume", "running")
+	waits := func(args, report string, want ...string) {
+		t.Helper()
+		was := s.reports["pay-a/10.0.0.2:6379"]
+		s.reports["pay-a/10.0.0.2:6379"] = report
+		said(0, args, want...)
+		s.reports["pay-a/10.0.0.2:6379"] = was
+	}
+	other := s.reports["pay-a/10.0.0.3:6379"]
+	said(0, "status", "1 wait: its turn has not come (turn)")
+	s.reports["pay-a/10.0.0.3:6379"] = `{"role":"replica","unaudited":"maintenance"}`
+	said(0, "status", "1 wait: its turn has not come (turn)") // of the other one
+	waits("status", `{"role":"replica","unaudited":"load"}`, "1 wait: its host's load", "10.0.0.2:6379")
+	waits("status", `{"role":"replica","unaudited":"maintenance"}`, "1 wait: its group is in maintenance (maintenance)", "waiting")
+	waits("status -o json", `{"role":"replica","unaudited":"maintenance"}`, `"waits": {`, `"maintenance": 1`, `"waits_by": "10.0.0.`)
+	s.reports["pay-a/10.0.0.3:6379"] = `{"role":"replica","reason":"stopped"}`
+	waits("status", `{"role":"master","unaudited":"master"}`, "none of its nodes that report is a replica")
+	master := s.reports["pay-a/10.0.0.1:6379"]
+	delete(s.reports, "pay-a/10.0.0.1:6379")
+	waits("status", `{"role":"replica","reason":"stopped"}`, "no watchdog of it reports (unwatched)")
+	s.reports["pay-a/10.0.0.1:6379"], s.reports["pay-a/10.0.0.3:6379"] = master, other
 	s.claimed["pay-a"] = true
+	said(0, "status", "its last audit broke")
 	s.becomes(t, "pay-a", func(u *fleet.Unit) { *u = fleet.Begin(*u, "10.0.0.2:6379") })
 	said(0, "status", "1 running", "10.0.0.2:6379")
 	said(0, "stop", "stopped")

@@ -320,3 +320,37 @@ func FuzzFleet(f *testing.F) {
 		}
 	})
 }
+
+// TestALargeFleetLooksNoOftenerThanASmallOne: however many hosts wait, they look so
+// often together; and the more audits may run, the oftener.
+func TestALargeFleetLooksNoOftenerThanASmallOne(t *testing.T) {
+	for _, c := range []struct {
+		run  Run
+		want time.Duration
+	}{
+		{Run{}, 5 * time.Second},
+		{Run{Units: 300, Nodes: 500, Parallel: 10}, 5 * time.Second},
+		{Run{Units: 15000, Nodes: 45000, Parallel: 25}, 6 * time.Minute},
+		{Run{Units: 45000, Parallel: 25}, 6 * time.Minute}, // begun by an older command
+		{Run{Units: 45000, Nodes: 45000, Parallel: 800}, 50 * time.Second},
+		{Run{Units: -7, Nodes: -1, Parallel: -100}, 5 * time.Second},
+	} {
+		if got := c.run.Apart(5 * time.Second); got != c.want {
+			t.Errorf("%+v: a look every %v, want %v", c.run, got, c.want)
+		}
+	}
+}
+
+func TestEveryReasonToWaitHasItsSentence(t *testing.T) {
+	for _, why := range append(NodeWaits(), WaitsTurn, WaitsUnwatched, WaitsResting, WaitsNoReplica) {
+		if text := WaitsText(why); text == why || text == "" {
+			t.Errorf("%s has no sentence", why)
+		}
+	}
+	if why, by := WaitsOf(waiting("a", ""), []Told{{Address: "h:1", Replica: true, Waits: "a word of a later version"}, {Address: "h:2", Replica: true, Waits: BusySaving}}); why != BusySaving || by != "h:2" {
+		t.Errorf("waits for %s by %s", why, by)
+	}
+	if why, by := WaitsOf(waiting("a", "h:2"), []Told{{Address: "h:1", Replica: true}, {Address: "h:2", Replica: true, Waits: WaitsPlanned}}); why != WaitsPlanned || by != "h:2" {
+		t.Errorf("a node waits for %s by %s", why, by)
+	}
+}
