@@ -33,3 +33,22 @@ func LongestStalls(audit keyspace.Kept, n Node) map[stall.Op]time.Duration {
 	}
 	return longest
 }
+
+// KeyStalls is the longest that any operation on each of an audit's worst keys would
+// hold a Redis up, in their order, as LongestStalls reckons it. nil: the settings of
+// this Redis were not read.
+func KeyStalls(audit keyspace.Kept, n Node) []time.Duration {
+	longest := make([]time.Duration, len(audit.Worst))
+	for i, k := range audit.Worst {
+		one := audit
+		one.Worst, one.Shares = []keyspace.KeptKey{k}, nil
+		stalls := LongestStalls(one, n)
+		if stalls == nil {
+			return nil
+		}
+		for _, d := range stalls {
+			longest[i] = max(longest[i], d)
+		}
+	}
+	return longest
+}

@@ -151,6 +151,22 @@ func TestFleetOfSixNodesIsAudited(t *testing.T) {
 		if err != nil || !strings.Contains(string(text), `"keys":200`) || !strings.Contains(string(text), `"complete":true`) {
 			t.Errorf("kept of %s: %v %.300s", g.Name, err, text)
 		}
+		// The page has the newest one after each preflight that asks.
+		d := w.Watchdogs[1]
+		w.Eventually("the status page shows the audit of "+g.Name, time.Minute, func() error {
+			d.CLI("preflight", g.Name)
+			var kept struct {
+				Keys   int    `json:"keys"`
+				Source string `json:"source"`
+			}
+			if err := d.JSON("/keyspace/"+g.Name, &kept); err != nil {
+				return err
+			}
+			if kept.Keys != 200 || !strings.HasPrefix(kept.Source, "stream of ") {
+				return fmt.Errorf("it is %+v", kept)
+			}
+			return nil
+		})
 		for _, sentinel := range g.Sentinels {
 			if replicas := fmt.Sprint(sentinel.Do("SENTINEL", "REPLICAS", g.Name)); strings.Contains(replicas, ":0 ") {
 				t.Errorf("%s knows a replica that is none: %s", sentinel.Name, replicas)

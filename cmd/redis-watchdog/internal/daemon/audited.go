@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/metrics"
+	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/web"
 	"github.com/redis-watchdog/redis-watchdog/preflight"
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
@@ -24,7 +25,8 @@ type audited struct {
 	tried  watchdog.Instant // 0: never
 	kept   *keyspace.Kept   // nil: none is known
 	stalls map[string]float64
-	silent bool // the last try failed, and it was logged
+	keys   []time.Duration // of each of kept.Worst; nil: not known
+	silent bool            // the last try failed, and it was logged
 }
 
 // readAudit reads the newest audit, every ten minutes and after every preflight, and
@@ -45,8 +47,9 @@ func (s *reporter) readAudit(ctx context.Context, own preflight.Node, asked bool
 		}
 		a.silent = err != nil
 	}
-	a.stalls = nil
+	a.stalls, a.keys = nil, nil
 	if a.kept != nil {
+		a.keys = preflight.KeyStalls(*a.kept, own)
 		for op, longest := range preflight.LongestStalls(*a.kept, own) {
 			if a.stalls == nil {
 				a.stalls = map[string]float64{}
@@ -72,6 +75,16 @@ func (s *reporter) newestAudit(ctx context.Context) (*keyspace.Kept, error) {
 		return nil, err
 	}
 	return &kept, nil
+}
+
+// page is it for the status page; nil: there is none.
+func (s *reporter) page() *web.Audit {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.audit.kept == nil {
+		return nil
+	}
+	return &web.Audit{Kept: *s.audit.kept, Longest: s.audit.keys}
 }
 
 // metrics is it in figures; nil: there is none.

@@ -25,13 +25,15 @@ const (
 // While nobody looks it asks etcd nothing, and many who look make it ask no
 // more often than one.
 type reader struct {
-	log   hclog.Logger
-	asked signal.Signal
+	log     hclog.Logger
+	asked   signal.Signal
+	fleetAt time.Time // of run alone: when fleet was read
 
 	mu     sync.Mutex
 	store  *grant.Store
 	groups []string
 	newest []web.Record
+	fleet  string
 	at     time.Time     // when newest was begun to be read; zero: never
 	done   chan struct{} // closed with the next reading
 }
@@ -98,6 +100,7 @@ func (r *reader) run(ctx context.Context) error {
 		close(r.done)
 		r.done = make(chan struct{})
 		r.mu.Unlock()
+		r.readFleet(ctx, store) // nobody waits for it
 	}
 }
 
@@ -150,4 +153,14 @@ func readRecord(ctx context.Context, store *grant.Store, group string) (web.Reco
 }
 
 // Records is part of web.Source.
-func (d *Daemon) Records(ctx context.Context) []web.Record { return d.records.Records(ctx) }
+func (d *Daemon) Records(ctx context.Context) []web.Record {
+	records := slices.Clone(d.records.Records(ctx))
+	for i := range records {
+		for _, x := range d.nodes() {
+			if x.group == records[i].Group.Name && records[i].Audit == nil {
+				records[i].Audit = x.reporter.page()
+			}
+		}
+	}
+	return records
+}

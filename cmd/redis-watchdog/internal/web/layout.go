@@ -48,6 +48,7 @@ func (v view) document(tag string) g.Node {
 				g.If(v.Stuck, stuck()),
 				h.P(h.Class("verdict "+v.Verdict), h.ID("verdict"), h.Role("status"), h.Strong(g.Text(word)), g.Text(" "+v.Headline)),
 				each(v.Groups, groupView.section),
+				when(v.Fleet, func() g.Node { return h.P(h.ID("fleet"), h.Small(g.Text(v.Fleet))) }),
 				g.If(len(v.Groups) == 0, bad(g.Text("No group is configured."))),
 			),
 			footer(v.Version),

@@ -36,6 +36,7 @@ func (v groupView) section(i int) g.Node {
 				table("votes", h.Aria("labelledby", id+"-sentinels"), []string{"Sentinel", "Names", "Epoch", "Heard", "Word"}, each(v.Sentinels, sentinelView.row)),
 			}
 		}),
+		g.Iff(v.Audit != nil, func() g.Node { return v.Audit.part(id, v.Name) }),
 		h.H3(g.Text("What happened")),
 		each(v.Episodes, func(e episode, j int) g.Node { return e.details(id, v.Name, j == 0) }),
 		g.If(len(v.Episodes) == 0, h.P(g.Text("No decision is recorded."))),

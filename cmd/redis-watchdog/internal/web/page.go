@@ -68,6 +68,7 @@ func (p *page) render(s *Server, r *http.Request) ([]byte, error) {
 	nodes, records := s.source.Status(), s.records(r.Context())
 	v := look(nodes, records, time.Now())
 	v.Version, v.Host, v.Stuck = s.options.Version, s.options.Host, !s.source.Alive()
+	v.Fleet = s.source.Fleet()
 	var out bytes.Buffer
 	if err := v.document(p.tag).Render(&out); err != nil {
 		return nil, fmt.Errorf("render page: %w", err)

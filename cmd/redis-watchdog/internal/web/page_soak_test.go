@@ -27,6 +27,7 @@ type scene struct{ now atomic.Pointer[fake] }
 func (s *scene) Status() []agent.Status               { return s.now.Load().nodes }
 func (s *scene) Roles() []agent.Status                { return s.now.Load().nodes }
 func (s *scene) Alive() bool                          { return !s.now.Load().stuck }
+func (s *scene) Fleet() string                        { return s.now.Load().fleet }
 func (s *scene) Records(ctx context.Context) []Record { return s.now.Load().records }
 
 // TestBrowserRunsNothingWrittenIntoNames: with names that are markup, Chromium
@@ -72,6 +73,18 @@ func TestBrowserRunsNothingWrittenIntoNames(t *testing.T) {
 	}
 	shows("names another; holds the Redis here down")
 	looked(t, b, "busy")
+	for what, kept := range map[string]*Audit{"keyspace": audited("user:lastbuy", "session:{4711}:cart", strings.Repeat("a:very:long:name:", 15)), "keyspace-hashed": audited("5f3ac1d29b7be04c", "91d2e0c47a6fb318")} {
+		f := withAudit(kept, "Audit of the fleet, begun by eve@redis1: running, 3 of 9 done")
+		s.now.Store(&f)
+		shows("3 of 9 done")
+		b.Eval(`document.getElementById("g0-audit").open = true`)
+		shows(kept.Kept.Worst[1].Name)
+		if got := b.Eval(`String(document.querySelectorAll(".map rect").length >= 4) + " " + [...document.querySelectorAll(".map rect")].every((r) => r.getBoundingClientRect().width > 0)`); got != "true true" {
+			t.Errorf("%s: boxes are on the map, and each has a width: %q", what, got)
+		}
+		b.Eval(`document.getElementById("g0-keyspace").scrollIntoView()`)
+		looked(t, b, what)
+	}
 	s.now.Store(&dirty)
 	shows("<script>alert(1)</script>")
 	looked(t, b, "names")

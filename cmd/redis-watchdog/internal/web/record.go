@@ -18,6 +18,7 @@ type Record struct {
 	Garbled int          // records of the history that could not be understood
 	ReadAt  time.Time    // when reading began; zero: never
 	Problem string       // why the last reading failed; empty: it did not
+	Audit   *Audit       // of its key space; nil: none is known
 }
 
 // recordsWithin is how long an answer waits for etcd before it is given with

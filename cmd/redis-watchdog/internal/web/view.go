@@ -17,6 +17,7 @@ import (
 type view struct {
 	Version, Host, Verdict, Headline, At string
 	Stuck                                bool
+	Fleet                                string // how far an audit of the whole fleet is; empty: there is none
 	Groups                               []groupView
 }
 
@@ -30,6 +31,7 @@ type groupView struct {
 	Margins                              []marginView
 	Sentinels                            []sentinelView
 	Voter                                string // whose conversation with the Sentinels is shown
+	Audit                                *auditView
 	Episodes                             []episode
 	Garbled                              int
 }
@@ -110,6 +112,11 @@ func lookGroup(g report.Group, record Record, all []agent.Status, now time.Time)
 	}
 	v.Master, v.Agreement, v.Grant = words(g, local, record.ReadAt.IsZero(), now)
 	v.Notices = notices(g)
+	downAfter := 0.0
+	for _, n := range local {
+		downAfter = max(downAfter, n.DownAfter)
+	}
+	v.Audit = lookAudit(record.Audit, bearsOf(downAfter), now)
 	v.Read = readAge(record, now)
 	for _, n := range local {
 		v.Nodes = append(v.Nodes, lookNode(n, true, now))

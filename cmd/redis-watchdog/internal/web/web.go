@@ -34,6 +34,10 @@ type Source interface {
 	// Records is what etcd holds of every group, as it was read last. It may
 	// wait for etcd until ctx ends, and then answers all the same.
 	Records(ctx context.Context) []Record
+
+	// Fleet is a line about an audit of the whole fleet, as it was read last; empty:
+	// there is none, or it is over.
+	Fleet() string
 }
 
 // SocketName is the socket below the runtime directory on which the same pages
@@ -243,6 +247,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/status", s.status)
 	mux.HandleFunc("/groups", s.groups)
 	mux.HandleFunc("/history/{group}", s.history)
+	mux.HandleFunc("/keyspace/{group}", s.keyspaceOf)
 	mux.HandleFunc("/livez", s.livez)
 	mux.HandleFunc("/readyz", s.readyz)
 	for _, role := range []string{"master", "replica"} {

@@ -31,7 +31,10 @@ type fake struct {
 	nodes   []agent.Status
 	stuck   bool
 	records []Record
+	fleet   string
 }
+
+func (f fake) Fleet() string { return f.fleet }
 
 func (f fake) Records(context.Context) []Record { return f.records }
 
