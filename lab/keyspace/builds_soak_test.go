@@ -42,3 +42,10 @@ func TestUsedMemoryGrowsAsEstimatedOnEveryBuildSoak(t *testing.T) {
 		t.Run(b.Name+" small strings", func(t *testing.T) { usedMemoryGrows(t, b, small) })
 	}
 }
+
+func TestEstimateIsWhatEveryBuildTakesSoak(t *testing.T) {
+	t.Run("redis 6.0", func(t *testing.T) { estimated(t, &builds.Redis60, "redis 6.0") })
+	t.Run("redis 8.0", func(t *testing.T) { estimated(t, &builds.Redis80, "redis 8.0") })
+	t.Run("valkey 8.1", func(t *testing.T) { estimated(t, &builds.Valkey81, "valkey 8.1") })
+	t.Run("valkey 9.1", func(t *testing.T) { estimated(t, &builds.Valkey9, "valkey 9.1") })
+}

@@ -40,6 +40,9 @@ func (m *Model) Estimate(p Plan) (Estimate, error) {
 		return Estimate{}, fmt.Errorf("a plan has from one to 2^40 keys and members, of up to 4 GiB each")
 	}
 	k := rdb.Key{NameLen: p.KeyBytes, Type: p.Type, Elements: p.Members, Counted: true}
+	if p.TTL {
+		k.ExpireAt = 1 // whenever
+	}
 	small := p.MemberBytes <= compactBytes
 	switch p.Type {
 	case rdb.String:
@@ -55,30 +58,24 @@ func (m *Model) Estimate(p Plan) (Estimate, error) {
 			m.Begin(p.Type, k.Encoding)
 			m.Blob(8 + p.Members*integer(p.MemberBytes))
 		case small && p.Members <= setEntries && m.layout.oneNode: // 7.2 brought both
-			m.pack(&k, p.Members*(p.MemberBytes+2))
+			m.pack(&k, p.Members*packed(p.MemberBytes))
 		default:
 			m.each(&k, rdb.HashTable, p)
 		}
 	case rdb.Hash:
 		if small && p.ValueBytes <= compactBytes && p.Members <= hashEntries {
-			m.pack(&k, p.Members*(p.MemberBytes+p.ValueBytes+4))
+			m.pack(&k, p.Members*(packed(p.MemberBytes)+packed(p.ValueBytes)))
 		} else {
 			m.each(&k, rdb.HashTable, p)
 		}
 	case rdb.ZSet:
 		if small && p.Members <= zsetEntries {
-			m.pack(&k, p.Members*(p.MemberBytes+2+9))
+			m.pack(&k, p.Members*(packed(p.MemberBytes)+packedScore))
 		} else {
 			m.each(&k, rdb.SkipList, p)
 		}
 	case rdb.List:
-		const node = 8192 // list-max-listpack-size -2
-		per := max(1, node/(p.MemberBytes+2))
-		k.Encoding, k.Blobs = rdb.QuickList, (p.Members+per-1)/per
-		m.Begin(p.Type, k.Encoding)
-		m.Blob(7 + min(per, p.Members)*(p.MemberBytes+2))
-		m.sum *= k.Blobs
-		m.unasked *= k.Blobs
+		m.list(&k, p)
 	default:
 		return Estimate{}, fmt.Errorf("a plan is of strings, lists, sets, zsets or hashes, not of %ss", p.Type)
 	}
@@ -111,13 +108,54 @@ func (m *Model) pack(k *rdb.Key, payload uint64) {
 	m.Blob(7 + payload)
 }
 
+// packedScore is a listpack's entry of a score that is an integer of 64 bits, as a
+// time in milliseconds is.
+const packedScore = 10
+
+// packed is the bytes of a text of n in a listpack: a head, the text and its length
+// for who comes from behind (listpack.c).
+func packed(n uint64) uint64 {
+	head, tail := uint64(1), uint64(1)
+	switch {
+	case n > 4095:
+		head = 5
+	case n > 63:
+		head = 2
+	}
+	for whole := head + n; whole > 127; whole >>= 7 {
+		tail++
+	}
+	return head + n + tail
+}
+
+// list makes it listpacks of 8 KiB (list-max-listpack-size -2), the last of which is
+// not full. An element goes into one as long as that, with the element and what 8
+// bytes are reckoned for, is no larger (quicklist.c, _quicklistNodeAllowInsert).
+func (m *Model) list(k *rdb.Key, p Plan) {
+	const node, pack, around = 8192, 7, 8
+	one, per := packed(p.MemberBytes), uint64(1)
+	if used := pack + around + p.MemberBytes; used < node {
+		per += (node - used) / one
+	}
+	k.Encoding, k.Blobs = rdb.QuickList, (p.Members+per-1)/per
+	m.Begin(p.Type, k.Encoding)
+	if k.Blobs == 0 {
+		return
+	}
+	m.Blob(pack + min(per, p.Members)*one)
+	m.sum *= k.Blobs - 1
+	m.unasked *= k.Blobs - 1
+	m.Blob(pack + (p.Members-(k.Blobs-1)*per)*one)
+}
+
 // each makes it one allocation, or two, an element.
 func (m *Model) each(k *rdb.Key, e rdb.Encoding, p Plan) {
 	k.Encoding = e
 	m.Begin(k.Type, e)
-	one := m.text(p.MemberBytes)
+	lengths := []uint64{p.MemberBytes}
 	if k.Type == rdb.Hash {
-		one += m.text(p.ValueBytes)
+		lengths = append(lengths, p.ValueBytes)
 	}
-	m.sum = p.Members * one
+	m.Texts(lengths) // as the elements of a file are: not all builds take a text by itself
+	m.sum *= p.Members
 }
