@@ -49,6 +49,7 @@ func (s *stage) Status() []agent.Status {
 }
 func (s *stage) Roles() []agent.Status                { return s.Status() }
 func (s *stage) Records(context.Context) []web.Record { return nil }
+func (s *stage) Fleet() string                        { return "" }
 func (s *stage) Alive() bool                          { return true }
 
 func (s *stage) send(event string) error {
