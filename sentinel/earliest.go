@@ -21,8 +21,9 @@ const (
 
 // end is one Sentinel's e_i and the send time of the answer it rests on. Before own
 // it does not hold the master down itself; at may be earlier, for the others
-// remember for a while that it did.
-type end struct{ at, own, from watchdog.Instant }
+// remember for a while that it did. Without the role that it remembers of us it
+// would be byPings.
+type end struct{ at, own, from, byPings watchdog.Instant }
 
 // tallyEnd sets E and EFrom, and both as they are without the PINGs of those
 // that we cannot ask. Sentinels that are known but never answered (or were never
@@ -31,10 +32,10 @@ func (s *State) tallyEnd(t *watchdog.Sentinels, self watchdog.Address, now watch
 	if self == "" || t.Quorum == 0 {
 		return // the zero E is long past
 	}
-	t.E, t.EFrom, t.EOnce = s.endOf(t, self, now, t.Quorum > 1)
+	t.E, t.EFrom, t.EOnce, t.EByPings = s.endOf(t, self, now, t.Quorum > 1)
 	if slices.ContainsFunc(s.Members, func(m Member) bool { return len(m.pings) > 0 }) {
 		once := t.EOnce
-		t.EAsked, t.EAskedFrom, t.EOnce = s.endOf(t, self, now, false)
+		t.EAsked, t.EAskedFrom, t.EOnce, t.EByPings = s.endOf(t, self, now, false)
 		if t.Pinged = t.EAsked != t.E || t.EAskedFrom != t.EFrom; !t.Pinged {
 			t.EOnce = once
 		}
@@ -48,8 +49,8 @@ func (s *State) tallyEnd(t *watchdog.Sentinels, self watchdog.Address, now watch
 	}
 }
 
-// endOf is E and EFrom, and EOnce.
-func (s *State) endOf(t *watchdog.Sentinels, self watchdog.Address, now watchdog.Instant, pings bool) (at, from, once watchdog.Instant) {
+// endOf is E and EFrom, EOnce, and EByPings.
+func (s *State) endOf(t *watchdog.Sentinels, self watchdog.Address, now watchdog.Instant, pings bool) (at, from, once, byPings watchdog.Instant) {
 	var room, roomToo [8]end
 	ends, heard := room[:0], roomToo[:0]
 	danger, selected, silent := false, false, t.Known-len(s.Members)
@@ -60,13 +61,13 @@ func (s *State) endOf(t *watchdog.Sentinels, self watchdog.Address, now watchdog
 			silent++
 			if pings {
 				p := s.pinged(m, self, t.DownAfter, now)
-				e = end{e.at.Max(p.at), e.own.Max(p.own), e.from.Max(p.from)}
+				e = end{e.at.Max(p.at), e.own.Max(p.own), e.from.Max(p.from), e.byPings.Max(p.at)}
 			}
 		} else if m.Last.Named == "" && m.term(self) == nil {
 			// It knows no master of that name. Told of one now, it would begin to
 			// count.
 			at := m.Last.SentAt.Add(shorten(t.DownAfter, 0, s.ClockRateError))
-			e = end{at, at, m.Last.SentAt}
+			e = end{at, at, m.Last.SentAt, at}
 		}
 		ends = append(ends, e)
 		if s.heardNow(m, t.DownAfter, now) && !(pings && m.arriving(self, now)) {
@@ -93,9 +94,15 @@ func (s *State) endOf(t *watchdog.Sentinels, self watchdog.Address, now watchdog
 		at = at.Min(now)
 	}
 	if s.nobody(t, self, now) && !selected {
-		return watchdog.Never, from, at
+		return watchdog.Never, from, at, 0
 	}
-	return at, from, 0
+	if !danger && slices.ContainsFunc(ends, func(e end) bool { return e.byPings > e.at }) {
+		for i := range ends {
+			ends[i].at, ends[i].own = ends[i].byPings, ends[i].own.Max(ends[i].byPings)
+		}
+		byPings, _ = earliest(ends, t.Quorum)
+	}
+	return at, from, 0, byPings
 }
 
 // earliest is the q-th smallest of the ends, and the q-th oldest of the
@@ -213,9 +220,12 @@ func (m *Member) end(self watchdog.Address, now watchdog.Instant) end {
 	if t == nil || t.SentAt == 0 {
 		return end{}
 	}
-	e := end{t.End, t.End, t.SentAt}
+	e := end{t.End, t.End, t.SentAt, t.End}
+	if t.End == t.RoleEnd {
+		e.byPings = t.ByPings
+	}
 	if t.DownAt != 0 && now.Sub(t.DownAt) <= downMemory {
-		e.at = e.at.Min(now)
+		e.at, e.byPings = e.at.Min(now), e.byPings.Min(now)
 	}
 	return e
 }

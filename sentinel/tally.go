@@ -28,6 +28,8 @@ type Term struct {
 	// RoleEnd is the part of End that comes of role-reported slave; Never:
 	// none.
 	RoleEnd watchdog.Instant
+	// ByPings is End without that part.
+	ByPings watchdog.Instant
 	DownAt  watchdog.Instant // of the last answer that showed it s_down; zero: never
 	Down    bool             // the last answer that described it showed it s_down, and surely so
 }
@@ -230,6 +232,7 @@ func (m *Member) hearTerms(a *Answer, rate float64) {
 		t := m.termFor(a.Named)
 		*t = Term{Of: a.Named, SentAt: a.SentAt, Epoch: in.Epoch, RoleEnd: watchdog.Never,
 			End: a.SentAt.Add(shorten(in.DownAfter, 0, rate))}
+		t.ByPings = t.End
 	default:
 		t := m.termFor(a.Named)
 		if t.SentAt != 0 && t.End < a.SentAt && a.SentAt.Sub(t.SentAt) > time.Second {
@@ -237,6 +240,7 @@ func (m *Member) hearTerms(a *Answer, rate float64) {
 		}
 		t.SentAt, t.Epoch, t.RoleEnd = a.SentAt, in.Epoch, watchdog.Never
 		t.End = a.SentAt.Add(shorten(in.DownAfter, in.unheard(), rate))
+		t.ByPings = t.End
 		if in.Reported == watchdog.Replica {
 			t.RoleEnd = a.SentAt.Add(shorten(in.DownAfter+roleGrace, in.RoleFor, rate))
 			t.End = t.End.Min(t.RoleEnd)

@@ -192,6 +192,15 @@ func TestTallyChangesWithOneSentinel(t *testing.T) {
 		}, func(s watchdog.Sentinels) bool { return s.E == now && s.Failover }},
 		{"the role term of one is no quorum's", func(a *Answer) { a.Master.Reported, a.Master.RoleFor = watchdog.Replica, 24*time.Second },
 			func(s watchdog.Sentinels) bool { return s.RoleTerm == watchdog.Never && s.E == t0.Add(down) }},
+		{"without its role term a Sentinel counts by its PINGs", func(a *Answer) {
+			a.Master.Reported, a.Master.RoleFor, a.Master.Quorum = watchdog.Replica, 24*time.Second, 1
+		}, func(s watchdog.Sentinels) bool { return s.EByPings == t0.Add(down) }},
+		{"and there is no such E where no role term is", func(a *Answer) { a.Master.Quorum = 1 },
+			func(s watchdog.Sentinels) bool { return s.E == t0.Add(down) && s.EByPings == 0 }},
+		{"nor in a failover", func(a *Answer) {
+			a.Master.Reported, a.Master.RoleFor, a.Master.Quorum = watchdog.Replica, 24*time.Second, 1
+			a.Master.Flags, a.Master.Failover = FlagFailover, FailoverWaitPromo
+		}, func(s watchdog.Sentinels) bool { return s.E == now && s.EByPings == 0 }},
 		{"the role term is the shorter of the two", func(a *Answer) {
 			a.Master.Reported, a.Master.RoleFor, a.Master.Quorum = watchdog.Replica, 24*time.Second, 1
 		}, func(s watchdog.Sentinels) bool { return s.RoleTerm == now+sec && s.E == now+sec }},

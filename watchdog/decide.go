@@ -73,6 +73,7 @@ type view struct {
 	act       Instant // E - A, or alone - A where that is earlier
 	heard     Instant // of the oldest answer that E rests on
 	doubt     Instant // from here on the Sentinels' word is running out: a healthy group has renewed it long ago
+	silent    Instant // the same, and it is their PINGs that are not answered: what they remember of our role is no such sign
 	until     Instant // L
 	lapse     Instant // L - A
 	strict    bool    // coordinator_lost: refuse
@@ -84,7 +85,7 @@ type view struct {
 	certified bool    // a majority of fresh Sentinels names us and none can have promoted another
 	truthUs   bool    // the truth names us, or nobody is named and a majority names us
 	other     bool    // the truth names another
-	fired     bool    // the armed fence fired while we were to serve, and E - A has been ahead ever since
+	fired     bool    // the armed fence fired while we were to serve, and E - A has been ahead ever since, and is by what it takes to be heard again
 	starting  bool
 }
 
@@ -106,13 +107,16 @@ func look(p Policy, s State, now Instant) view {
 	v.act = v.alone.Add(-v.Act)
 	v.high = s.Sentinels.Quorum > s.Sentinels.Known/2+1
 	v.doubt = v.e.Add(-v.Act - v.doubtFor())
+	v.silent = v.doubt.Max(s.Sentinels.EByPings.Add(-v.Act - v.doubtFor()))
 	v.inForce = s.granted(now)
 	v.fresh = g.Ours && g.RenewedAt != 0 && now.Sub(g.RenewedAt) <= v.SuspectAfter
 	v.absent = !g.Ours && s.Coordinator.RoundAt != 0 && now.Sub(s.Coordinator.RoundAt) <= v.SuspectAfter
 	v.lastOurs = s.Memory.Granted != "" && s.Memory.Granted == s.Redis.RunID
 	v.certified = v.self != "" && s.Sentinels.Master == v.self &&
 		now.Sub(s.Sentinels.EFrom) <= v.Uncertified && now < v.act
-	v.fired = s.FiredAt != 0 && now < v.act
+	// Opened any later, it would be shut again before the Sentinels can have heard it;
+	// and they begin a connection once a second: cut twice, they hear it too late.
+	v.fired = s.FiredAt != 0 && now < v.act.Add(-heardAgain)
 	named := v.self != "" && s.Sentinels.Master == v.self
 	v.truthUs = v.self != "" && v.truth.Master == v.self || v.truth.Master == "" && named
 	v.other = v.truth.Master != "" && v.truth.Master != v.self && v.self != ""
@@ -141,8 +145,9 @@ func decide(p Policy, s State, now Instant) Verdict {
 	refuse := func(stopBy Instant) Gate { return Gate{Access: Refuse, StopBy: stopBy} }
 	since := s.RefuseSince.orNow(now)
 	// A Redis that stands still answers none of Sentinel's PINGs, and nobody else
-	// either: that is no sign of a cut, before the Sentinels have heard it again.
-	awake := r.Answer == Up && now.Sub(s.AnswersSince) >= v.Uncertified
+	// either: that is no sign of a cut. Their silence counts from when it woke, and is
+	// suspect when it has lasted as long as any other that is.
+	awake := r.Answer == Up && now.Sub(s.AnswersSince) >= v.suspicious()
 
 	switch {
 	case o.Released:
@@ -228,8 +233,10 @@ func decide(p Policy, s State, now Instant) Verdict {
 
 	// 10 (first half). The Sentinels' word runs out. If they are on the other
 	// side they promote another, and the heal throws away what is written from
-	// now on: let the writers wait for what comes, their word or the refusal.
-	case v.inForce && v.fresh && !v.starting && awake && now < v.act && now >= v.doubt && p.SentinelsLost == SentinelsLostRefuse &&
+	// now on: let the writers wait for what comes, their word or the refusal. Not
+	// where they hear us, and would act on the role that an INFO told them: the hold
+	// delays the next INFO, which tells another, behind a PUBLISH.
+	case v.inForce && v.fresh && !v.starting && awake && now < v.act && now >= v.silent && p.SentinelsLost == SentinelsLostRefuse &&
 		now.Sub(s.HoldSince.orNow(now)) < v.DownAfter/2:
 		return verdict(RowUncertified, "sentinels_fall_silent", Gate{Access: Hold, Arm: v.grantedUntil()}, s.keepGrant(p, v, now))
 
@@ -277,7 +284,7 @@ func (s State) awaits(v view, row Row, now Instant) bool {
 	case Nowhere:
 		return row == RowFenced && v.truthUs && v.inForce && now.Sub(s.Memory.FencedAt) < awaitTerm
 	case Master:
-		return v.lastOurs && s.AnswersSince != 0 && now.Sub(s.AnswersSince) < v.Uncertified && now >= v.doubt
+		return v.lastOurs && s.AnswersSince != 0 && now.Sub(s.AnswersSince) < min(v.suspicious(), awaitTerm) && now >= v.doubt
 	}
 	return false
 }

@@ -89,6 +89,10 @@ type Sentinels struct {
 	// EOnce is what E will be once there is a replica that can be promoted, where
 	// there is none and E is Never; zero elsewhere. It counts no PINGs.
 	EOnce Instant
+	// EByPings is E without what the Sentinels remember of our role, which their next
+	// INFO may put right; zero where that is no later than E. It counts no PINGs of
+	// those that we cannot ask.
+	EByPings Instant
 	// Pinged: E and EFrom count Sentinels that we cannot ask by the PINGs that our
 	// Redis answers them. Those do not tell what role a Sentinel remembers of us;
 	// EAsked and EAskedFrom are without them.

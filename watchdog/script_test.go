@@ -57,6 +57,7 @@ type script struct {
 	sentinels Sentinels
 	eIn       time.Duration // E is so far after an answer that names us
 	ePinned   bool          // E was given as an instant and does not move
+	pingsIn   time.Duration // likewise EByPings; zero: it is none
 	roleIn    time.Duration // likewise RoleTerm
 	roleOff   bool
 	maxEpoch  uint64
@@ -224,6 +225,9 @@ func (s *script) saySentinels() {
 	told.NamedSince = f.NamedSince
 	if told.Self != "" && told.Master == told.Self {
 		f.EFrom = s.now
+		if s.pingsIn > 0 {
+			f.EByPings = s.now.Add(s.pingsIn)
+		}
 		if !s.ePinned {
 			f.E = s.now.Add(s.eIn)
 		}

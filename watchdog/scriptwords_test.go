@@ -168,6 +168,8 @@ func (s *script) setSentinels(k, v string) error {
 		return setEpoch(&s.maxEpoch, v)
 	case "e":
 		return s.setE(v)
+	case "by_pings":
+		return setDuration(&s.pingsIn, v)
 	case "role_term":
 		s.roleOff = v == "never"
 		if !s.roleOff {

@@ -8,20 +8,21 @@ import (
 )
 
 const (
-	promotionTerm   = 10 * time.Second // a promotion nobody names yet is believed for so long (measured: named after 0.9-1.0 s)
-	unbrokenToOpen  = 3 * time.Second  // a majority names us so long before a fence is opened: longer than the second in which all still name a master that has been replaced
-	unbrokenToBreak = 10 * time.Second // a majority names another so long before it breaks a conflict or re-points a replica
-	backToOpen      = 5 * time.Second  // Sentinel remembers for so long that another told it the master is down (SENTINEL_ASK_PERIOD * 5)
-	awaitTerm       = 5 * time.Second  // a fence is opened as soon as the Sentinels certify again, or not for such a while
-	peersForgotten  = 60 * time.Second // a Sentinel that was RESET finds the replicas again with its next INFO to a master, within 10 s
-	roleTermToOpen  = 11 * time.Second // Sentinel asks INFO every 10 s: nearer than that it would fail over the master just opened
-	openedTerm      = 17 * time.Second // after the way out a Sentinel holds us down until its next INFO, and has for 5 s longer (downMemory of package sentinel)
-	roleTermAtMost  = 35 * time.Second // Sentinel acts on a master that reports slave D + 20 s after the INFO that showed it, up to 10 s after the fence; and the failover's seconds
-	tiltToOpen      = 15 * time.Second // after TILT a Sentinel acts at once on a role of D + 20 s ago: the rest of a poll of its lists, and the failover's seconds
-	fencedWayOut    = 40 * time.Second // past every role term (down-after + 20 s, for a D up to 20 s) Sentinel would have acted
-	startGrace      = time.Second      // at start, silence is no evidence for so long
-	hintTerm        = 30 * time.Second // a Sentinel whose hint came to nothing is not held for again before
-	minLeaseTTL     = 2 * time.Second  // etcd raises anything shorter
+	promotionTerm   = 10 * time.Second       // a promotion nobody names yet is believed for so long (measured: named after 0.9-1.0 s)
+	unbrokenToOpen  = 3 * time.Second        // a majority names us so long before a fence is opened: longer than the second in which all still name a master that has been replaced
+	unbrokenToBreak = 10 * time.Second       // a majority names another so long before it breaks a conflict or re-points a replica
+	backToOpen      = 5 * time.Second        // Sentinel remembers for so long that another told it the master is down (SENTINEL_ASK_PERIOD * 5)
+	heardAgain      = 200 * time.Millisecond // a Sentinel whose connection a fence has cut begins another with one of its next ticks (0.1 s), and pings on it
+	awaitTerm       = 5 * time.Second        // a fence is opened as soon as the Sentinels certify again, or not for such a while
+	peersForgotten  = 60 * time.Second       // a Sentinel that was RESET finds the replicas again with its next INFO to a master, within 10 s
+	roleTermToOpen  = 11 * time.Second       // Sentinel asks INFO every 10 s: nearer than that it would fail over the master just opened
+	openedTerm      = 17 * time.Second       // after the way out a Sentinel holds us down until its next INFO, and has for 5 s longer (downMemory of package sentinel)
+	roleTermAtMost  = 35 * time.Second       // Sentinel acts on a master that reports slave D + 20 s after the INFO that showed it, up to 10 s after the fence; and the failover's seconds
+	tiltToOpen      = 15 * time.Second       // after TILT a Sentinel acts at once on a role of D + 20 s ago: the rest of a poll of its lists, and the failover's seconds
+	fencedWayOut    = 40 * time.Second       // past every role term (down-after + 20 s, for a D up to 20 s) Sentinel would have acted
+	startGrace      = time.Second            // at start, silence is no evidence for so long
+	hintTerm        = 30 * time.Second       // a Sentinel whose hint came to nothing is not held for again before
+	minLeaseTTL     = 2 * time.Second        // etcd raises anything shorter
 	maxSuspectAfter = 750 * time.Millisecond
 )
 
@@ -78,6 +79,13 @@ func (t Timing) wayOutTerm() time.Duration { return max(fencedWayOut, t.DownAfte
 func (t Timing) doubtFor() time.Duration {
 	healthy := t.DownAfter - t.Poll - t.Act
 	return clamp(healthy-t.Uncertified, 0, t.DownAfter/2)
+}
+
+// suspicious is how long the Sentinels may not have heard a Redis that answers
+// before its writers are held for it (row 10). The hold keeps them from hearing it:
+// CLIENT PAUSE delays a Sentinel's PUBLISH, and its PINGs behind that.
+func (t Timing) suspicious() time.Duration {
+	return max(t.Uncertified, t.DownAfter-t.Act-t.doubtFor())
 }
 
 // Kept says whether the timing leaves room for the promise (two renewals

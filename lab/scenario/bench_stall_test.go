@@ -23,14 +23,18 @@ type stalled struct {
 	late  time.Duration // from the stall's end until a write that came in during it was answered well
 	ok    bool          // it was, and on the same connection
 	moved bool          // another Redis is the master now
+	again time.Duration // from the stall's end until a new write was taken, on any connection; zero: none was in stallAgain
 }
+
+// stallAgain is how long a master that has woken is asked to take a write.
+const stallAgain = 10 * time.Second
 
 // stall has the group's master do one thing for so long, a script or (asleep) DEBUG
 // SLEEP, beside a write that comes in meanwhile, and waits for what becomes of it.
 func stall(w *watched.World, d time.Duration, asleep bool) stalled {
 	master := w.Group.Master()
 	o := *master.Client().Options()
-	o.ReadTimeout = time.Minute
+	o.ReadTimeout, o.MaxRetries = time.Minute, -1
 	client := redis.NewClient(&o)
 	defer client.Close()
 	// One connection each, opened before the stall.
@@ -53,7 +57,14 @@ func stall(w *watched.World, d time.Duration, asleep bool) stalled {
 	}()
 	time.Sleep(d / 4)
 	err := writer.Set(ctx, "stall", fmt.Sprint(begun), 0).Err()
-	s := stalled{late: lab.Now().Sub(begun) - d, ok: err == nil, cut: <-ended != nil}
+	s := stalled{late: lab.Now().Sub(begun) - d, ok: err == nil}
+	woken := begun.Add(d)
+	for ; s.again == 0 && lab.Now().Sub(woken) < stallAgain; time.Sleep(time.Millisecond) {
+		if err = client.Set(ctx, "stall", fmt.Sprint(woken), 0).Err(); err == nil {
+			s.again = lab.Now().Sub(woken)
+		}
+	}
+	s.cut = <-ended != nil
 	return s
 }
 
@@ -98,6 +109,7 @@ func BenchmarkStall(b *testing.B) {
 		b.Run(s.String(), func(b *testing.B) {
 			fired, opened, held := 0, 0, 0
 			var with, without []stalled
+			var opening []time.Duration // of those that were fenced
 			for range rounds {
 				before := guarded.WaitServing()
 				decided := len(before.Decided())
@@ -111,7 +123,10 @@ func BenchmarkStall(b *testing.B) {
 				guarded.Pause(max(down-s, 0) + 2*time.Second)
 				ours.moved = guarded.WaitServing() != before
 				theirs.moved = alone.Group.Master() != named
-				fired += total(before, "stall_fences_total", `result="fired"`) - f
+				if f = total(before, "stall_fences_total", `result="fired"`) - f; f > 0 {
+					opening = append(opening, ours.again)
+				}
+				fired += f
 				opened += total(before, "stall_fences_total", `result="opened"`) - op
 				held += total(before, "holds_total", "") - h
 				b.Logf("%+v, alone %+v; so far %d fired, %d opened, %d holds", ours, theirs, fired, opened, held)
@@ -122,12 +137,24 @@ func BenchmarkStall(b *testing.B) {
 				guarded.WaitGuarded()
 				guarded.Group.WaitReplicas()
 				alone.Group.WaitReplicas()
+				guarded.Eventually("no Sentinel remembers the fence", time.Minute, func() error {
+					for _, one := range guarded.Group.Sentinels {
+						if role := one.State(guarded.Group.Name)["role-reported"]; role != "master" {
+							return fmt.Errorf("%s was told that the master is a %q", one.Name, role)
+						}
+					}
+					return nil
+				})
 			}
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(float64(rounds), "stalls")
 			b.ReportMetric(float64(fired), "fenced")
 			b.ReportMetric(float64(opened), "opened")
 			b.ReportMetric(float64(held), "holds")
+			if slices.Sort(opening); len(opening) > 0 {
+				b.ReportMetric(float64(opening[len(opening)/2].Microseconds())/1000, "open-ms")
+				b.ReportMetric(float64(opening[len(opening)-1].Microseconds())/1000, "open-ms-max")
+			}
 			report := func(of []stalled, suffix string) {
 				cut, refused, moved := 0, 0, 0
 				var late []time.Duration

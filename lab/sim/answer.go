@@ -96,6 +96,6 @@ func news(old, t watchdog.Sentinels) bool {
 		return true
 	}
 	old.SentAt, old.E, old.EFrom, old.RoleTerm, old.TiltAt = t.SentAt, t.E, t.EFrom, t.RoleTerm, t.TiltAt
-	old.EAsked, old.EAskedFrom, old.EOnce, old.Vouched = t.EAsked, t.EAskedFrom, t.EOnce, t.Vouched
+	old.EAsked, old.EAskedFrom, old.EOnce, old.Vouched, old.EByPings = t.EAsked, t.EAskedFrom, t.EOnce, t.Vouched, t.EByPings
 	return old != t
 }

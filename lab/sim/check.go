@@ -24,6 +24,8 @@ type checker struct {
 	shutSince watchdog.Instant // planned runs: since when nobody takes writes
 	freeSince watchdog.Instant // likewise: and nothing is under way that would excuse it
 	goodSince watchdog.Instant
+
+	promotions int
 }
 
 func (c *checker) report(kind, format string, args ...any) {
@@ -176,6 +178,7 @@ func (c *checker) operator() bool {
 
 func (c *checker) promoted(r *redis) {
 	r.promotedAt, r.tenure = c.w.now, false
+	c.promotions++
 	if r.role == nowhere || r.shut {
 		c.stale(r, "promoted by Sentinel")
 	}
@@ -200,7 +203,7 @@ func (c *checker) stale(r *redis, how string) {
 
 // needless holds promise 6 in runs whose faults it names.
 func (c *checker) needless(r *redis) {
-	if c.w.kind != harmlessRun || r.id != 0 {
+	if c.w.kind != harmlessRun || r.id != 0 || c.w.only == wakesLate {
 		return
 	}
 	if r.role == master && r.frozen {

@@ -171,7 +171,7 @@ func (w *World) plan() {
 		list := w.kind.faults()
 		f := new(fault)
 		*f = list[w.rng.IntN(len(list))]
-		for _, one := range slices.Concat(list, walls) {
+		for _, one := range slices.Concat(list, walls, lateWakes) {
 			if one.name == w.only {
 				*f = one
 			}

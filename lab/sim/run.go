@@ -10,15 +10,16 @@ import (
 
 // Result is what one run came to.
 type Result struct {
-	Seed    uint64
-	Kind    string // of the violation; empty: none
-	Text    string
-	Faults  []string
-	History string        // when it was asked for
-	Planned [outcomes]int // how many planned failovers came to what
-	Virtual float64
-	Stalls  int  // at a step
-	HeldUp  bool // reads were late of one that stood still with its opening on the way: FINDINGS.md
+	Seed     uint64
+	Kind     string // of the violation; empty: none
+	Text     string
+	Faults   []string
+	History  string        // when it was asked for
+	Planned  [outcomes]int // how many planned failovers came to what
+	Virtual  float64
+	Stalls   int  // at a step
+	Promoted int  // how many Redis Sentinel promoted
+	HeldUp   bool // reads were late of one that stood still with its opening on the way: FINDINGS.md
 }
 
 // Run plays the world of c.
@@ -31,7 +32,7 @@ func Run(c Config, k kind, traced bool) Result {
 		w.every(50*ms, 50*ms, w.check.letGo)
 	}
 	w.run(w.now.Add(30 * 60 * sec))
-	res := Result{Seed: c.Seed, Faults: w.faults, Planned: w.outcomes, Virtual: float64(w.now) / 1e9, Stalls: w.stalls, HeldUp: w.heldUp}
+	res := Result{Seed: c.Seed, Faults: w.faults, Planned: w.outcomes, Virtual: float64(w.now) / 1e9, Stalls: w.stalls, Promoted: w.check.promotions, HeldUp: w.heldUp}
 	if v := w.check.found; v != nil {
 		res.Kind, res.Text = v.kind, fmt.Sprintf("at %.3f: %s", float64(v.at)/1e9, v.text)
 	}

@@ -246,7 +246,7 @@ func (s *sentinel) dial(r *redis) {
 	id := r.id
 	s.ask(&r.proc, func() func() {
 		h := &r.heard[s.id]
-		h.connection, h.underWay = h.connection+1, 0
+		h.connection, h.sent, h.acked = h.connection+1, 0, 0
 		return func() {
 			if in := s.of(id); in.known {
 				in.connected = true

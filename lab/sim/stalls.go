@@ -73,3 +73,11 @@ func (w *World) stall(host int, most time.Duration) {
 	w.logf("----", "%d on H%d stand still, %s the first", len(ps), host, ps[0].name)
 	standStill(w, most, ps...)
 }
+
+// wakesLate is a fault to be asked for by name: a Redis stands still for nearly
+// down-after-milliseconds. Sentinel alone hears it again before it holds it down.
+const wakesLate = "redis stands still for nearly down-after"
+
+var lateWakes = []fault{{name: wakesLate, begin: onRedis(func(w *World, _ *fault, r *redis) {
+	standFor(w, w.between(w.DownAfter*7/8, w.DownAfter-10*ms), &r.proc)
+})}}

@@ -68,7 +68,8 @@ func (w *World) walled(sentinel int) bool { return w.Walled[sentinel] && w.now >
 // Sentinel to a Redis.
 type heard struct {
 	connection int
-	underWay   int              // answers that were not acknowledged
+	sent       int              // how many answers went out on it
+	acked      int              // and up to which they are acknowledged: what was lost TCP sends again before what comes after it
 	at         watchdog.Instant // the newest PING whose answer was, when it came in
 }
 
@@ -81,8 +82,8 @@ func (r *redis) reply(s *sentinel, pong bool, cameIn watchdog.Instant, take func
 		return
 	}
 	h := &r.heard[s.id]
-	h.underWay++
-	connection := h.connection
+	h.sent++
+	connection, n := h.connection, h.sent
 	if w.Breakage.noAck && pong {
 		h.at = cameIn
 	}
@@ -91,7 +92,7 @@ func (r *redis) reply(s *sentinel, pong bool, cameIn watchdog.Instant, take func
 			if h.connection != connection {
 				return
 			}
-			h.underWay--
+			h.acked = max(h.acked, n)
 			if pong {
 				h.at = h.at.Max(cameIn.Add(-lookedAgo))
 			}
@@ -112,7 +113,7 @@ func (d *daemon) hearPings() {
 		if !w.Walled[i] || h.at == 0 || w.WalledAt != 0 && h.at < w.WalledAt.Add(heardLate) || h.at.Add(clock) < d.core.StartedAt {
 			continue
 		}
-		if h.underWay == 0 || w.Breakage.noAck {
+		if h.acked == h.sent || w.Breakage.noAck {
 			d.seenAt[i] = d.now()
 		}
 		if d.seenAt[i] >= h.at.Add(clock) {
