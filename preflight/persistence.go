@@ -55,7 +55,7 @@ func (s *subject) denied(n *Node) (reason, remedy string) {
 	case aof && write != "ok":
 		return n.Address + " cannot write its append-only file: as a master it refuses every write (MISCONF)", onHost(n, disk+"; the log of Redis says what failed")
 	case rdb && stop == "yes" && save != "ok":
-		return n.Address + " failed to save and has stop-writes-on-bgsave-error yes: as a master it refuses every write (MISCONF)", onHost(n, disk+"; then "+cli(n)+" BGSAVE")
+		return n.Address + " failed to save and has stop-writes-on-bgsave-error yes: as a master it refuses every write (MISCONF)", cli(n) + " BGSAVE   # once there is room for it, and Redis may write there: " + onHost(n, disk)
 	}
 	return "", ""
 }

@@ -23,7 +23,7 @@ const (
 )
 
 // erring says that this Redis answers that Sentinel's PINGs, and with errors: NOAUTH
-// after a login that failed, NOPERM, BUSY. A link whose login failed is not begun
+// after a login that failed, NOPERM, BUSY, MISCONF of one that cannot save. A link whose login failed is not begun
 // anew, for it is answered (sentinel.c, sentinelPingReplyCallback sets
 // last_pong_time by any reply, and sentinelHandleRedisInstance closes a link by that
 // alone): it stays so when the password has become right (seen on 7.0.15).
@@ -62,6 +62,6 @@ func (s *State) refusedFaults(group string, now watchdog.Instant) (faults []Faul
 	}
 	return append(faults, Fault{ID: "sentinel_refused", Severity: severityWarning,
 		Text: fmt.Sprintf("the PINGs of sentinels of group %q are answered with errors, so that they hold down what answers, and promote none of it: %s. "+
-			"Their login failed, most likely, and Sentinel does not try again by itself", group, strings.Join(who, "; ")),
-		Remedy: strings.Join(slices.Sorted(maps.Keys(lines)), "\n") + "\n# with the password of Redis (and auth-user, where there is one): each sentinel then logs in anew. Is it a script that keeps Redis busy (BUSY), it passes"})
+			"Their login failed, most likely, and Sentinel does not try again by itself; or that Redis cannot save (MISCONF)", group, strings.Join(who, "; ")),
+		Remedy: strings.Join(slices.Sorted(maps.Keys(lines)), "\n") + "\n# with the password of Redis (and auth-user, where there is one): each sentinel then logs in anew. Is it a script that keeps Redis busy (BUSY), it passes; if rdb_last_bgsave_status in INFO is err, see its disk"})
 }

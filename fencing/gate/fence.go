@@ -54,10 +54,12 @@ func (g *Gate) fenceOnce(ctx context.Context) time.Duration {
 		}
 		g.mu.Unlock()
 		g.fail("gate.hold.sent")
+		g.clearFault("fence_incomplete")
 		return idle
 	case !due:
 		g.trying = trying{}
 		g.mu.Unlock()
+		g.clearFault("fence_incomplete") // none is wanted now, or it stands
 		return idle
 	case h == nil: // a new primary connection wakes us
 		g.mu.Unlock()
@@ -208,7 +210,7 @@ func (g *Gate) judge(re []resp.Reply) (proved bool, again time.Duration) {
 	}
 	nowhere := role.Kind == '*' && len(role.Elems) >= 3 && role.Elems[0].Text == "slave" &&
 		isNowhere(role.Elems[1].Text, strconv.FormatInt(role.Elems[2].Num, 10))
-	if nowhere && get.ErrorIs("MASTERDOWN") && del.ErrorIs("MASTERDOWN", "READONLY") {
+	if nowhere && refusesRead(get) && refusesWrite(del) {
 		return true, 0
 	}
 	if nowhere && (get.ErrorIs("NOPERM") || del.ErrorIs("NOPERM")) {

@@ -439,11 +439,20 @@ func (g *Gate) refuses(l *observation, seen *watchdog.Redis) bool {
 	if seen.Answer != watchdog.Up || seen.Role != watchdog.Nowhere || l.get.Kind == 0 {
 		return false
 	}
-	read := l.get.ErrorIs("MASTERDOWN")
-	write := l.del.ErrorIs("MASTERDOWN", "READONLY")
+	read, write := refusesRead(l.get), refusesWrite(l.del)
 	if l.get.ErrorIs("NOPERM") || l.del.ErrorIs("NOPERM") {
 		// We may not try: the parameter that makes Redis refuse is the witness.
 		return g.worker.cur.stale == staleValue
 	}
 	return read && write
 }
+
+// refusesRead and refusesWrite say whether the answer to a probe is what a fenced
+// Redis gives.
+func refusesRead(get resp.Reply) bool { return get.ErrorIs("MASTERDOWN") }
+
+// MISCONF is what a Redis that cannot save says to a writer before it looks at its
+// role, from 7.0 on a replica too (server.c, processCommand). By itself it is no
+// fence, for it ends with the next good save; beside a reader that gets MASTERDOWN
+// what comes behind it is MASTERDOWN.
+func refusesWrite(del resp.Reply) bool { return del.ErrorIs("MASTERDOWN", "READONLY", "MISCONF") }
