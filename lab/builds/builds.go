@@ -32,7 +32,7 @@ if [ -e build ]; then read -r root binary < build; fi
 if [ "$root" = / ]; then exec "$binary" "$@" MODE; fi
 mkdir -p "$root$lab"
 export root binary lab
-exec unshare --mount sh -c 'mount --bind "$lab" "$root$lab" && exec chroot "$root" /bin/sh -c "cd \"\$0\" && exec \"\$binary\" \"\$@\"" "$PWD" "$@"' sh "$@" MODE
+exec unshare --mount sh -c 'mount --rbind "$lab" "$root$lab" && exec chroot "$root" /bin/sh -c "cd \"\$0\" && exec \"\$binary\" \"\$@\"" "$PWD" "$@"' sh "$@" MODE
 `
 
 // Root is where the build is; it is made where that is not done yet.

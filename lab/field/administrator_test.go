@@ -107,7 +107,7 @@ func (s *story) calm() {
 // connections that are put out, at a replica and at the master.
 func TestOrdinaryCommandsAtRedis(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Systemd: true})
+	w := start(t, watched.Options{Systemd: true})
 	s := begin(t, w)
 	replica := w.Others(s.master)[0]
 	s.types(replica.Name, append(onlyAtReplica, "CLIENT PAUSE 700 ALL", ""), replica.Redis.Try)
@@ -134,7 +134,7 @@ func TestOrdinaryCommandsAtRedis(t *testing.T) {
 // reset, disconnected, paused and started again.
 func TestOrdinaryCommandsAtTheSentinels(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Systemd: true})
+	w := start(t, watched.Options{Systemd: true})
 	s := begin(t, w)
 	for _, one := range w.Group.Sentinels {
 		s.types(one.Name, typed{

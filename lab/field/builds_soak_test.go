@@ -25,7 +25,7 @@ func TestScriptsPassTheLockOfAnOldBuildSoak(t *testing.T) {
 		}
 		return w.Lab
 	})
-	w = watched.Start(t, watched.Options{Group: c, Systemd: true})
+	w = start(t, watched.Options{Group: c, Systemd: true})
 	s := begin(t, w)
 	s.done("nothing: the packages of Debian 11 are installed; redis-watchdog failover")
 	for _, d := range w.Watchdogs {

@@ -18,7 +18,7 @@ import (
 // nobody has to be told.
 func TestReplicaIsPointedElsewhereByHand(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Systemd: true, Group: lab.GroupConfig{FailTimeout: 10 * time.Second}})
+	w := start(t, watched.Options{Systemd: true, Group: lab.GroupConfig{FailTimeout: 10 * time.Second}})
 	s := begin(t, w)
 	replica, other := w.Others(s.master)[0], w.Others(s.master)[1]
 

@@ -24,7 +24,7 @@ import (
 // watchdogs are all still there at the end.
 func TestCalmGroupWritesWhatIsNew(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{})
+	w := start(t, watched.Options{})
 	s := begin(t, w)
 	w.Eventually("the first node reports are there", time.Minute, func() error {
 		w.Pause(time.Second)

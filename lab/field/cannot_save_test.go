@@ -55,7 +55,7 @@ func TestReplicaThatCannotSaveIsVetoed(t *testing.T) {
 		t.Fatalf("unfence ended with %d: %s", code, text)
 	}
 	harmed.WaitPhase("follow")
-	s.undisturbed()
+	s.unrefused()
 
 	s.done("the master dies")
 	s.failoverTo(sound[0])
@@ -104,6 +104,8 @@ func TestMasterThatCannotSaveIsReplaced(t *testing.T) {
 	s.Isolate(old.Host)
 	next := s.WaitServing(s.Others(old)...)
 	s.Pause(5 * time.Second) // to be killed in, if it were not seen to refuse
+	s.done("it is back, and there is room again: a full sync needs it")
+	disk.Clear()
 	s.Heal()
 	s.Eventually("the old master follows", patience, func() error { return follows(old, next) })
 	old.WaitPhase("follow")
@@ -115,8 +117,7 @@ func TestMasterThatCannotSaveIsReplaced(t *testing.T) {
 	}
 	s.told(old, "sentinel_refused", "MISCONF", old.Redis.Address)
 	s.asks(old, func(st agent.Status) bool { return slices.Contains(st.VetoReasons, "persistence_writable") }, "is vetoed")
-	s.done("there is room again, and what is printed is done")
-	disk.Clear()
+	s.done("what is printed is done")
 	s.pasted(old, "vetoed")
 	s.asks(old, func(st agent.Status) bool { return !st.Veto && len(st.VetoReasons) == 0 }, "is not vetoed")
 	s.calm()
@@ -126,7 +127,7 @@ func TestMasterThatCannotSaveIsReplaced(t *testing.T) {
 // file system of its own.
 func onSmallDisk(t *testing.T, which int) (*story, *lab.Disk) {
 	t.Helper()
-	w := watched.Start(t, watched.Options{Paused: true, Systemd: true, Group: lab.GroupConfig{FailTimeout: 10 * time.Second}})
+	w := start(t, watched.Options{Paused: true, Systemd: true, Group: lab.GroupConfig{FailTimeout: 10 * time.Second}})
 	one := w.Watchdogs[which].Redis
 	one.Term()
 	disk := w.SmallDisk(one.Dir, "redis.conf")

@@ -36,7 +36,7 @@ func editMyID(t *testing.T, s *lab.Sentinel, line string) {
 // them, now this, now that. Nothing shows it before the day when one is missing.
 func TestTwoSentinelsOfOneImage(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: 30 * time.Second}}) // Sentinel's own: nobody fails over
+	w := start(t, watched.Options{Group: lab.GroupConfig{DownAfter: 30 * time.Second}}) // Sentinel's own: nobody fails over
 	s := begin(t, w)
 	first, second := w.Group.Sentinels[1], w.Group.Sentinels[2]
 	s.done("the Sentinel of c gets the id of b's")
@@ -79,7 +79,7 @@ func TestTwoSentinelsOfOneImage(t *testing.T) {
 // The image becomes a fourth host, and nobody tells the watchdogs of its Sentinel.
 func TestASentinelOfAClonedHostThatNobodyNamed(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: 30 * time.Second}})
+	w := start(t, watched.Options{Group: lab.GroupConfig{DownAfter: 30 * time.Second}})
 	s := begin(t, w)
 	first := w.Group.Sentinels[1]
 	clone := w.Lab.Host("d").Sentinel(lab.SentinelConfig{

@@ -56,7 +56,7 @@ func (s *story) serves(row int) {
 // ourselves once.
 func TestEtcdRunsFull(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Cluster: lab.EtcdConfig{Args: []string{"--quota-backend-bytes=16777216"}}})
+	w := start(t, watched.Options{Cluster: lab.EtcdConfig{Args: []string{"--quota-backend-bytes=16777216"}}})
 	s := begin(t, w)
 	other := w.Others(s.master)[0]
 
@@ -118,7 +118,7 @@ func guardedAsUser(t *testing.T) (w *watched.World, as string) {
 	if err := os.WriteFile(file, []byte("secret"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w = watched.Start(t, watched.Options{Paused: true,
+	w = start(t, watched.Options{Paused: true,
 		Cluster: lab.EtcdConfig{RootPassword: rootSecret, Args: []string{"--bcrypt-cost=4"}},
 		Config:  func(c *watched.Config) { c.Etcd["username"], c.Etcd["password_file"] = "redis-watchdog", file }})
 	as = "export ETCDCTL_ENDPOINTS=" + strings.Join(w.Etcd.Endpoints(), ",") + " ETCDCTL_USER=root\n"
@@ -187,7 +187,7 @@ func TestEtcdRoleMayOnlyRead(t *testing.T) {
 // watchdogs' configuration and never promoted.
 func TestEtcdEndpointIsALearner(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Paused: true, Etcd: []string{"a", "b"}})
+	w := start(t, watched.Options{Paused: true, Etcd: []string{"a", "b"}})
 	learner := w.Etcd.Learner(w.Host("learner"))
 	for _, d := range w.Watchdogs {
 		c := d.Config()
@@ -211,7 +211,7 @@ func TestEtcdEndpointIsALearner(t *testing.T) {
 // TestEtcdSaysItIsCorrupt: etcd's own check has found that its members differ.
 func TestEtcdSaysItIsCorrupt(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{})
+	w := start(t, watched.Options{})
 	s := begin(t, w)
 	s.done("the alarm CORRUPT is raised")
 	w.Etcd.Raise(pb.AlarmType_CORRUPT)

@@ -59,7 +59,7 @@ func (s *story) aDayPasses(client *clientv3.Client, address string) {
 // and that is done as it is printed.
 func TestNodeTakenOutIsForgotten(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, unhurried())
+	w := start(t, unhurried())
 	s := begin(t, w)
 	others := w.Others(s.master)
 	gone, stays := others[0], others[1]

@@ -75,7 +75,7 @@ func (s *story) attempts() map[*lab.Sentinel]int {
 // acknowledged since. It is not, and the master has it all when it comes back.
 func TestStaleReplicaAloneIsNotPromoted(t *testing.T) {
 	t.Parallel()
-	s := begin(t, watched.Start(t, shortFailover(watched.Options{})))
+	s := begin(t, start(t, shortFailover(watched.Options{})))
 	before := s.attempts()
 	stale, acked := leaveStale(s)
 	s.told(stale, "data_behind", "redis-watchdog unfence", s.master.Redis.Address)
@@ -110,7 +110,7 @@ func TestStaleReplicaAloneIsNotPromoted(t *testing.T) {
 // the fault names.
 func TestStaleReplicaIsAcceptedByAPerson(t *testing.T) {
 	t.Parallel()
-	s := begin(t, watched.Start(t, shortFailover(watched.Options{})))
+	s := begin(t, start(t, shortFailover(watched.Options{})))
 	before := s.attempts()
 	stale, acked := leaveStale(s)
 	st := s.told(stale, "data_behind")

@@ -48,9 +48,9 @@ func ordinaries() []ordinary {
 func TestOrdinarySetupsAreFailedOver(t *testing.T) {
 	down := 6 * time.Second
 	o := watched.Options{Group: lab.GroupConfig{DownAfter: down, FailTimeout: 10 * time.Second}}
-	guarded := watched.Start(t, o)
+	guarded := start(t, o)
 	o.Unguarded = true
-	alone := watched.Start(t, o)
+	alone := start(t, o)
 	var with, without []time.Duration
 	for _, set := range ordinaries() {
 		for _, w := range []*watched.World{guarded, alone} {
@@ -187,7 +187,7 @@ func fillStore(t testing.TB, r *lab.Redis) {
 // TestCacheOnASmallerReplicaIsVetoed is the other side: a replica whose limit is
 // lower than the master's and than the data is never promoted, full cache or not.
 func TestCacheOnASmallerReplicaIsVetoed(t *testing.T) {
-	w := watched.Start(t, watched.Options{})
+	w := start(t, watched.Options{})
 	s := begin(t, w)
 	ordinary{name: "a cache, full, and smaller at the replicas", fill: fillCache,
 		set:     map[string]string{"maxmemory": strconv.Itoa(fullLimit), "maxmemory-policy": "allkeys-lru"},

@@ -72,7 +72,7 @@ func lists(s *lab.Sentinel, group, replica string) bool {
 // What the Sentinels say about the master is as true as before.
 func TestBackupAtTheMasterLeavesAGhost(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{Redis: lab.RedisConfig{Lines: []string{"rdbcompression no"}}}})
+	w := start(t, watched.Options{Group: lab.GroupConfig{Redis: lab.RedisConfig{Lines: []string{"rdbcompression no"}}}})
 	s := begin(t, w)
 	place := w.Lab.Host("backup")
 	s.done("redis-cli --rdb, at the master, piped to a slow place")

@@ -72,7 +72,7 @@ func TestHAProxyChecksByHTTP11(t *testing.T) {
 	if !found {
 		t.Fatal("docs/http.md has no line for HTTP/1.1")
 	}
-	w := watched.Start(t, watched.Options{Config: func(c *watched.Config) { c.HTTP["listen"] = "0.0.0.0:26380" }})
+	w := start(t, watched.Options{Config: func(c *watched.Config) { c.HTTP["listen"] = "0.0.0.0:26380" }})
 	s := begin(t, w)
 	socket := filepath.Join(w.Lab.Dir(), "haproxy.sock")
 	var text strings.Builder

@@ -119,7 +119,7 @@ func TestInitFollowsWhatRuns(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		w := watched.Start(t, watched.Options{Paused: true, Group: lab.GroupConfig{
+		w := start(t, watched.Options{Paused: true, Group: lab.GroupConfig{
 			Redis:   lab.RedisConfig{Lines: []string{"include " + dir + "/*.conf"}},
 			Monitor: lab.Monitor{Lines: []string{"sentinel rename-command %[1]s CONFIG x-config", "sentinel rename-command %[1]s CLIENT x-client"}}}})
 		guardsByInit(t, w, func(_ *lab.Host, text string) {
@@ -130,7 +130,7 @@ func TestInitFollowsWhatRuns(t *testing.T) {
 		})
 	})
 	t.Run("files of another mount namespace", func(t *testing.T) {
-		w := watched.Start(t, watched.Options{Paused: true, Group: lab.GroupConfig{Redis: lab.RedisConfig{
+		w := start(t, watched.Options{Paused: true, Group: lab.GroupConfig{Redis: lab.RedisConfig{
 			Binary: wrapper(t, "redis-server", `cp "$1" seen.conf; echo "rename-command SLOWLOG x-slowlog" >>seen.conf; mount --bind seen.conf "$1"`)}}})
 		guardsByInit(t, w, func(_ *lab.Host, text string) { has(t, text, `slowlog: "x-slowlog"`) })
 	})
@@ -141,7 +141,7 @@ func TestInitFollowsWhatRuns(t *testing.T) {
 // is in the group: the Sentinel is asked.
 func TestInitSaysWhatIsNotSo(t *testing.T) {
 	need.Servers(t)
-	w := watched.Start(t, watched.Options{Paused: true, Group: lab.GroupConfig{Sentinel: lab.SentinelConfig{
+	w := start(t, watched.Options{Paused: true, Group: lab.GroupConfig{Sentinel: lab.SentinelConfig{
 		Binary: wrapper(t, "redis-sentinel", `mount --bind "$1" "$1"`)}}})
 	d, etcd := w.Watchdogs[1], "--etcd="+strings.Join(w.Etcd.Endpoints(), ",")
 	c, text, code := initOn(t, d, etcd)

@@ -45,7 +45,7 @@ func endpointsOf(c watched.Config) (all []string) {
 // member advertising localhost to its clients. The same URL three times would
 // have been one member for all hosts.
 func TestInitAmongMembersThatAdvertiseLocalhost(t *testing.T) {
-	w := watched.Start(t, watched.Options{Paused: true,
+	w := start(t, watched.Options{Paused: true,
 		Cluster: lab.EtcdConfig{Args: []string{"--listen-client-urls=http://0.0.0.0:2379", "--advertise-client-urls=http://localhost:2379"}}})
 	d := w.Watchdogs[1]
 	c, text, code := initOn(t, d)

@@ -16,7 +16,7 @@ import (
 // the same: it is killed, that is said, and whoever supervises it starts it again.
 func TestRedisOfNoUnitIsKilledAndSaid(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{FailTimeout: 10 * time.Second}})
+	w := start(t, watched.Options{Group: lab.GroupConfig{FailTimeout: 10 * time.Second}})
 	s := begin(t, w)
 	old := s.master
 	s.done("the master hangs, and its host is cut off; no unit is configured; it is started again by hand")

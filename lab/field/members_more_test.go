@@ -11,12 +11,11 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
-	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 )
 
 func TestSentinelIsReplacedAsWritten(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, unhurried())
+	w := start(t, unhurried())
 	k := follow(begin(t, w), w.Lab.Host("d"))
 	old := w.Group.Sentinels[2]
 	k.reloads()
@@ -40,7 +39,7 @@ func TestSentinelIsReplacedAsWritten(t *testing.T) {
 
 func TestEtcdMemberIsReplacedAsWritten(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, unhurried())
+	w := start(t, unhurried())
 	k := follow(begin(t, w), w.Lab.Host("d"))
 	left, old := w.Etcd.Members[:2:2], w.Etcd.Members[2]
 	k.reloads()
@@ -74,7 +73,7 @@ func (k *walk) hears(n int) {
 
 func TestSentinelIsRebuiltAsWritten(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, unhurried())
+	w := start(t, unhurried())
 	k := follow(begin(t, w), nil)
 	old := w.Group.Sentinels[2]
 	stop(old.Process)()
@@ -93,7 +92,7 @@ func TestSentinelIsRebuiltAsWritten(t *testing.T) {
 
 func TestSentinelIsMovedAsWritten(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, unhurried())
+	w := start(t, unhurried())
 	k := follow(begin(t, w), nil)
 	k.reloads()
 	moved := w.Group.Sentinels[2]
@@ -135,7 +134,7 @@ func (k *walk) renews(frozen *lab.Member) {
 
 func TestEtcdMemberIsAddedAndRemovedAsWritten(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, unhurried())
+	w := start(t, unhurried())
 	k := follow(begin(t, w), w.Lab.Host("d"))
 	three := slices.Clone(w.Etcd.Members)
 	k.reloads()
@@ -159,7 +158,7 @@ func TestEtcdMemberIsAddedAndRemovedAsWritten(t *testing.T) {
 
 func TestEtcdMemberIsMovedAsWritten(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, unhurried())
+	w := start(t, unhurried())
 	k := follow(begin(t, w), nil)
 	moved := w.Etcd.Members[2]
 	k.reloads()

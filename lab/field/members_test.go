@@ -162,7 +162,7 @@ func stop(p *lab.Process) func() {
 func TestRedisIsReplacedAsWritten(t *testing.T) {
 	t.Parallel()
 	o := unhurried()
-	w := watched.Start(t, o)
+	w := start(t, o)
 	k := follow(begin(t, w), w.Lab.Host("d"))
 	old := w.Watchdogs[2]
 	var fresh *lab.Redis
@@ -189,7 +189,7 @@ func TestRedisIsReplacedAsWritten(t *testing.T) {
 
 func TestRedisIsMovedAsWritten(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, unhurried())
+	w := start(t, unhurried())
 	k := follow(begin(t, w), w.Lab.Host("d"))
 	moved := w.Watchdogs[2]
 	k.does["10.0.0.13: stop redis-server"] = stop(moved.Redis.Process)
@@ -229,7 +229,7 @@ func TestRedisIsMovedAsWritten(t *testing.T) {
 func TestRedisIsRebuiltAsWritten(t *testing.T) {
 	t.Parallel()
 	o := unhurried()
-	w := watched.Start(t, o)
+	w := start(t, o)
 	k := follow(begin(t, w), w.Hosts[2]) // the page adds one on its last host
 	old := w.Watchdogs[2]
 	stop(old.Process)()

@@ -58,7 +58,7 @@ func pops(w *watched.World, from *lab.Host, r *lab.Redis) (stop func() lab.Trace
 // The fence that stands inside Redis must do what no watchdog can.
 func TestFullStoreIsFencedWithoutItsWatchdog(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{FailTimeout: 10 * time.Second}})
+	w := start(t, watched.Options{Group: lab.GroupConfig{FailTimeout: 10 * time.Second}})
 	s := begin(t, w)
 	c := w.BeforeCut()
 	popped := pops(w, s.master.Host, s.master.Redis)
@@ -92,7 +92,7 @@ func TestFullStoreIsFencedWithoutItsWatchdog(t *testing.T) {
 // clients can free what is too much.
 func TestFullStoreIsFencedAndOpenedByHand(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{FailTimeout: 10 * time.Second}})
+	w := start(t, watched.Options{Group: lab.GroupConfig{FailTimeout: 10 * time.Second}})
 	s := begin(t, w)
 	s.done("the master's maxmemory is set below its data; fence, unfence")
 	fill(t, s.master.Redis)

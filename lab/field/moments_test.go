@@ -20,7 +20,7 @@ const (
 )
 
 func moments(t *testing.T) *watched.World {
-	return watched.Start(t, watched.Options{Systemd: true, Group: lab.GroupConfig{DownAfter: momentsD, FailTimeout: 10 * time.Second}})
+	return start(t, watched.Options{Systemd: true, Group: lab.GroupConfig{DownAfter: momentsD, FailTimeout: 10 * time.Second}})
 }
 
 // stopper is a process, or all of them.

@@ -27,7 +27,7 @@ func byName(group lab.GroupConfig) watched.Options {
 // upgrade. The Sentinels go on to name hosts: what these were is remembered.
 func TestWatchdogsRestartedWithoutNames(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, byName(lab.GroupConfig{}))
+	w := start(t, byName(lab.GroupConfig{}))
 	if named := fmt.Sprint(w.Group.Sentinels[0].Do("SENTINEL", "GET-MASTER-ADDR-BY-NAME", w.Group.Name)); !strings.Contains(named, "a ") {
 		t.Fatalf("the Sentinels name %s, want a host's name", named)
 	}
@@ -57,7 +57,7 @@ func TestWatchdogsRestartedWithoutNames(t *testing.T) {
 // Nobody can tell there whom the Sentinels name, so that nothing is changed.
 func TestNamesThatWereNeverResolved(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{ByName: true}}) // told the Sentinels by IP
+	w := start(t, watched.Options{Group: lab.GroupConfig{ByName: true}}) // told the Sentinels by IP
 	s := begin(t, w)
 	s.done("no name resolves any more; the records of all watchdogs are lost, and they are restarted")
 	w.NamesAway()
@@ -114,7 +114,7 @@ func followsByName(t *testing.T, w *watched.World, r *lab.Redis, master *lab.Hos
 // off, and its watchdog makes it a replica: by the name as well.
 func TestReplicasFollowANameThatIsTheMaster(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, byName(lab.GroupConfig{}))
+	w := start(t, byName(lab.GroupConfig{}))
 	s := begin(t, w)
 	s.done("SENTINEL FAILOVER, and then the new master is cut off for a while")
 	old := s.master

@@ -19,7 +19,7 @@ import (
 // says it, it is known.
 func TestOptionsOnTheCommandLineAreNoDrift(t *testing.T) {
 	args := []string{"--maxmemory", "200mb", "--maxmemory-policy", "allkeys-lru"}
-	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{FailTimeout: 10 * time.Second, Redis: lab.RedisConfig{Args: args}}})
+	w := start(t, watched.Options{Group: lab.GroupConfig{FailTimeout: 10 * time.Second, Redis: lab.RedisConfig{Args: args}}})
 	s := begin(t, w)
 	others := w.Others(s.master)
 	judged := func(what string, good func(text string, code int) bool) {

@@ -59,7 +59,7 @@ func pairOf(t *testing.T, from, to builds.Build) *watched.World {
 	if to.Root(t) != from.Root(t) {
 		to.Leave(t, of)
 	}
-	w = watched.Start(t, watched.Options{Group: from.Use(t, lab.GroupConfig{FailTimeout: 10 * time.Second}, of)})
+	w = start(t, watched.Options{Group: from.Use(t, lab.GroupConfig{FailTimeout: 10 * time.Second}, of)})
 	return w
 }
 

@@ -121,7 +121,7 @@ func TestPowerLostEverywhereComesBackByItself(t *testing.T) {
 			t.Parallel()
 			o := shortFailover(watched.Options{})
 			o.Group.Redis.Lines = tt.lines
-			s := begin(t, watched.Start(t, o))
+			s := begin(t, start(t, o))
 			s.reader.Stop()
 			wanted, kept := tt.save(s)
 			powerLost(s)
@@ -153,7 +153,7 @@ func TestPowerLostAndTheMasterStaysAway(t *testing.T) {
 	}{{"its replicas saved all", true}, {"its replicas saved long ago", false}} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := begin(t, watched.Start(t, shortFailover(watched.Options{})))
+			s := begin(t, start(t, shortFailover(watched.Options{})))
 			s.reader.Stop()
 			others := s.Others(s.master)
 			save := func() {

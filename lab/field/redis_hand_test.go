@@ -25,7 +25,7 @@ func TestUserOfTheWatchdogIsLost(t *testing.T) {
 	if err := os.WriteFile(file, []byte("secret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w := watched.Start(t, watched.Options{Systemd: true,
+	w := start(t, watched.Options{Systemd: true,
 		Group: lab.GroupConfig{Redis: lab.RedisConfig{Users: []string{"user default on nopass ~* &* +@all", user}}},
 		Config: func(c *watched.Config) {
 			n := c.Groups[0]["nodes"].([]map[string]any)[0]
@@ -82,7 +82,7 @@ func TestUserOfTheWatchdogIsLost(t *testing.T) {
 // parameter of our lock, and what a failover makes of it.
 func TestOperatorSetsMinReplicas(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Systemd: true})
+	w := start(t, watched.Options{Systemd: true})
 	s := begin(t, w)
 	for _, d := range append(w.Others(s.master), s.master) {
 		s.types(d.Name, typed{"CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-max-lag 5", "CONFIG REWRITE"}, d.Redis.Try)
@@ -119,7 +119,7 @@ func configured(r *lab.Redis, parameter, want string) error {
 // watchdog make it a replica again.
 func TestRoleWritesRedisConfAnew(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Systemd: true})
+	w := start(t, watched.Options{Systemd: true})
 	s := begin(t, w)
 	replicaof := regexp.MustCompile(`(?m)^(replicaof|min-replicas-to-write|min-replicas-max-lag|replica-priority) .*\n`)
 	for _, d := range w.Watchdogs {
@@ -146,7 +146,7 @@ func TestRoleWritesRedisConfAnew(t *testing.T) {
 // being sent on it.
 func TestReplicasAreShutDown(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Systemd: true})
+	w := start(t, watched.Options{Systemd: true})
 	s := begin(t, w)
 	for _, d := range w.Others(s.master) {
 		from := len(d.Text())

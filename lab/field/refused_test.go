@@ -18,7 +18,7 @@ import (
 // moment and wrote a key, of another type than the one that the master wrote
 // next. The replica refuses that and tells nobody.
 func TestReplicaThatRefusedAWriteIsVetoed(t *testing.T) {
-	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{FailTimeout: 10 * time.Second}})
+	w := start(t, watched.Options{Group: lab.GroupConfig{FailTimeout: 10 * time.Second}})
 	s := begin(t, w)
 	others := w.Others(s.master)
 	harmed, sound := others[0], others[1]

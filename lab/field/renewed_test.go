@@ -23,7 +23,7 @@ func TestAuthenticationOfEtcdIsSwitchedOn(t *testing.T) {
 	if err := os.WriteFile(file, []byte("secret"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w := watched.Start(t, watched.Options{Systemd: true, Cluster: lab.EtcdConfig{Args: []string{"--bcrypt-cost=4"}}})
+	w := start(t, watched.Options{Systemd: true, Cluster: lab.EtcdConfig{Args: []string{"--bcrypt-cost=4"}}})
 	s := begin(t, w)
 	s.pasteAll(w.Hosts[0], "root=$ETCDCTL_PASSWORD; unset ETCDCTL_PASSWORD\nexport ETCDCTL_ENDPOINTS="+strings.Join(w.Etcd.Endpoints(), ",")+"\n"+
 		"etcdctl user add root:\"$root\"\netcdctl user grant-role root root\n"+

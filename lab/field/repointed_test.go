@@ -27,7 +27,7 @@ const fenced = "fenced: Redis refuses" // what the gate logs of each fence
 // the watchdog must look before it fences what was fenced already.
 func TestFencedRedisIsMadeAReplicaBySentinel(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{FailTimeout: 10 * time.Second}})
+	w := start(t, watched.Options{Group: lab.GroupConfig{FailTimeout: 10 * time.Second}})
 	s := begin(t, w)
 	a, b, c := s.master, w.Others(s.master)[0], w.Others(s.master)[1]
 	s.done("a firewall cuts the master's host from the others' Sentinels and etcd; SENTINEL FAILOVER")
@@ -73,7 +73,7 @@ func TestFencedRedisIsMadeAReplicaBySentinel(t *testing.T) {
 // write redis.conf and ask the new master for its data.
 func TestSentinelLeavesWhatIsFencedByHand(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{FailTimeout: 10 * time.Second}})
+	w := start(t, watched.Options{Group: lab.GroupConfig{FailTimeout: 10 * time.Second}})
 	s := begin(t, w)
 	old, other, promoted := s.master, w.Others(s.master)[0], w.Others(s.master)[1]
 	s.done("a replica and the master are fenced by hand; SENTINEL FAILOVER; nobody unfences them")

@@ -16,7 +16,7 @@ import (
 // nobody, for longer than a start waits for it and shorter than the grants go on.
 func TestWatchdogsRestartedBesideASlowEtcd(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{
+	w := start(t, watched.Options{
 		Systemd: true, Group: lab.GroupConfig{DownAfter: 12 * time.Second}, Policy: map[string]string{"coordinator_lost": "refuse"},
 	})
 	s := begin(t, w)

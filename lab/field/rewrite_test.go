@@ -36,7 +36,7 @@ func include(t *testing.T, r *lab.Redis, name, lines string) {
 // our own user, writes them into redis.conf as well, and no Redis 7.0 starts on
 // that: "Duplicate user found".
 func TestUsersInAnIncludedFile(t *testing.T) {
-	w := watched.Start(t, watched.Options{Paused: true})
+	w := start(t, watched.Options{Paused: true})
 	for _, r := range w.Group.Redis {
 		include(t, r, "users.conf", "user app on >secret ~app:* +@read +@write\n")
 	}

@@ -47,7 +47,7 @@ func ofPasswords(t *testing.T, watchdogs string, user map[string]any) rotation {
 	if user != nil {
 		users = append(users, fmt.Sprintf("user %s on >%s ~* &* +@all", user["username"], watchdogs))
 	}
-	r.story = begin(t, watched.Start(t, watched.Options{
+	r.story = begin(t, start(t, watched.Options{
 		Systemd: true,
 		Group: lab.GroupConfig{
 			Redis:   lab.RedisConfig{Users: users, ReplUser: "default", ReplPass: oldPassword},

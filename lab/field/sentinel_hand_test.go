@@ -16,7 +16,7 @@ import (
 // what is printed sets it right.
 func TestOneSentinelIsSetOtherwise(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Systemd: true, Group: lab.GroupConfig{DownAfter: 5 * time.Second}})
+	w := start(t, watched.Options{Systemd: true, Group: lab.GroupConfig{DownAfter: 5 * time.Second}})
 	s := begin(t, w)
 	one := w.Group.Sentinels[1]
 	for _, c := range []struct{ set, fault, says string }{
@@ -41,7 +41,7 @@ func TestOneSentinelIsSetOtherwise(t *testing.T) {
 // a role does that sets everything up again; each has forgotten its epochs.
 func TestSentinelsMonitorAnew(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Systemd: true})
+	w := start(t, watched.Options{Systemd: true})
 	w.Group.Failover() // so that there is an epoch to forget
 	w.WaitServing(w.Others(w.Watchdogs[0])...)
 	w.Group.WaitReplicas()
@@ -66,7 +66,7 @@ func TestSentinelsMonitorAnew(t *testing.T) {
 // soon as Sentinel takes it. Nothing is ever written at two.
 func TestFailoverIsTypedAgainAndAgain(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Systemd: true})
+	w := start(t, watched.Options{Systemd: true})
 	for range 3 {
 		c := w.BeforeCut()
 		c.Cut("SENTINEL FAILOVER", func() { w.Group.Failover() })

@@ -44,7 +44,7 @@ func (s *story) standStill(d time.Duration) {
 func TestMasterStandsStillForHalfOfDownAfter(t *testing.T) {
 	t.Parallel()
 	const d = 5 * time.Second
-	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: d, FailTimeout: 10 * time.Second}})
+	w := start(t, watched.Options{Group: lab.GroupConfig{DownAfter: d, FailTimeout: 10 * time.Second}})
 	s := begin(t, w)
 	master := s.master
 	s.done("a script of 2.5 s at the master")
@@ -110,7 +110,7 @@ func TestMasterWakesPastItsFence(t *testing.T) {
 	const d = 5 * time.Second
 	group := lab.GroupConfig{DownAfter: d, FailTimeout: 10 * time.Second}
 	group.Redis.Lines = []string{"replica-priority 0"}
-	w := watched.Start(t, watched.Options{Group: group})
+	w := start(t, watched.Options{Group: group})
 	master := w.WaitServing()
 	never := regexp.MustCompile(`(?m)^redis_watchdog_earliest_promotion_seconds\{.*\} \+Inf$`)
 	w.Eventually("it is known that nobody can be promoted", time.Minute, func() error {

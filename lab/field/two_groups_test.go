@@ -21,7 +21,7 @@ func TestReplicaOfAnotherGroupIsNotPromoted(t *testing.T) {
 	t.Parallel()
 	// Sentinel's default: no sooner does it point at its master what it lists.
 	group := func(name string) lab.GroupConfig { return lab.GroupConfig{Name: name, FailTimeout: 3 * time.Minute} }
-	first := watched.Start(t, watched.Options{Group: group("session")})
+	first := start(t, watched.Options{Group: group("session")})
 	second := watched.StartIn(first.Lab, t, watched.Options{Names: []string{"f", "g", "h"}, On: first.Etcd, Group: group("shop")})
 	session, shop := begin(t, first), begin(t, second)
 	borrowed := second.Others(shop.master)[0]

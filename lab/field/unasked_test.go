@@ -25,7 +25,7 @@ const sentinelPort = 26379
 // may stand between them and the watchdogs and not among themselves.
 func apart(t *testing.T, d time.Duration) *watched.World {
 	t.Helper()
-	return watched.Start(t, watched.Options{
+	return start(t, watched.Options{
 		Sentinels: []string{"s", "t", "u"},
 		Group:     lab.GroupConfig{DownAfter: d, FailTimeout: 10 * time.Second},
 	})
@@ -182,7 +182,7 @@ func TestMasterIsCutOffFromSentinelsThatCannotBeAsked(t *testing.T) {
 // watchdogs are told. Being refused is no silence: they ping our Redis.
 func TestSentinelPasswordsAreChangedFirst(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Group: lab.GroupConfig{DownAfter: 5 * time.Second}})
+	w := start(t, watched.Options{Group: lab.GroupConfig{DownAfter: 5 * time.Second}})
 	s := begin(t, w)
 	const password = "new-secret"
 	s.done("requirepass and sentinel-pass at every Sentinel, and CLIENT KILL TYPE normal")

@@ -12,7 +12,7 @@ import (
 // is promoted, whose history went on from C's, of which etcd has no record.
 func TestPromotedTwiceWithoutAnOpening(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{})
+	w := start(t, watched.Options{})
 	s := begin(t, w)
 	var b, c *watched.Watchdog
 	for _, d := range w.Others(s.master) {

@@ -24,7 +24,7 @@ import (
 // a restart of each member.
 func TestUpkeepOfEtcd(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Systemd: true})
+	w := start(t, watched.Options{Systemd: true})
 	s := begin(t, w)
 	client := w.Etcd.Client(nil)
 	asks := func(what string, question func(ctx context.Context) error) {
@@ -102,7 +102,7 @@ func TestPasswordOfRedisIsRotated(t *testing.T) {
 		}
 	}
 	written(before)
-	w := watched.Start(t, watched.Options{
+	w := start(t, watched.Options{
 		Systemd: true,
 		Group: lab.GroupConfig{
 			Redis:   lab.RedisConfig{Users: []string{"user default on >" + before + " ~* &* +@all"}, ReplUser: "default", ReplPass: before},
@@ -149,7 +149,7 @@ func TestPasswordOfRedisIsRotated(t *testing.T) {
 // that was cut off follows.
 func TestDisksOfTheWatchdogsRunFull(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Paused: true, Systemd: true})
+	w := start(t, watched.Options{Paused: true, Systemd: true})
 	var disks []*lab.Disk
 	for _, d := range w.Watchdogs {
 		c := d.Config()
@@ -179,7 +179,7 @@ func TestDisksOfTheWatchdogsRunFull(t *testing.T) {
 // fence, at the promotion and afterwards.
 func TestDisksOfTheRedisRunFull(t *testing.T) {
 	t.Parallel()
-	w := watched.Start(t, watched.Options{Paused: true, Systemd: true})
+	w := start(t, watched.Options{Paused: true, Systemd: true})
 	var disks []*lab.Disk
 	for _, d := range w.Watchdogs {
 		d.Redis.Term()

@@ -24,7 +24,7 @@ func TestHistoryNamesTheCommandThatHungTheMaster(t *testing.T) {
 	const d = 3 * time.Second
 	group := lab.GroupConfig{DownAfter: d, FailTimeout: 10 * time.Second}
 	group.Redis.Lines = []string{"lua-time-limit 120000"} // it answers nobody, BUSY neither
-	w := watched.Start(t, watched.Options{Group: group})
+	w := start(t, watched.Options{Group: group})
 	master := w.WaitServing()
 	const key, fields = "user:lastbuy", 150_000
 	for i := 0; i < fields; i += 5000 {
