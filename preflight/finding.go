@@ -49,6 +49,9 @@ type Finding struct {
 	Reason   string     `json:"reason"`           // one sentence, with the values
 	Remedy   string     `json:"remedy,omitempty"` // a command that can be pasted, or what to do; empty where it passed
 	Fixes    []Fix      `json:"fixes,omitempty"`  // what --fix offers
+	// Lacks is the one answer that many checks need and that was not had, and of
+	// which node ("CONFIG GET of 10.0.0.12:6379"); empty: it is not for that.
+	Lacks string `json:"lacks,omitempty"`
 	// MasterToo says that the master fails it in the same way: a promotion makes
 	// it no worse, so it does not veto.
 	MasterToo bool `json:"master_too,omitempty"`

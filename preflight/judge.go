@@ -145,6 +145,7 @@ func (c check) ask(s subject) Finding {
 	if len(s.missing) > 0 {
 		m := s.missing[0]
 		f.Outcome, f.Fixes, f.Remedy, f.MasterToo = Unknown, nil, m.remedy, false
+		f.Lacks = m.answer
 		f.Reason = fmt.Sprintf("%s could not be found out: %s", m.what, m.why)
 	}
 	if f.Outcome == Passed {

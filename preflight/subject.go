@@ -27,11 +27,31 @@ type subject struct {
 // gap is a fact a check needed and did not get.
 type gap struct {
 	what, why, remedy string
+	answer            string // Finding.Lacks
 }
 
 // lack records that something could not be read.
 func (s *subject) lack(what, why, remedy string) {
-	s.missing = append(s.missing, gap{what, why, remedy})
+	s.missing = append(s.missing, gap{what: what, why: why, remedy: remedy})
+}
+
+// lackConfig records that no parameter of a node can be read.
+func (s *subject) lackConfig(n *Node, name, why string) {
+	remedy := cli(n) + " CONFIG GET " + name
+	switch {
+	case strings.Contains(strings.ToLower(why), "unknown command"):
+		remedy = "grep -ri rename-command /etc/redis   # on the host of " + n.Address + ": the name that CONFIG has there belongs into commands, under nodes[] of the watchdog's configuration; then systemctl reload redis-watchdog"
+	case strings.Contains(why, "NOPERM"):
+		remedy = cli(n) + " ACL SETUSER " + orThe(watchdogUser(n), "redis-watchdog") + " '+config|get'   # before Redis 7.0: +config"
+	}
+	s.missing = append(s.missing, gap{what: "CONFIG GET " + name + " of " + n.Address, why: why, remedy: remedy, answer: "CONFIG GET of " + n.Address})
+}
+
+func watchdogUser(n *Node) string {
+	if n.Watchdog == nil {
+		return ""
+	}
+	return n.Watchdog.User
 }
 
 // show adds evidence once.
@@ -146,7 +166,11 @@ func (s *subject) configText(n *Node, name string) string {
 		return ""
 	}
 	v, ok := r.Config[name]
-	if !ok {
+	switch {
+	case ok:
+	case len(r.Config) == 0:
+		s.lackConfig(n, name, gapWhy(n, "config"))
+	default:
 		s.lack("CONFIG GET "+name+" of "+n.Address, gapWhy(n, "config"), cli(n)+" CONFIG GET "+name)
 	}
 	return v

@@ -226,3 +226,37 @@ func TestPreflightMigrateSaysWhatItNeeds(t *testing.T) {
 		t.Errorf("got %d, %v: %s", code, err, out)
 	}
 }
+
+// TestOneAnswerThatIsLackingIsToldOnce: with CONFIG renamed, every check that reads a
+// parameter is unknown for one reason, and there is one remedy.
+func TestOneAnswerThatIsLackingIsToldOnce(t *testing.T) {
+	for why, remedy := range map[string]string{
+		"ERR unknown command 'CONFIG'":                                               "rename-command",
+		"NOPERM this user has no permissions to run the 'config|get' command":        "ACL SETUSER redis-watchdog '+config|get'",
+		"read tcp 10.0.0.9:40000->10.0.0.2:6379: read: connection reset by peer (3)": "CONFIG GET ",
+	} {
+		f := fewFacts("1")
+		f.Nodes[1].Redis.Config, f.Nodes[1].Gaps = nil, []preflight.Gap{{What: "config", Why: why}}
+		r := preflight.Judge(preflight.DefaultPolicy(), f, "")
+		want := 0
+		for _, found := range r.Findings {
+			if found.Lacks != "" {
+				want++
+			}
+		}
+		if want < 10 {
+			t.Fatalf("%d checks lack it: %+v", want, r.Findings)
+		}
+		for _, verbose := range []bool{false, true} {
+			var out strings.Builder
+			printReport(terminal.New(&out, ""), r, verbose)
+			one := fmt.Sprintf("UNKNOWN  %d checks", want)
+			if n := strings.Count(out.String(), why); n != map[bool]int{false: 1, true: want}[verbose] {
+				t.Errorf("%s is told %d times of %d (-v: %t):\n%s", why, n, want, verbose, out.String())
+			}
+			if strings.Contains(out.String(), one) == verbose || !strings.Contains(out.String(), remedy) {
+				t.Errorf("no %q with %q (-v: %t):\n%s", one, remedy, verbose, out.String())
+			}
+		}
+	}
+}

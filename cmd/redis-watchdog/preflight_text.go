@@ -15,7 +15,14 @@ const evidenceShown = 6
 // remedy, then the warnings, the candidates, and a line an area of what passed.
 func printReport(p *terminal.Printer, r preflight.Report, verbose bool) {
 	printPreflightVerdict(p, r)
+	lacking := map[string][]preflight.Finding{}
+	if !verbose {
+		lacking = printLacking(p, r)
+	}
 	for _, f := range r.Findings {
+		if _, told := lacking[f.Lacks]; told {
+			continue
+		}
 		if f.Severity == preflight.Blocks && f.Outcome != preflight.Passed {
 			p.Line(terminal.Plain, "")
 			printFinding(p, f, verbose)
@@ -23,7 +30,7 @@ func printReport(p *terminal.Printer, r preflight.Report, verbose bool) {
 	}
 	first := true
 	for _, f := range r.Findings {
-		if f.Severity == preflight.Blocks || f.Outcome == preflight.Passed {
+		if _, told := lacking[f.Lacks]; told || f.Severity == preflight.Blocks || f.Outcome == preflight.Passed {
 			continue
 		}
 		if first || verbose {
@@ -38,6 +45,42 @@ func printReport(p *terminal.Printer, r preflight.Report, verbose bool) {
 	}
 	p.Line(terminal.Plain, "")
 	printPassed(p, r, verbose)
+}
+
+// alike is how many checks want for one answer before they are told in one.
+const alike = 3
+
+// printLacking tells the checks that want for one and the same answer together, with
+// the one remedy that helps them all, and returns them by what they lack.
+func printLacking(p *terminal.Printer, r preflight.Report) map[string][]preflight.Finding {
+	by, names := map[string][]preflight.Finding{}, []string(nil)
+	for _, f := range r.Findings {
+		if f.Lacks == "" {
+			continue
+		}
+		if by[f.Lacks] == nil {
+			names = append(names, f.Lacks)
+		}
+		by[f.Lacks] = append(by[f.Lacks], f)
+	}
+	for _, name := range names {
+		all := by[name]
+		if len(all) < alike {
+			delete(by, name)
+			continue
+		}
+		blocking := 0
+		for _, f := range all {
+			if f.Severity == preflight.Blocks {
+				blocking++
+			}
+		}
+		p.Line(terminal.Plain, "")
+		p.Line(terminal.Yellow, "UNKNOWN  %d checks, %d of which block, want for %s; -v names them", len(all), blocking, name)
+		p.Line(terminal.Plain, "         %s", all[0].Reason)
+		printRemedy(p, all[0])
+	}
+	return by
 }
 
 func printPreflightVerdict(p *terminal.Printer, r preflight.Report) {

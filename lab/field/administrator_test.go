@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/builds"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 )
 
@@ -96,6 +97,9 @@ func (s *story) calm() {
 				return err
 			}
 			for _, f := range st.Faults {
+				if f.ID == "lock_scripts" && isOn(s.t, builds.Redis60) {
+					continue // what that build cannot do
+				}
 				return fmt.Errorf("%s: %s: %s", d.Name, f.ID, f.Text)
 			}
 		}

@@ -52,6 +52,13 @@ func askedFor(t *testing.T) (builds.Build, bool) {
 	return builds.Build{}, false
 }
 
+// isOn says whether that build was asked for.
+func isOn(t *testing.T, which builds.Build) bool {
+	t.Helper()
+	b, other := askedFor(t)
+	return other && b == which
+}
+
 // notOn skips a case whose story no other build tells, or not in a root of its own.
 func notOn(t *testing.T, why string, which ...builds.Build) {
 	t.Helper()
