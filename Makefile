@@ -2,6 +2,7 @@
 # make unit   what needs no root and no server: the core, its scripts, the simulation, the parsers
 # make test   everything CI runs, on real servers
 # make soak   the long forms
+# make field  the stories of lab/field on every build
 # All but unit do their own set-up: Debian 12 with Go, as root or with sudo.
 
 SHELL       := /bin/bash -o pipefail
@@ -14,7 +15,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$(PATH))
 GOTEST = go test -timeout=$(TIMEOUT) $(if $(ROOT),-exec='$(ROOT)')
 TIMEOUT = 40m
 
-.PHONY: build install setup check unit test test-systemd sim soak bench demo picture fuzz package clean
+.PHONY: build install setup check unit test test-systemd sim soak field bench demo picture fuzz package clean
 
 # grpcnotrace: grpc's traces execute templates, which call methods by name, so
 # that the linker could leave no method out: 3 MB of 20.
@@ -100,6 +101,14 @@ soak: TIMEOUT = 6h
 soak: setup build # the long forms: make soak SOAK=TestName
 	tools/setup soak
 	$(GOTEST) -tags=soak -count=1 -v -run='$(SOAK)' ./...
+
+FIELD ?= .
+field: TIMEOUT = 3h
+field: setup build # the stories of lab/field on every build: make field FIELD=TestName
+	tools/setup soak
+	@failed=; for build in 'redis 6.0' 'redis 7.0' 'redis 8.0' 'valkey 8.1' 'valkey 9'; do \
+		echo "== $$build"; FIELD_BUILD="$$build" $(GOTEST) -count=1 -v -parallel=8 -run='$(FIELD)' ./lab/field || failed=1; \
+	done; test -z "$$failed"
 
 BENCH ?= .
 bench: setup build

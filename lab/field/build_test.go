@@ -11,8 +11,8 @@ import (
 )
 
 // buildKey names the build that every case is played on ("redis 6.0", "redis 7.0",
-// "redis 8.0", "valkey 8.1", "valkey 9"); empty: what is installed here. make
-// field-builds goes through all.
+// "redis 8.0", "valkey 8.1", "valkey 9"); empty: what is installed here. make field
+// goes through all.
 const buildKey = "FIELD_BUILD"
 
 // start is watched.Start, with the build that was asked for. A case that has a
