@@ -155,6 +155,8 @@ func (r *Runner) Run(ctx context.Context) error {
 		switch {
 		case did: // another, if there is one, and not at once: the slot is for whoever waits
 			wait = r.cfg.Look / 4
+		case r.lost != nil: // before another takes the unit up as one that was tried
+			wait = r.cfg.Look
 		case open:
 			wait = r.apart()
 		default:
