@@ -35,11 +35,11 @@ func (x *node) openGate(d *Daemon, n config.Node, from inherited) error {
 		x.log.Error("armed fence of an earlier run not taken over", "error", err)
 	}
 	armed = append(armed, from.armed[n.Name]...)
-	x.control = d.units.redis(x.group+"/"+x.name, n.Unit)
+	x.stop = &redisStop{control: d.units.redis(x.group+"/"+x.name, n.Unit), unit: n.Unit, log: x.log}
 	x.gate, err = gate.New(gate.Config{
 		Address: n.Address, Socket: n.Socket, Username: n.Username, Password: string(n.Password), TLS: tls,
 		Commands: n.Commands, Now: agent.Boottime, Log: x.log.Named("gate"),
-		Killer: killer{x}, Store: x.stored, Adopted: armed,
+		Killer: x.stop, Store: x.stored, Adopted: armed,
 		Originals: originals,
 		Record:    func(o gate.Originals) error { return x.records.Save("originals", o) },
 		Failpoint: failpoint, Stalled: x.stalled,

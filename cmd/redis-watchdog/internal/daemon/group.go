@@ -119,7 +119,7 @@ func (d *Daemon) stop(groups []*group) {
 func (c *group) close() error {
 	var errs []error
 	for _, n := range c.nodes {
-		errs = append(errs, n.control.Close())
+		errs = append(errs, n.stop.control.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -21,7 +21,6 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/sentinel"
 	"github.com/redis-watchdog/redis-watchdog/sentinel/pings"
-	"github.com/redis-watchdog/redis-watchdog/systemd"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/signal"
@@ -34,7 +33,7 @@ type node struct {
 	agent       *agent.Node
 	gate        *gate.Gate
 	stored      *nodeStore
-	control     redisControl
+	stop        *redisStop
 	keeper      *grant.Keeper
 	watcher     *sentinel.Watcher
 	local       *sentinel.Local
@@ -50,6 +49,7 @@ type node struct {
 	hooks       *hooks.Runner
 	faultLog    faultLog
 	flaps       *flaps
+	shut        shut
 	unheard     func() error     // why nobody is answered over HTTP
 	announced   watchdog.Address // as configured
 	unit        string
@@ -64,9 +64,6 @@ type node struct {
 	order       agent.GrantOrder     // the newest
 	runID       string
 	heard       watchdog.Sentinels              // the newest tally
-	stopFault   error                           // why a Redis that hangs could not be killed; nil: it could
-	blockedBy   string                          // the file that keeps a killed Redis down; empty: none does
-	killed      string                          // the run id of one that was killed and that nothing keeps down; empty: none
 	left        bool                            // its stop is announced: nothing else is reported
 	verdict     vetoRecord                      // the standing veto
 	lastReplica string                          // the policy when every replica is vetoed
@@ -75,8 +72,6 @@ type node struct {
 	polls       time.Duration                   // how often the gate looks when all is idle; zero: not told yet
 	planned     watchdog.PlannedFailover        // the order that was last heard
 	ordersNow   watchdog.Orders                 // the coordinator's and the local ones
-	heldSince   watchdog.Instant                // of a Redis that came up shut; 0: it is none
-	heldFor     string                          // why it is not opened; empty: it has not been shut for long
 }
 
 func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pace *pacer, from inherited, log hclog.Logger) (*node, error) {
@@ -153,8 +148,10 @@ func (x *node) parts(add func(string, func(context.Context) error)) {
 	add("coordinator", func(ctx context.Context) error { return x.keeper.Run(ctx, x.seeCoordinator) })
 	add("decision", x.agent.Run)
 	add("orders", func(ctx context.Context) error { return x.orders.run(ctx, x.mergeOrders) })
-	add("stop of redis", x.prepareStop)
-	add("killed redis", x.watchKilled)
+	add("stop of redis", func(ctx context.Context) error { return x.stop.prepare(ctx, x.newRunID, x.gate.Details) })
+	add("killed redis", func(ctx context.Context) error {
+		return x.stop.watch(ctx, func() agent.Status { return x.agent.Status(agent.Extras{}) })
+	})
 	add("start of redis", x.watchStart)
 	add("status", x.publish)
 	add("flaps", x.flaps.run)
@@ -268,37 +265,6 @@ func (x *node) Identify(runID string) {
 	}
 	x.local.Identify(runID, announced)
 	x.newRunID.Raise()
-}
-
-const (
-	prepareTimeout = 10 * time.Second
-	prepareAgain   = 30 * time.Second
-)
-
-// prepareStop readies the kill for every new run of Redis, while all is well:
-// when it is needed nothing of it may be missing.
-func (x *node) prepareStop(ctx context.Context) error {
-	again := time.NewTimer(prepareAgain)
-	defer again.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-x.newRunID:
-		case <-again.C:
-		}
-		again.Reset(prepareAgain)
-		d := x.gate.Details()
-		if d.PID == 0 {
-			continue
-		}
-		prepare, cancel := context.WithTimeout(ctx, prepareTimeout)
-		err := x.control.Prepare(prepare, systemd.Claim{PID: d.PID, Uptime: agent.Boottime().Sub(d.StartedAt), Executable: d.Executable})
-		cancel()
-		x.mu.Lock()
-		x.stopFault = err
-		x.mu.Unlock()
-	}
 }
 
 // onStep tells everybody who keeps a record of decisions, and not too often.

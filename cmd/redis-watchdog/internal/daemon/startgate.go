@@ -6,6 +6,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/startgate"
@@ -41,27 +42,47 @@ func (x *node) watchStart(ctx context.Context) error {
 		}
 		s, now := x.agent.Status(agent.Extras{}), agent.Boottime()
 		held := s.Redis.StartedFenced && s.Redis.Role == watchdog.Nowhere && s.Redis.Answer == watchdog.Up
-		x.mu.Lock()
-		switch {
-		case !held:
-			x.heldSince, x.heldFor = 0, ""
-		case x.heldSince == 0:
-			x.heldSince = now
-		case now.Sub(x.heldSince) >= heldShutAfter:
-			x.heldFor = s.Reason
-		}
-		x.mu.Unlock()
+		x.shut.see(held, s.Reason, now)
 		if err := untilBeat(ctx, lookAtStart); err != nil {
 			return err
 		}
 	}
 }
 
-// heldShut is the fault of a Redis that came up shut and is not opened; x.mu is
-// held.
+// shut is since when a Redis that was started shut is so. The zero value is one
+// that is not.
+type shut struct {
+	mu    sync.Mutex
+	since watchdog.Instant // 0: it is not
+	why   string           // it is not opened; empty: it has not been shut for long
+}
+
+// see takes a look at it: whether it is shut now, and the reason of the decision.
+func (s *shut) see(now bool, reason string, at watchdog.Instant) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !now:
+		s.since, s.why = 0, ""
+	case s.since == 0:
+		s.since = at
+	case at.Sub(s.since) >= heldShutAfter:
+		s.why = reason
+	}
+}
+
+// because is why it is not opened; empty: it is not shut, or not for long.
+func (s *shut) because() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.why
+}
+
+// heldShut is the fault of a Redis that came up shut and is not opened.
 func (x *node) heldShut() (text, remedy string) {
-	text = fmt.Sprintf("Redis was started shut and has answered nobody since, because of %s", x.heldFor)
-	switch x.heldFor {
+	why := x.shut.because()
+	text = fmt.Sprintf("Redis was started shut and has answered nobody since, because of %s", why)
+	switch why {
 	case "":
 		return "", ""
 	case "data_behind", "data_unrelated", "data_unknown":

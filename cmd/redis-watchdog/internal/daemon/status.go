@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
@@ -74,22 +73,7 @@ func (x *node) faults() []agent.Fault {
 		add("http_listen", agent.SeverityWarning, "nobody is answered over HTTP, neither Prometheus nor a load balancer: "+err.Error(),
 			"see what has the address: ss -ltnp; or change http.listen, and restart")
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.stopFault != nil {
-		add("stop", agent.SeverityWarning, "a Redis that hangs could not be killed in time: "+x.stopFault.Error(),
-			"set nodes[].unit to the systemd unit of this Redis; as another user than root it takes the helper: systemctl status redis-watchdog-helper.socket")
-	}
-	if x.blockedBy != "" {
-		add(agent.FaultKilled, agent.SeverityError,
-			fmt.Sprintf("%s was killed because it was not seen to refuse clients in time, and is kept down: it might serve beside another master", x.unit),
-			fmt.Sprintf("when its host is well again: rm %s && systemctl start %s", x.blockedBy, x.unit))
-	}
-	if x.killed != "" {
-		add(agent.FaultKilled, agent.SeverityError,
-			"this Redis was killed because it was not seen to refuse clients in time: it might have served beside another master; no unit is configured (nodes[].unit), so nothing keeps it down",
-			"when its host is well again: start this Redis as you always do, if its supervisor has not; it is fenced as long as another is master")
-	}
+	all = append(all, x.stop.faults()...)
 	if text, remedy := x.heldShut(); text != "" {
 		add("held_shut", agent.SeverityWarning, text, remedy)
 	}
