@@ -99,6 +99,9 @@ func (g *glance) Address(hostname, port string) watchdog.Address {
 // Same is Address of what is spelled host:port, without waiting for any lookup:
 // what has never been met before is looked up in the background.
 func (r *resolver) Same(spelled string) watchdog.Address {
+	if spelled == "" { // with every poll, where nothing is announced
+		return ""
+	}
 	name, port, err := net.SplitHostPort(spelled)
 	if err != nil || name == "" {
 		return watchdog.Address(spelled)

@@ -269,8 +269,10 @@ func (g *Gate) fold(l *observation, seen *watchdog.Redis) {
 		w.heldAt = l.call.sentAt
 	}
 	seen.Held = w.heldAt != 0 && g.conf.Now().Sub(w.heldAt) < g.conf.pauseFor
-	if offset, err := strconv.ParseInt(l.replies["master_repl_offset"], 10, 64); err == nil {
-		seen.Offset = offset
+	if text, told := l.replies["master_repl_offset"]; told {
+		if offset, err := strconv.ParseInt(text, 10, 64); err == nil {
+			seen.Offset = offset
+		}
 	}
 	master := len(l.role.Elems) >= 3 && l.role.Elems[0].Text == "master"
 	if e := l.role.Elems; len(e) >= 5 && e[0].Text == "slave" && e[4].Num > 0 { // -1 while it has no link

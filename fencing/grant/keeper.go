@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/signal"
@@ -189,6 +190,8 @@ type rounds struct {
 	dataAt    watchdog.Instant // of the record last written; zero: none in this life
 	dataThen  watchdog.Instant // when it is written again if it moved; zero: when it is due
 	diskTold  []byte           // what was last given to disks
+	readsOf   watchdog.Address // of whom readsAre are
+	readsAre  []clientv3.Op    // what is read with every round; nil: nothing was yet
 }
 
 // Keeper makes the keeper of one local Redis. It does nothing before Run.

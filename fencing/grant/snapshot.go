@@ -31,9 +31,14 @@ type entry struct {
 
 func (e entry) exists() bool { return e.created != 0 }
 
-// reads are the operations whose answers newSnapshot takes, in its order.
+// reads are the operations whose answers newSnapshot takes, in its order. They are the
+// same with every round, and nobody changes them.
 func (k *Keeper) reads(self watchdog.Address) []clientv3.Op {
-	return []clientv3.Op{
+	if k.readsAre != nil && k.readsOf == self {
+		return k.readsAre
+	}
+	k.readsOf = self
+	k.readsAre = []clientv3.Op{
 		clientv3.OpGet(k.keys.group),
 		clientv3.OpGet(k.keys.master),
 		clientv3.OpGet(k.keys.grant),
@@ -46,6 +51,7 @@ func (k *Keeper) reads(self watchdog.Address) []clientv3.Op {
 		clientv3.OpGet(k.keys.data),
 		clientv3.OpGet(k.keys.listed+string(self)+"/", clientv3.WithPrefix()),
 	}
+	return k.readsAre
 }
 
 // newSnapshot takes the answers to reads, which are the last of the
