@@ -26,6 +26,7 @@ type armed struct {
 	id       int64            // of the client that carries it; zero: not known
 	deadline watchdog.Instant // when it fires at the latest; zero: not known
 	had      time.Duration    // how long it had when armed
+	guard    time.Duration    // by how much less that was than it might have had; see armOnce
 	name     string           // in the store
 	checked  bool             // seen to block
 	opens    int              // how many answers to an opening come before that of XREAD; zero: it goes with none
@@ -39,6 +40,7 @@ const (
 	armLeast   = 40 * time.Millisecond  // nearer than that it is the fencer's
 	armMost    = time.Hour
 	armWait    = 200 * time.Millisecond // for one step of arming
+	lateShare  = 2                      // times that by which we are run late is what a fence may be nearer for it
 	storeWait  = 200 * time.Millisecond
 	namePrefix = "armed-"
 )
@@ -131,7 +133,7 @@ func (g *Gate) armDue(want watchdog.Gate) watchdog.Instant {
 	if w.armFailing != 0 || cur == nil {
 		return w.armRetry
 	}
-	if cur.due(want.Arm) {
+	if g.due(cur, want.Arm) {
 		return g.conf.Now()
 	}
 	return 0 // every want that moves it on wakes the worker
@@ -143,9 +145,14 @@ func (g *Gate) armDue(want watchdog.Gate) watchdog.Instant {
 // It is put off with about every renewal of the evidence. Redis may stand still
 // from now on, and then what counts is how far the fence was put off before: for
 // what is left of it a healthy master may stand still and is not fenced.
-func (a *armed) due(arm watchdog.Instant) bool {
+//
+// A process that is run late has them put off one after the other, in about the
+// order in which they fire: one that was put off just now is not put off again
+// while others have less left.
+func (g *Gate) due(a *armed, arm watchdog.Instant) bool {
 	gain := min(max(a.had/16, armGain), armGainTop)
-	return a.deadline > arm || a.deadline != 0 && arm.Sub(a.deadline) >= gain
+	gain = max(gain, min(lateShare*g.conf.Late(), a.had/4))
+	return a.deadline > arm || a.deadline != 0 && arm.Sub(a.deadline)-a.guard >= gain
 }
 
 // armStep keeps a fence standing at want.Arm or somewhat earlier.
@@ -161,7 +168,7 @@ func (g *Gate) armStep(ctx context.Context, want watchdog.Gate) (bool, error) {
 	if want.Arm.Sub(now) < armLeast {
 		return false, nil
 	}
-	if cur != nil && !cur.due(want.Arm) {
+	if cur != nil && !g.due(cur, want.Arm) {
 		return false, nil
 	}
 	if !g.mayArm() || now < w.armRetry {
@@ -248,7 +255,9 @@ func (g *Gate) armOnce(ctx context.Context, want watchdog.Gate) error {
 		return errors.New("the connection's client id is not known")
 	}
 	begun := g.conf.Now()
-	guard := max(w.armGuard, armGuard)
+	// On a host short of processor Redis is asked in one of our turns, and its answer
+	// is read in another.
+	guard := max(w.armGuard, armGuard, min(lateShare*g.conf.Late(), want.Arm.Sub(begun)/4))
 	ms := (want.Arm.Sub(begun).Milliseconds() - guard.Milliseconds())
 	ms = min(ms, armMost.Milliseconds())
 	if ms < 1 {
@@ -256,7 +265,7 @@ func (g *Gate) armOnce(ctx context.Context, want watchdog.Gate) error {
 		return errors.New("too late to arm")
 	}
 	g.fail("gate.arm.begun")
-	a := &armed{c: c, id: c.id.Load(), had: time.Duration(ms) * time.Millisecond, checked: true}
+	a := &armed{c: c, id: c.id.Load(), had: time.Duration(ms) * time.Millisecond, guard: guard, checked: true}
 	a.xread = c.send(g.commands.one("XREAD", "BLOCK", strconv.FormatInt(ms, 10), "STREAMS", g.key, "$"), 1, begun, g.ends(a))
 	if err := g.awaitBlocked(ctx, a); err != nil {
 		c.close() // nothing but XREAD is on it: closing is harmless
@@ -265,8 +274,9 @@ func (g *Gate) armOnce(ctx context.Context, want watchdog.Gate) error {
 	// Redis began to count at the latest when it was seen to block.
 	took := g.conf.Now().Sub(begun)
 	a.deadline = begun.Add(took + a.had + armSlack)
-	// As long as it took now it may take again, on a host short of processor.
-	w.armGuard = min(max(took+2*armSlack, w.armGuard/2), want.Arm.Sub(begun)/4)
+	// As long as it took now it may take again, on a host short of processor: each
+	// attempt that comes to nothing is a connection more to be made.
+	w.armGuard = min(max(took+2*armSlack, w.armGuard-w.armGuard/8), want.Arm.Sub(begun)/4)
 	g.fail("gate.arm.blocked")
 	switch n, _ := g.wish(); {
 	case n.Access == watchdog.Refuse || !armWanted(n) || n.Arm < min(a.deadline, want.Arm):

@@ -626,24 +626,57 @@ func TestFenceIsPutOffWithEveryRenewal(t *testing.T) {
 	const ms = time.Millisecond
 	now := watchdog.Instant(time.Hour)
 	for _, tt := range []struct {
-		had, gain time.Duration
-		want      bool
+		late, guard, had, gain time.Duration
+		want                   bool
 	}{
-		{4900 * ms, 200 * ms, true},
-		{4900 * ms, 199 * ms, false}, // two renewals a moment apart cost one
-		{2900 * ms, 182 * ms, true},
-		{900 * ms, 57 * ms, true},
-		{900 * ms, 56 * ms, false},
-		{100 * ms, armGain, true},
-		{100 * ms, armGain - 1, false},
-		{4900 * ms, -1, true}, // it would fire too late
+		{0, 15 * ms, 4900 * ms, 200 * ms, true},
+		{0, 15 * ms, 4900 * ms, 199 * ms, false}, // two renewals a moment apart cost one
+		{0, 15 * ms, 2900 * ms, 182 * ms, true},
+		{0, 15 * ms, 900 * ms, 57 * ms, true},
+		{0, 15 * ms, 900 * ms, 56 * ms, false},
+		{0, 15 * ms, 100 * ms, armGain, true},
+		{0, 15 * ms, 100 * ms, armGain - 1, false},
+		{0, 15 * ms, 4900 * ms, -1, true}, // it would fire too late
+		// Run late: not while others have less left.
+		{250 * ms, 515 * ms, 4800 * ms, 499 * ms, false},
+		{250 * ms, 515 * ms, 4800 * ms, 500 * ms, true},
+		{2500 * ms, 1200 * ms, 4800 * ms, 1199 * ms, false},
+		{2500 * ms, 1200 * ms, 4800 * ms, 1200 * ms, true},
+		{250 * ms, 515 * ms, 40 * ms, armGain - 1, false},
+		{250 * ms, 515 * ms, 40 * ms, armGain, true},
+		{250 * ms, 515 * ms, 4800 * ms, -1, true},
 	} {
-		a := &armed{deadline: now.Add(tt.had), had: tt.had}
-		if got := a.due(a.deadline.Add(tt.gain)); got != tt.want {
-			t.Errorf("%v armed, %v to gain: due is %v, want %v", tt.had, tt.gain, got, tt.want)
+		g := &Gate{conf: Config{Late: func() time.Duration { return tt.late }}}
+		a := &armed{deadline: now.Add(tt.had), had: tt.had, guard: tt.guard}
+		arm := a.deadline.Add(tt.gain)
+		if tt.gain >= 0 {
+			arm = arm.Add(tt.guard)
+		}
+		if got := g.due(a, arm); got != tt.want {
+			t.Errorf("late by %v, %v armed, %v to gain: due is %v, want %v", tt.late, tt.had, tt.gain, got, tt.want)
 		}
 	}
-	if a := (&armed{}); a.due(now) {
+	g := &Gate{conf: Config{Late: func() time.Duration { return 0 }}}
+	if g.due(&armed{}, now) {
 		t.Error("one of which it is not known when it fires is due")
+	}
+}
+
+// A process that is run late puts its fences off seldomer, each for less than it
+// might, and that it was for less is no reason to put it off at once.
+func TestFenceOfAProcessThatIsRunLateIsPutOffSeldomer(t *testing.T) {
+	const late = 300 * time.Millisecond
+	s := startRedis(t)
+	l := startGate(t, s, func(c *Config) { c.Late = func() time.Duration { return late } })
+	l.serve(4 * time.Second)
+	l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+	from, began := l.Details().Armed, bootTime()
+	eventually(t, "it is put off", func() bool { return l.Details().Armed >= from+4 })
+	armed, took := int(l.Details().Armed-from), bootTime().Sub(began)
+	if most := int(took/(lateShare*late)) + 1; armed > most {
+		t.Errorf("%d times in %v, want %d at the most", armed, took, most)
+	}
+	if r := l.last(); r.Role != watchdog.Master {
+		t.Errorf("it is %v", r.Role)
 	}
 }

@@ -77,6 +77,10 @@ type Config struct {
 	// otherwise; empty: it may be.
 	NoRewrite string
 
+	// Late is by how much this process was run late lately; zero: it is in time. It is
+	// called before a fence is armed, and must not wait. nil: it is always in time.
+	Late func() time.Duration
+
 	// PollEvery is how often Redis is looked at when all is idle, until
 	// SetPollEvery says otherwise; zero: 250 ms.
 	PollEvery time.Duration
@@ -190,6 +194,9 @@ func New(conf Config) (*Gate, error) {
 	if conf.pauseFor <= 0 {
 		conf.pauseFor = pauseFor
 	}
+	if conf.Late == nil {
+		conf.Late = func() time.Duration { return 0 }
+	}
 	if conf.Log == nil {
 		conf.Log = hclog.NewNullLogger()
 	}
@@ -258,7 +265,7 @@ func (g *Gate) Want(w watchdog.Gate) {
 	// stands is to be put off.
 	news := first || !same(old, w) || armWanted(old) != armWanted(w)
 	for _, a := range g.fences {
-		news = news || w.Arm != old.Arm && a.due(w.Arm)
+		news = news || w.Arm != old.Arm && g.due(a, w.Arm)
 	}
 	urgent := (first || old.Access != w.Access || old.StopBy != w.StopBy) && (w.Access == watchdog.Refuse || w.Access == watchdog.Hold)
 	g.want, g.wanted = w, true

@@ -127,7 +127,7 @@ const starvePeriod = 250 * time.Millisecond
 
 // starve lets processes run for so long of every starvePeriod only, by SIGSTOP and
 // SIGCONT.
-func starve(b *testing.B, lasts, runs time.Duration, pids ...int) {
+func starve(b testing.TB, lasts, runs time.Duration, pids ...int) {
 	b.Helper()
 	send := func(s syscall.Signal) {
 		for _, pid := range pids {

@@ -65,6 +65,32 @@ func waitAllFenced(f *watched.Fleet) {
 	})
 }
 
+// TestWatchdogRunLateLeavesOutWhatIsForPeople: one that does not get the processor it
+// needs puts what is for people off, and says how often; the masters are what they were.
+func TestWatchdogRunLateLeavesOutWhatIsForPeople(t *testing.T) {
+	f := watched.StartFleet(t, watched.FleetOptions{Groups: 2})
+	f.Watchdog.Restart()
+	f.WaitServing(2 * time.Minute)
+	leftOut := func() float64 { return watched.Sum(f.Watchdog.Metrics(), "redis_watchdog_work_left_out_total") }
+	before := leftOut()
+	starve(t, 4*time.Second, 50*time.Millisecond, f.Watchdog.PID())
+	f.Eventually("what was left out is counted", time.Minute, func() error {
+		if n := leftOut() - before; n <= 0 {
+			return fmt.Errorf("%v", n)
+		}
+		return nil
+	})
+	f.WaitServing(time.Minute)
+	for i := range f.Redis {
+		f.Eventually("etcd shows that it serves", time.Minute, func() error {
+			if text, code := f.Watchdog.CLI("status", f.Group(i)); !strings.Contains(text, "serve") {
+				return fmt.Errorf("exit code %d: %s", code, text)
+			}
+			return nil
+		})
+	}
+}
+
 type fencedSoFar struct{ fences, holds float64 }
 
 // logged is the value of a key in a line of the watchdog's log; empty: it has none.

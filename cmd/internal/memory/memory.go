@@ -16,8 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// heapGrowth is GOGC: a megabyte lives, and Go would let it grow to four.
-const heapGrowth = 50
+const (
+	// heapGrowth is GOGC: a megabyte lives, and Go would let it grow to four.
+	heapGrowth = 50
+	// heapInAHurry is GOGC of a process that is run late: what a collection takes
+	// is what the renewals wait for.
+	heapInAHurry = 200
+)
 
 // Small has Go run on that many processors, and collect early. GOMAXPROCS and
 // GOGC in the environment win.
@@ -29,6 +34,23 @@ func Small(processors int) {
 		debug.SetGCPercent(heapGrowth)
 	}
 }
+
+// Hurry has the memory collected seldomer for as long as it is on, at the price of
+// more of it. GOGC in the environment wins. It is for one goroutine at a time.
+func (h *Heap) Hurry(on bool) {
+	if on == h.hurried || os.Getenv("GOGC") != "" {
+		return
+	}
+	h.hurried = on
+	growth := heapGrowth
+	if on {
+		growth = heapInAHurry
+	}
+	debug.SetGCPercent(growth)
+}
+
+// Heap is how the heap may grow. The zero value is what Small has made of it.
+type Heap struct{ hurried bool }
 
 // TrimEvery is how often memory is given back by a program that is never idle:
 // what was left of the heap, which Go keeps for minutes, and the program's pages.

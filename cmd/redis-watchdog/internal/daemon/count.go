@@ -15,7 +15,9 @@ import (
 // onTurn counts a decision, and a phase that was seen to change by it.
 func (x *node) onTurn(t agent.Turn) {
 	x.metrics.Step(t.Waited)
+	x.late.seen(t.Waited, agent.Boottime())
 	if t.From != t.To {
+		x.turned.Store(true)
 		x.metrics.Transition(t.From, t.To, t.Reason)
 		x.openedAgain(t)
 		x.notifyHooks(t)

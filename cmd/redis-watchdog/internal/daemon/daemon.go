@@ -44,6 +44,8 @@ type Daemon struct {
 	hooks     *hooks.Runner
 	reloads   reloads
 	failed    chan error // holds one: a part of a group has failed
+	late      lateness
+	many      atomic.Bool // there are so many Redis that their fences wait for one another
 
 	// Of the audits of the fleet:
 	configFile string                         // absolute
@@ -136,6 +138,13 @@ func (d *Daemon) dropStrays(adopted map[string][]*os.File) {
 // one for work that is over in a moment costs more than the work.
 const nodesAProcessor = 8
 
+// sized has the process made for as many Redis as there are.
+func (d *Daemon) sized() {
+	n := len(d.nodes())
+	memory.Small(processorsFor(n))
+	d.many.Store(n > nodesAProcessor)
+}
+
 func processorsFor(nodes int) int { return 1 + (nodes-1)/nodesAProcessor }
 
 // Run guards until ctx ends or a part fails; r says when the configuration is to
@@ -154,7 +163,7 @@ func (d *Daemon) Run(ctx context.Context, r Reload) error {
 			return context.Cause(ctx)
 		}
 	})
-	memory.Small(processorsFor(len(d.nodes())))
+	d.sized()
 	d.etcd.start(ctx)
 	for _, c := range d.groups {
 		d.start(ctx, c)

@@ -42,7 +42,7 @@ func (x *node) openGate(d *Daemon, n config.Node, from inherited) error {
 		Killer: x.stop, Store: x.stored, Adopted: armed,
 		Originals: originals,
 		Record:    func(o gate.Originals) error { return x.records.Save("originals", o) },
-		Failpoint: failpoint, Stalled: x.stalled,
+		Failpoint: failpoint, Stalled: x.stalled, Late: d.armedLate,
 		Same: x.watcher.Same, Spelled: x.watcher.Spelled,
 		NoRewrite: "what it would write is not known yet", // the first node report tells
 	})

@@ -6,6 +6,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/redis-watchdog/redis-watchdog/cmd/internal/memory"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/metrics"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
@@ -16,18 +17,21 @@ const beatEvery = 500 * time.Millisecond
 
 // beat measures how late this process is run, until ctx ends.
 func (d *Daemon) beat(ctx context.Context) error {
+	var heap memory.Heap
 	for {
 		late, err := nextBeat(ctx, beatEvery)
 		if err != nil {
 			return err
 		}
 		d.counts.Late(late)
+		d.late.seen(late, agent.Boottime())
+		heap.Hurry(d.lately() > 0)
 	}
 }
 
 // load is what is to be done now.
 func (d *Daemon) load() metrics.Load {
-	var l metrics.Load
+	l := metrics.Load{LeftOut: d.late.left.Load()}
 	now := agent.Boottime()
 	for i, n := range d.nodes() {
 		if i == 0 { // they share it

@@ -51,6 +51,8 @@ type node struct {
 	flaps       *flaps
 	shut        shut
 	unheard     func() error     // why nobody is answered over HTTP
+	late        *lateness        // of the process
+	turned      atomic.Bool      // the phase has changed since the last status was made
 	announced   watchdog.Address // as configured
 	unit        string
 	fencedAt    watchdog.Instant // of the last fence counted; publish's own
@@ -76,7 +78,7 @@ type node struct {
 
 func (d *Daemon) newNode(g config.Group, n config.Node, w *sentinel.Watcher, pace *pacer, from inherited, log hclog.Logger) (*node, error) {
 	x := &node{
-		group: g.Name, name: n.Name, log: log, watcher: w, pace: pace, store: d.etcd.store, reloads: &d.reloads, hooks: d.hooks, unheard: d.unheard,
+		group: g.Name, name: n.Name, log: log, watcher: w, pace: pace, store: d.etcd.store, reloads: &d.reloads, hooks: d.hooks, unheard: d.unheard, late: &d.late,
 		faultLog: faultLog{log: log}, metrics: d.counts.Node(g.Name, n.Name), announced: watchdog.Address(n.Announced),
 		records: statedir.Records{Dir: d.cfg.StateDir, Group: g.Name, Node: n.Name},
 		unit:    n.Unit, lastReplica: g.Preflight.LastReplica, fleetOff: !g.Keyspace.Fleet, auditing: &d.auditing, newRunID: signal.New(),
@@ -332,13 +334,17 @@ func (x *node) report(s agent.Status) error {
 // when it is not so any more.
 func (x *node) publish(ctx context.Context) error {
 	var said agent.Told
+	later := patience{late: x.late}
+	x.turned.Store(true) // the first is told as well
 	for {
-		s := x.status()
-		x.faultLog.observe(s.Faults, time.Now())
 		x.countTotals()
-		if lasting := s.Lasting(); said.Due(lasting, time.Now()) {
-			if err := x.report(lasting); err != nil {
-				x.log.Warn("report not queued", "error", err)
+		if x.turned.Swap(false) || !later.waits(agent.Boottime()) { // what changes for clients is told
+			s := x.status()
+			x.faultLog.observe(s.Faults, time.Now())
+			if lasting := s.Lasting(); said.Due(lasting, time.Now()) {
+				if err := x.report(lasting); err != nil {
+					x.log.Warn("report not queued", "error", err)
+				}
 			}
 		}
 		if err := untilBeat(ctx, publishLook); err != nil {

@@ -187,7 +187,14 @@ func (s *reporter) run(ctx context.Context) error {
 	s.loadStalls()
 	var seen mark
 	var at watchdog.Instant
+	later := patience{late: s.x.late}
 	for {
+		if at != 0 && s.pending() == "" && later.waits(agent.Boottime()) { // who asks is answered
+			if err := s.pause(ctx); err != nil {
+				return err
+			}
+			continue
+		}
 		st, d := s.x.status(), s.x.gate.Details()
 		s.countRefused(d.Replication)
 		s.solve(ctx)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/internal/memory"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
 
 const (
@@ -27,7 +28,7 @@ func (d *Daemon) notify(ctx context.Context) error {
 	if !kept {
 		d.log.Info("no descriptor store: the fence is armed only while the watchdog lives")
 	}
-	t := serviceState{d: d}
+	t := serviceState{d: d, later: patience{late: &d.late}}
 	for {
 		t.turn()
 		every := notifyEvery
@@ -47,12 +48,17 @@ type serviceState struct {
 	ready   bool
 	line    string
 	failing bool
+	later   patience
 }
 
 func (t *serviceState) turn() {
 	d := t.d
-	line, ready := summary(d)
 	var errs []error
+	later := t.ready && t.later.waits(agent.Boottime())
+	line, ready := t.line, t.ready
+	if !later {
+		line, ready = summary(d)
+	}
 	if ready && !t.ready {
 		err := d.notifier.Ready(line)
 		t.ready = err == nil
@@ -82,7 +88,7 @@ func (t *serviceState) turn() {
 		}
 	}
 	t.failing = failed
-	if t.ready && time.Since(t.trimmed) >= memory.TrimEvery {
+	if t.ready && !later && time.Since(t.trimmed) >= memory.TrimEvery {
 		t.trimmed = time.Now()
 		was := t.thrift.Tight()
 		tight, err := t.thrift.Turn()

@@ -20,7 +20,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/redis-watchdog/redis-watchdog/cmd/internal/memory"
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/config"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
 )
@@ -207,7 +206,7 @@ func (d *Daemon) apply(ctx context.Context, p plan) error {
 	d.hooks.Set(hooksOf(p.next))
 	d.log.SetLevel(hclog.LevelFromString(p.next.Log.Level))
 	d.records.follow(d.etcd.store, groupNames(p.next))
-	memory.Small(processorsFor(len(d.nodes())))
+	d.sized()
 	d.cfg = p.next
 	d.log.Info("configuration taken over", "config", d.cfg.File, "taken_anew", names(opened), "gone", names(p.gone), "rules", len(p.rules))
 	return nil

@@ -35,6 +35,7 @@ const (
 	OldestRenewal = "redis_watchdog_oldest_renewal_seconds"
 	WorkWaiting   = "redis_watchdog_work_waiting"
 	WorkDropped   = "redis_watchdog_work_dropped_total"
+	WorkLeftOut   = "redis_watchdog_work_left_out_total"
 	BeatLateness  = "redis_watchdog_beat_lateness_seconds"
 
 	Checks       = "redis_watchdog_check"
