@@ -5,6 +5,7 @@ package gate
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -64,7 +65,7 @@ func (g *Gate) fenceOnce(ctx context.Context) time.Duration {
 	case h == nil: // a new primary connection wakes us
 		g.mu.Unlock()
 		return g.stopIfLate(ctx)
-	case seen.Role == watchdog.Nowhere && seen.Answer != watchdog.Up && g.settled == g.changes && !want.AnyRole:
+	case (seen.Role == watchdog.Nowhere && seen.Answer != watchdog.Up || g.firedSince(seen) || g.overdue()) && g.settled == g.changes && !want.AnyRole:
 		if h != g.peeked {
 			g.peeked, g.fenceNotBefore = h, 0
 			g.mu.Unlock()
@@ -104,7 +105,9 @@ func (g *Gate) fenceOnce(ctx context.Context) time.Duration {
 const lookFirst = 50 * time.Millisecond // for a role, of a Redis that was fenced when it was last heard
 
 // peek asks the Redis behind a new connection for its role before it is fenced
-// again, and returns when the fencer is to look at the want again. That the
+// again, and returns when the fencer is to look at the want again. The fence that
+// was armed in it has fired, and ended the former connection with what was wanted
+// there; to fence it once more would cut the Sentinels a second time. Or, that the
 // former connection ended is how it is noticed that Sentinel has made the fenced
 // Redis a replica; to fence it then would only have Sentinel do it again. One
 // that is a master by now, or does not answer at once, is fenced at once.
@@ -138,7 +141,7 @@ func (g *Gate) fenceDue() bool {
 		return false
 	case g.want.Access == watchdog.Refuse:
 		s := g.seen
-		return g.settled != g.changes || !(s.Refusing && s.Answer == watchdog.Up && s.Role == watchdog.Nowhere) && !g.spared(s)
+		return g.settled != g.changes || !(s.Refusing && s.Answer == watchdog.Up && s.Role == watchdog.Nowhere) && g.provedAt == 0 && !g.spared(s)
 	}
 	return g.opening != nil && !g.opening.finished() && g.settled != g.changes && !opens(g.want)
 }
@@ -291,6 +294,19 @@ func (t *trying) turn(now, lost, noPrimary watchdog.Instant) {
 	}
 }
 
+// firedSince says that an armed fence fired, and nothing was seen of Redis since.
+func (g *Gate) firedSince(seen watchdog.Redis) bool {
+	lost := watchdog.Instant(g.lostAt.Load())
+	return lost != 0 && lost == watchdog.Instant(g.firedAt.Load()) && seen.SentAt <= lost
+}
+
+// overdue says that a fence is armed whose time is past, and of which nothing has been
+// heard: Redis stands still, or what it said is on its way. g.mu is held.
+func (g *Gate) overdue() bool {
+	now := g.conf.Now()
+	return slices.ContainsFunc(g.fences, func(a *armed) bool { return a.mayFire() && a.checked && a.deadline != 0 && a.deadline <= now })
+}
+
 // armedIn says that a Redis which answers nobody carries an armed fence: before
 // it answers anybody past that one's time, it refuses. One that ended this moment
 // counts, and one that fired until Redis was asked anew or has had its time to
@@ -298,8 +314,7 @@ func (t *trying) turn(now, lost, noPrimary watchdog.Instant) {
 // and that Redis refuses is seen by the next look only. g.mu is held.
 func (g *Gate) armedIn(seen watchdog.Redis, now watchdog.Instant) bool {
 	t, lost := g.trying, watchdog.Instant(g.lostAt.Load())
-	fired := lost != 0 && lost == watchdog.Instant(g.firedAt.Load())
-	if fired && seen.SentAt <= lost && t.tried-t.lostTried < stopPatience {
+	if g.firedSince(seen) && t.tried-t.lostTried < stopPatience {
 		return true
 	}
 	unanswered := g.fencing != nil && (!g.fencing.finished() || g.fencing.err == nil) // that is, not judged

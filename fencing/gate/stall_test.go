@@ -88,6 +88,55 @@ func TestHungRedisInWhichAFenceIsArmedGetsTimeToComeBack(t *testing.T) {
 	}
 }
 
+// A fence cuts the Sentinels' connections, and they begin others once a second: a
+// second one right behind the first would have them hear a healthy master a second
+// late. What was wanted while Redis stood still has been done when it wakes.
+func TestFenceThatFiredIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	l := startGate(t, s)
+	s.do("CONFIG", "SET", "slowlog-log-slower-than", "0", "slowlog-max-len", "1000")
+	cuts := func() (n int) {
+		for _, entry := range s.do("SLOWLOG", "GET", "1000").Elems {
+			words := []string{}
+			for _, word := range entry.Elems[3].Elems {
+				words = append(words, word.Text)
+			}
+			if strings.HasPrefix(strings.Join(words, " "), "CLIENT KILL TYPE normal") {
+				n++
+			}
+		}
+		return n
+	}
+	const rounds = 5
+	twice := 0
+	for round := range rounds {
+		stop := l.serve(time.Second)
+		l.sees("an armed fence", func(r watchdog.Redis) bool { return r.ArmedFor != 0 })
+		s.do("SLOWLOG", "RESET")
+		woken := make(chan error, 1)
+		go func() { woken <- s.standStill(1800 * time.Millisecond) }() // past the fence
+		l.sees("silence", func(r watchdog.Redis) bool { return r.Answer == watchdog.Silent })
+		stop()
+		l.Want(watchdog.Gate{Access: watchdog.Refuse, StopBy: watchdog.Never})
+		if err := <-woken; err == nil {
+			t.Error("the script's connection outlived the fence")
+		}
+		l.sees("Redis refusing", func(r watchdog.Redis) bool { return r.Refusing })
+		time.Sleep(2 * refenceEvery)
+		if n := cuts(); n != 1 {
+			t.Logf("round %d: clients were cut %d times", round, n)
+			twice++
+		}
+		l.Want(watchdog.Gate{Access: watchdog.Lock, Open: true})
+		l.sees("a master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master && r.Locked })
+	}
+	// A gate that is not run in time may not know yet that it fired.
+	if twice > rounds/2+1 {
+		t.Errorf("clients were cut again in %d of %d rounds, want the once of the fence that was armed", twice, rounds)
+	}
+}
+
 // What Redis had taken in when it stood still is executed before it looks at its
 // timers; what had come meanwhile, after. Neither is answered when its fence is
 // due: the fence cuts its clients before Redis has written to them. A fence that
