@@ -61,3 +61,5 @@ require (
 )
 
 replace github.com/mwitkow/go-conntrack => ./tools/conntrack
+
+replace go.yaml.in/yaml/v2 => ./tools/yaml2

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 // PostSwitch says whether a failover did what it was to do: before is the facts
@@ -24,7 +25,7 @@ func PostSwitch(before, after Facts) []Finding {
 			findings = append(findings, c.compare(one, &before))
 		}
 	}
-	slices.SortStableFunc(findings, func(a, b Finding) int { return int(a.Outcome/Passed) - int(b.Outcome/Passed) })
+	sorted.By(findings, func(a, b Finding) int { return int(a.Outcome/Passed) - int(b.Outcome/Passed) })
 	return findings
 }
 

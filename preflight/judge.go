@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 // Judge says whether a failover of the group to the replica at to may go
@@ -29,7 +31,7 @@ func Judge(policy Policy, facts Facts, to string) Report {
 			report.Candidates = append(report.Candidates, stand(all, of(n, ofCandidate), common))
 		}
 	}
-	slices.SortStableFunc(report.Candidates, better)
+	sorted.By(report.Candidates, better)
 	chosen := choose(&report, to)
 	report.Findings = append(report.Findings, common...)
 	if chosen == nil {
@@ -293,7 +295,7 @@ func order(findings []Finding, master, candidate string) {
 		}
 		return 3
 	}
-	slices.SortStableFunc(findings, func(a, b Finding) int {
+	sorted.By(findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(weight(a), weight(b)), cmp.Compare(rank[a.Check], rank[b.Check]),
 			cmp.Compare(place(a), place(b)), strings.Compare(a.Node, b.Node))
 	})

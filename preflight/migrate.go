@@ -3,13 +3,13 @@ package preflight
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"sort"
 	"strings"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace"
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/stall"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 // Migration is the judgement of the move of a slot.
@@ -69,7 +69,7 @@ func migration(place keyspace.Place, all []Finding) Migration {
 		}
 	}
 	weight := func(f Finding) int { return map[Outcome]int{Failed: 0, Unknown: 1, Passed: 2}[f.Outcome] }
-	slices.SortStableFunc(m.Findings, func(x, y Finding) int { return weight(x) - weight(y) })
+	sorted.By(m.Findings, func(x, y Finding) int { return weight(x) - weight(y) })
 	return m
 }
 

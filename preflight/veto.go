@@ -5,6 +5,8 @@ package preflight
 import (
 	"cmp"
 	"slices"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 // Veto is why a replica must not be promoted. The zero Veto is no veto.
@@ -50,7 +52,7 @@ func (v Veto) Next(own []Finding) Veto {
 			next.Reasons = append(next.Reasons, f)
 		}
 	}
-	slices.SortStableFunc(next.Reasons, func(a, b Finding) int { return cmp.Compare(a.Check, b.Check) })
+	sorted.By(next.Reasons, func(a, b Finding) int { return cmp.Compare(a.Check, b.Check) })
 	return next
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 // twins says that two processes have one id, as their INFO tells. At one address it
@@ -120,6 +121,6 @@ func (s *State) sameIDs(group string, now watchdog.Instant) (faults []Fault) {
 			Text:   fmt.Sprintf("the sentinels at %s of group %q have one id (%s), as those of a cloned host have: they do not know each other, and the others know only one of them, so that the group counts fewer sentinels than run, and a failover may find no majority", strings.Join(at, ", "), group, id),
 			Remedy: fmt.Sprintf("stop the sentinel at %s, remove the line \"sentinel myid %s\" from its sentinel.conf, start it: it takes a new id, and the others learn of it within seconds (no SENTINEL RESET is needed)", at[len(at)-1], id)})
 	}
-	slices.SortFunc(faults, func(a, b Fault) int { return strings.Compare(a.Text, b.Text) })
+	sorted.By(faults, func(a, b Fault) int { return strings.Compare(a.Text, b.Text) })
 	return faults
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/fencing/gate/resp"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 const rightsEvery = time.Minute
@@ -365,6 +366,6 @@ func sortedFaults(m map[string]Fault) []Fault {
 	for _, f := range m {
 		out = append(out, f)
 	}
-	slices.SortFunc(out, func(a, b Fault) int { return strings.Compare(a.ID, b.ID) })
+	sorted.By(out, func(a, b Fault) int { return strings.Compare(a.ID, b.ID) })
 	return out
 }

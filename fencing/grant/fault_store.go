@@ -5,11 +5,12 @@ package grant
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/coreos/go-semver/semver"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 // errLearner is what a member without a vote answers to any request.
@@ -60,7 +61,7 @@ func (s *Store) Faults() []Fault {
 		}
 		faults = append(faults, s.memberFaults(m, learners == len(members))...)
 	}
-	slices.SortStableFunc(faults, func(a, b Fault) int { return strings.Compare(a.ID, b.ID) })
+	sorted.By(faults, func(a, b Fault) int { return strings.Compare(a.ID, b.ID) })
 	return faults
 }
 

@@ -20,6 +20,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 // Listed is a Redis that our Sentinels list.
@@ -211,7 +212,7 @@ func (p *publisher) turnListed(ctx context.Context, l *lister, self watchdog.Add
 			shared = append(shared, Shared{address, other})
 		}
 	}
-	slices.SortFunc(shared, func(a, b Shared) int { return strings.Compare(string(a.Address), string(b.Address)) })
+	sorted.By(shared, func(a, b Shared) int { return strings.Compare(string(a.Address), string(b.Address)) })
 	p.sharedMu.Lock()
 	p.shared = shared
 	p.sharedMu.Unlock()

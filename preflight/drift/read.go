@@ -14,6 +14,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/preflight"
 	"github.com/redis-watchdog/redis-watchdog/preflight/redisconf"
 	"github.com/redis-watchdog/redis-watchdog/preflight/shadow"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 // Options name one local Redis and what it said of itself.
@@ -123,8 +124,8 @@ func (r *reader) compare(ctx context.Context) error {
 	r.rewrite(ctx, config)
 	r.unsettle()
 	byName := func(a, b preflight.Parameter) int { return strings.Compare(a.Name, b.Name) }
-	slices.SortStableFunc(r.d.Drifted, byName)
-	slices.SortStableFunc(r.d.Unknown, byName)
+	sorted.By(r.d.Drifted, byName)
+	sorted.By(r.d.Unknown, byName)
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/preflight/redisconf"
 	"github.com/redis-watchdog/redis-watchdog/preflight/shadow"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 // rewrittenFiles are the files as CONFIG REWRITE would leave them.
@@ -48,7 +49,7 @@ func (r *reader) rewrite(ctx context.Context, config *redisconf.Config) {
 		return
 	}
 	r.roles(w, config)
-	slices.SortStableFunc(w.Lost, func(a, b preflight.Parameter) int { return strings.Compare(a.Name, b.Name) })
+	sorted.By(w.Lost, func(a, b preflight.Parameter) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // why names what is refused: the line it stands on is not in the file yet.

@@ -4,11 +4,12 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 // lookupTimeout bounds one look-up: a partition often takes the name server
@@ -55,7 +56,7 @@ func (n *names) host(ctx context.Context, name string) string {
 	defer cancel()
 	found := name
 	if ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name); err == nil && len(ips) > 0 {
-		slices.SortFunc(ips, func(a, b netip.Addr) int {
+		sorted.By(ips, func(a, b netip.Addr) int {
 			a, b = a.Unmap(), b.Unmap()
 			if a.Is4() != b.Is4() { // IPv4 first, then by spelling: everybody picks the same
 				if a.Is4() {

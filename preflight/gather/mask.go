@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/preflight"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/redisclient"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 // Secret is whether a parameter's value is never shown: only whether there is
@@ -42,7 +43,7 @@ func users(list []any, key string) []preflight.User {
 			all = append(all, u)
 		}
 	}
-	slices.SortFunc(all, func(a, b preflight.User) int { return strings.Compare(a.Name, b.Name) })
+	sorted.By(all, func(a, b preflight.User) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/preflight"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/redisclient"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 // SentinelConfig is the Sentinels of one group.
@@ -66,7 +67,7 @@ func sentinels(ctx context.Context, c SentinelConfig, n *names) []preflight.Sent
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b preflight.Sentinel) int { return strings.Compare(a.Address, b.Address) })
+	sorted.By(all, func(a, b preflight.Sentinel) int { return strings.Compare(a.Address, b.Address) })
 	return all
 }
 

@@ -9,11 +9,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 // AOF audits an append-only directory of Redis 7 (its manifest names the files),
@@ -125,7 +125,7 @@ func manifest(dir string) (files, error) {
 			tails = append(tails, tail{seq, name})
 		}
 	}
-	slices.SortFunc(tails, func(a, b tail) int { return cmp.Compare(a.seq, b.seq) })
+	sorted.By(tails, func(a, b tail) int { return cmp.Compare(a.seq, b.seq) })
 	for _, t := range tails {
 		f.tail = append(f.tail, t.name)
 	}

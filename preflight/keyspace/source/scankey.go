@@ -5,13 +5,13 @@ package source
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/rdb"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 // typeOf is the types of the encodings that only one type has. A module's value is
@@ -126,6 +126,6 @@ func databases(facts map[string]string) []database {
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b database) int { return a.number - b.number })
+	sorted.By(all, func(a, b database) int { return a.number - b.number })
 	return all
 }

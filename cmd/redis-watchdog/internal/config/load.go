@@ -10,11 +10,12 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 // Load reads and checks the file. An error of type Faults names everything
@@ -56,7 +57,7 @@ func parse(path string, source []byte, env func(string) string, files bool) (*Co
 	c := &checker{decoder: d, dir: filepath.Dir(path), credentials: env("CREDENTIALS_DIRECTORY"), files: files}
 	c.check(config)
 	if len(d.faults) > 0 {
-		slices.SortStableFunc(d.faults, func(a, b Fault) int { return cmp.Compare(a.Line, b.Line) })
+		sorted.By(d.faults, func(a, b Fault) int { return cmp.Compare(a.Line, b.Line) })
 		return nil, d.faults
 	}
 	config.lines, config.values = d.lines, d.values

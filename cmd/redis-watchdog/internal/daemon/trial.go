@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/preflight/gather"
 	"github.com/redis-watchdog/redis-watchdog/watchdog"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 const (
@@ -79,7 +79,7 @@ func (d *Daemon) try(ctx context.Context, p plan) config.Faults {
 		}
 	}
 	all.Wait()
-	slices.SortStableFunc(faults, func(a, b config.Fault) int { return cmp.Compare(a.Line, b.Line) })
+	sorted.By(faults, func(a, b config.Fault) int { return cmp.Compare(a.Line, b.Line) })
 	return faults
 }
 

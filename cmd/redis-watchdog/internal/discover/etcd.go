@@ -15,6 +15,8 @@ import (
 	"net/url"
 	"slices"
 	"time"
+
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 // ErrNoEtcd is a host without a member of etcd that answers.
@@ -46,7 +48,7 @@ func Etcd(ctx context.Context) (urls, notes []string, err error) {
 	if err := askEtcd(ctx, localEtcd, "/v3/cluster/member/list", &list); err != nil {
 		return nil, nil, fmt.Errorf("%w (%w)", ErrNoEtcd, err)
 	}
-	slices.SortFunc(list.Members, func(a, b member) int { return cmp.Compare(a.Name, b.Name) })
+	sorted.By(list.Members, func(a, b member) int { return cmp.Compare(a.Name, b.Name) })
 	for _, m := range list.Members {
 		at, note := m.find(ctx)
 		if note != "" {

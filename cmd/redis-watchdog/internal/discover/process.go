@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/redis-watchdog/redis-watchdog/systemd"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 // Process is a Redis or a Sentinel that runs on this host, in this network
@@ -73,7 +74,7 @@ func Processes() ([]Process, error) {
 			found = append(found, p)
 		}
 	}
-	slices.SortFunc(found, func(a, b Process) int { return a.port() - b.port() })
+	sorted.By(found, func(a, b Process) int { return a.port() - b.port() })
 	return found, nil
 }
 
@@ -119,7 +120,7 @@ func (p *Process) look(proc string, tcp map[string]netip.AddrPort, unix map[stri
 			p.Sockets = append(p.Sockets, path)
 		}
 	}
-	slices.SortFunc(p.Listens, func(a, b netip.AddrPort) int { return a.Compare(b) })
+	sorted.By(p.Listens, func(a, b netip.AddrPort) int { return a.Compare(b) })
 	slices.Sort(p.Sockets)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 // The verdicts.
@@ -58,7 +59,7 @@ func NewGroup(g grant.Group, local []agent.Status) Group {
 			out.Nodes = append(out.Nodes, s)
 		}
 	}
-	slices.SortFunc(out.Nodes, func(a, b agent.Status) int { return strings.Compare(a.Address, b.Address) })
+	sorted.By(out.Nodes, func(a, b agent.Status) int { return strings.Compare(a.Address, b.Address) })
 	for address := range g.Nodes {
 		if _, understood := said[address]; !understood {
 			out.Problems = append(out.Problems, "the report of "+address+" in etcd cannot be understood; its watchdog may be another version")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 // episode is a stretch of decisions that belong together, of all nodes of a
@@ -54,7 +55,7 @@ const (
 func episodes(history []agent.Step) []episode {
 	steps := slices.Clone(history)
 	// Each node writes by its own clock.
-	slices.SortStableFunc(steps, func(a, b agent.Step) int { return a.Time.Compare(b.Time) })
+	sorted.By(steps, func(a, b agent.Step) int { return a.Time.Compare(b.Time) })
 	var all []episode
 	var known named
 	for i := 0; i < len(steps); {
@@ -157,7 +158,7 @@ func (e *episode) draw(from, to time.Time, before, after string) {
 			e.Marks = append(e.Marks, mark{X: x(s.Time)})
 		}
 	}
-	slices.SortFunc(e.Lanes, func(a, b lane) int { return cmp.Compare(a.Node, b.Node) })
+	sorted.By(e.Lanes, func(a, b lane) int { return cmp.Compare(a.Node, b.Node) })
 	for i := range e.Lanes {
 		l := &e.Lanes[i]
 		l.Segments[len(l.Segments)-1].Width = laneWidth - l.Segments[len(l.Segments)-1].X

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/report"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
+	"github.com/redis-watchdog/redis-watchdog/watchdog/sorted"
 )
 
 type view struct {
@@ -129,8 +130,8 @@ func lookGroup(g report.Group, record Record, all []agent.Status, now time.Time)
 		v.Nodes = append(v.Nodes, lookNode(n, false, now))
 		v.Faults = append(v.Faults, faults(n, now)...)
 	}
-	slices.SortStableFunc(v.Nodes, func(a, b nodeView) int { return strings.Compare(a.Address, b.Address) })
-	slices.SortStableFunc(v.Faults, func(a, b faultView) int { return strings.Compare(a.Severity, b.Severity) })
+	sorted.By(v.Nodes, func(a, b nodeView) int { return strings.Compare(a.Address, b.Address) })
+	sorted.By(v.Faults, func(a, b faultView) int { return strings.Compare(a.Severity, b.Severity) })
 	if len(local) > 0 {
 		v.Sentinels, v.Voter = lookSentinels(local), local[0].Node
 	}
