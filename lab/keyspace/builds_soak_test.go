@@ -49,3 +49,10 @@ func TestEstimateIsWhatEveryBuildTakesSoak(t *testing.T) {
 	t.Run("valkey 8.1", func(t *testing.T) { estimated(t, &builds.Valkey81, "valkey 8.1") })
 	t.Run("valkey 9.1", func(t *testing.T) { estimated(t, &builds.Valkey9, "valkey 9.1") })
 }
+
+func TestStallsAreWhatEveryBuildTakesSoak(t *testing.T) {
+	t.Run("redis 6.0", func(t *testing.T) { stalls(t, &builds.Redis60, "redis", true) })
+	t.Run("redis 8.0", func(t *testing.T) { stalls(t, &builds.Redis80, "redis", true) })
+	t.Run("valkey 8.1", func(t *testing.T) { stalls(t, &builds.Valkey81, "valkey", true) })
+	t.Run("valkey 9.1", func(t *testing.T) { stalls(t, &builds.Valkey9, "valkey", true) })
+}

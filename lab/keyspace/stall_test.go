@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/builds"
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace"
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/fit"
 	"github.com/redis-watchdog/redis-watchdog/preflight/keyspace/source"
@@ -30,7 +31,7 @@ end`
 
 func fillLarge(t *testing.T, r *lab.Redis, n int) {
 	t.Helper()
-	const part = 5_000
+	const part = 1_000
 	for from := 0; from < n; from += part {
 		r.Do("EVAL", large, "0", strconv.Itoa(part), strconv.Itoa(from))
 	}
@@ -52,15 +53,21 @@ func auditOf(t *testing.T, r *lab.Redis) (keyspace.Audit, map[string]keyspace.La
 }
 
 // fitted are the rates of the program that is tested, on this host, now.
-func fitted(t *testing.T, server string) stall.Rates {
+func fitted(t *testing.T, b *builds.Build, server string) stall.Rates {
 	t.Helper()
-	binary, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Fatal(err)
+	c := fit.Config{Server: server, Temporary: t.TempDir(), Deadline: 2 * time.Minute}
+	if b != nil {
+		c.Binary, c.Root = b.Binary, b.Root(t)
+		c.Temporary = c.Root + "/tmp" // it is seen from there
+	} else {
+		var err error
+		if c.Binary, err = exec.LookPath("redis-server"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	rates, err := fit.Run(ctx, fit.Config{Binary: binary, Server: server, Temporary: t.TempDir(), Deadline: 2 * time.Minute})
+	rates, err := fit.Run(ctx, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,8 +81,12 @@ func took(t *testing.T, r *lab.Redis, command string, do func()) time.Duration {
 	t.Helper()
 	used := func() (total float64) {
 		i := r.Info()
-		for _, name := range []string{"used_cpu_user_main_thread", "used_cpu_sys_main_thread"} {
-			v, err := strconv.ParseFloat(i[name], 64)
+		for _, name := range []string{"used_cpu_user", "used_cpu_sys"} {
+			text, known := i[name+"_main_thread"]
+			if !known {
+				text = i[name] // 6.0 tells no more
+			}
+			v, err := strconv.ParseFloat(text, 64)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -105,23 +116,29 @@ func clockOf(t *testing.T, r *lab.Redis, command string) time.Duration {
 }
 
 // within asks whether it took what was said; half of the least is let pass, for
-// it is the least of a few rounds of other data.
+// it is the least of a few rounds of other data, and whatever is said to be less than
+// a millisecond at the least: that is none of a stall. So is a quarter on top of the
+// most: this machine runs others beside it.
 func within(t *testing.T, what string, took time.Duration, said stall.Cost) {
 	t.Helper()
 	t.Logf("%s: %v to %v said, took %v", what, said.Low, said.High, took)
-	if !said.Known || took < said.Low/2 || took > said.High+time.Millisecond {
+	if !said.Known || said.Low >= time.Millisecond && took < said.Low/2 || took > said.High*5/4+time.Millisecond {
 		t.Errorf("%s: took %v, and %+v was said", what, took, said)
 	}
 }
 
 // What a removal takes of a real server lies within what was said, with each of
 // its settings: what was fitted on this host, and the coarse table.
-func TestStallsAreWhatARealServerTakes(t *testing.T) {
-	r := server(t, nil)
+func TestStallsAreWhatARealServerTakes(t *testing.T) { stalls(t, nil, "redis", true) }
+
+// stalls is the test of one build; coarse is whether the coarse table is asked too.
+func stalls(t *testing.T, b *builds.Build, product string, coarse bool) {
+	t.Helper()
+	r := server(t, b)
 	const n = 300_000
 	names := []string{"set", "hash", "zset", "list", "string"}
-	server := "redis " + r.Info()["redis_version"]
-	rates := fitted(t, server)
+	server := product + " " + r.Info()[product+"_version"]
+	rates := fitted(t, b, server)
 	for _, lazy := range []string{"no", "yes"} {
 		for _, name := range []string{"lazyfree-lazy-user-del", "lazyfree-lazy-server-del"} {
 			r.Do("CONFIG", "SET", name, lazy)
@@ -133,7 +150,9 @@ func TestStallsAreWhatARealServerTakes(t *testing.T) {
 			key := keys[name].StallKey()
 			d := took(t, r, "del", func() { r.Do("DEL", name) })
 			within(t, fmt.Sprintf("DEL %s, lazyfree-lazy-user-del %s", name, lazy), d, stall.One(stall.Del, key, l, rates))
-			within(t, "by the coarse table", d, stall.One(stall.Del, key, l, stall.Coarse("")))
+			if coarse {
+				within(t, "by the coarse table", d, stall.One(stall.Del, key, l, stall.Coarse("")))
+			}
 		}
 		fillLarge(t, r, n)
 		for _, name := range names {
@@ -157,7 +176,7 @@ func TestMigrateIsWhatARealServerTakes(t *testing.T) {
 	host := l.Host("a")
 	source, target := host.Redis(lab.RedisConfig{}), host.Redis(lab.RedisConfig{Name: "target", Port: host.Port(6380)})
 	fillLarge(t, source, 300_000)
-	rates := fitted(t, "redis "+source.Info()["redis_version"])
+	rates := fitted(t, nil, "redis "+source.Info()["redis_version"])
 	_, keys := auditOf(t, source)
 	for _, name := range []string{"hash", "zset", "list", "string"} {
 		key := keys[name].StallKey()
