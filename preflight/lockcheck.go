@@ -23,21 +23,9 @@ import (
 // the version that Redis says; known is false for what is no version. Valkey
 // says 7.2.4.
 func LockStopsScripts(version string) (stops, known bool) {
-	parts := strings.SplitN(version, ".", 3)
-	var v [3]int
-	if len(parts) != 3 {
+	v, known := versionNumbers(version)
+	if !known {
 		return false, false
-	}
-	for i, part := range parts {
-		digits := strings.IndexFunc(part, func(r rune) bool { return r < '0' || r > '9' })
-		if i == 2 && digits > 0 {
-			part = part[:digits] // 7.0.0-rc1
-		}
-		n, err := strconv.Atoi(part)
-		if err != nil || n < 0 {
-			return false, false
-		}
-		v[i] = n
 	}
 	switch {
 	case v[0] == 6 && v[1] == 0:
@@ -46,6 +34,27 @@ func LockStopsScripts(version string) (stops, known bool) {
 		return v[2] >= 7, true
 	}
 	return v[0] >= 7, true
+}
+
+// versionNumbers are those of a version such as 7.0.15 or 7.0.0-rc1; false: it is
+// none.
+func versionNumbers(version string) (v [3]int, known bool) {
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) != 3 {
+		return v, false
+	}
+	for i, part := range parts {
+		digits := strings.IndexFunc(part, func(r rune) bool { return r < '0' || r > '9' })
+		if i == 2 && digits > 0 {
+			part = part[:digits]
+		}
+		n, err := strconv.Atoi(part)
+		if err != nil || n < 0 {
+			return v, false
+		}
+		v[i] = n
+	}
+	return v, true
 }
 
 // What became of a write by a script, under the lock.

@@ -45,9 +45,13 @@ func (u *Units) supervision(ctx context.Context, name string) (s Supervision, er
 		}
 		values[property] = prop.Value.Value()
 	}
-	s.Restart, _ = values["Restart"].(string)
-	kind, _ := values["Type"].(string)
-	micros, _ := values["TimeoutStartUSec"].(uint64) // infinity is the largest
+	restart, ok := values["Restart"].(string)
+	kind, ok2 := values["Type"].(string)
+	micros, ok3 := values["TimeoutStartUSec"].(uint64) // infinity is the largest
+	if !ok || !ok2 || !ok3 {
+		return s, fmt.Errorf("it says %v", values)
+	}
+	s.Restart = restart
 	if (kind == "notify" || kind == "notify-reload") && micros <= math.MaxInt64/uint64(time.Microsecond) {
 		s.StartTimeout = time.Duration(micros) * time.Microsecond
 	}
