@@ -34,20 +34,21 @@ func LongestStalls(audit keyspace.Kept, n Node) map[stall.Op]time.Duration {
 	return longest
 }
 
-// KeyStalls is the longest that any operation on each of an audit's worst keys would
-// hold a Redis up, in their order, as LongestStalls reckons it. nil: the settings of
-// this Redis were not read.
+// KeyStalls is the longest that removing each of an audit's worst keys would hold a
+// Redis up, in their order, as keyspace_stall judges it: by a client, by expiry, by
+// eviction, with the settings that it has now. MIGRATE and RESTORE no setting makes
+// shorter, and they come only where somebody moves slots: they are not in it. nil: the
+// settings of this Redis were not read.
 func KeyStalls(audit keyspace.Kept, n Node) []time.Duration {
+	s := subject{facts: &Facts{Nodes: []Node{n}}, role: ofGroup}
+	lazy, evicts := s.lazyfree(&n), s.configOf(&n, "maxmemory", "0") != "0" && s.evicts(&n)
+	if s.short() {
+		return nil
+	}
 	longest := make([]time.Duration, len(audit.Worst))
 	for i, k := range audit.Worst {
-		one := audit
-		one.Worst, one.Shares = []keyspace.KeptKey{k}, nil
-		stalls := LongestStalls(one, n)
-		if stalls == nil {
-			return nil
-		}
-		for _, d := range stalls {
-			longest[i] = max(longest[i], d)
+		for op := range removals(k, evicts) {
+			longest[i] = max(longest[i], stall.One(op, k.Key, lazy, audit.Rates).High)
 		}
 	}
 	return longest
