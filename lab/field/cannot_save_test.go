@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/lab"
+	"github.com/redis-watchdog/redis-watchdog/lab/builds"
 	"github.com/redis-watchdog/redis-watchdog/lab/watched"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 )
@@ -17,6 +18,7 @@ import (
 // INFO only; as a master it would refuse every write (MISCONF). Fenced by hand and
 // let go with the disk full, it is as it was.
 func TestReplicaThatCannotSaveIsVetoed(t *testing.T) {
+	notOn(t, "it has no replica-ignore-disk-write-errors, and no replica of it minds a snapshot that failed", builds.Redis60)
 	t.Parallel()
 	s, disk := onSmallDisk(t, 1)
 	w, harmed := s.World, s.Watchdogs[1]
@@ -86,6 +88,7 @@ func (s *story) failoverTo(want *watched.Watchdog) {
 // hold it down and promote another. The old one is fenced and follows, and is not
 // killed: that it answers a writer with MISCONF is a refusal too.
 func TestMasterThatCannotSaveIsReplaced(t *testing.T) {
+	notOn(t, "it has no replica-ignore-disk-write-errors, and no replica of it minds a snapshot that failed", builds.Redis60)
 	t.Parallel()
 	s, disk := onSmallDisk(t, 0)
 	if s.master != s.Watchdogs[0] {
