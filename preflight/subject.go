@@ -42,16 +42,18 @@ func (s *subject) lackConfig(n *Node, name, why string) {
 	case strings.Contains(strings.ToLower(why), "unknown command"):
 		remedy = "grep -ri rename-command /etc/redis   # on the host of " + n.Address + ": the name that CONFIG has there belongs into commands, under nodes[] of the watchdog's configuration; then systemctl reload redis-watchdog"
 	case strings.Contains(why, "NOPERM"):
-		remedy = cli(n) + " ACL SETUSER " + orThe(watchdogUser(n), "redis-watchdog") + " '+config|get'   # before Redis 7.0: +config"
+		remedy = cli(n) + " ACL SETUSER " + watchdogUser(n) + " '+config|get'   # before Redis 7.0: +config"
 	}
 	s.missing = append(s.missing, gap{what: "CONFIG GET " + name + " of " + n.Address, why: why, remedy: remedy, answer: "CONFIG GET of " + n.Address})
 }
 
+// watchdogUser is the user of a node's watchdog, as a command can name it: no name is
+// Redis's own user default. Where no report is there it has to be put in.
 func watchdogUser(n *Node) string {
 	if n.Watchdog == nil {
-		return ""
+		return "<user>"
 	}
-	return n.Watchdog.User
+	return shellQuote(orThe(n.Watchdog.User, "default"))
 }
 
 // show adds evidence once.

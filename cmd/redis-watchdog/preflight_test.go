@@ -232,7 +232,7 @@ func TestPreflightMigrateSaysWhatItNeeds(t *testing.T) {
 func TestOneAnswerThatIsLackingIsToldOnce(t *testing.T) {
 	for why, remedy := range map[string]string{
 		"ERR unknown command 'CONFIG'":                                               "rename-command",
-		"NOPERM this user has no permissions to run the 'config|get' command":        "ACL SETUSER redis-watchdog '+config|get'",
+		"NOPERM this user has no permissions to run the 'config|get' command":        "ACL SETUSER default '+config|get'",
 		"read tcp 10.0.0.9:40000->10.0.0.2:6379: read: connection reset by peer (3)": "CONFIG GET ",
 	} {
 		f := fewFacts("1")
@@ -258,5 +258,45 @@ func TestOneAnswerThatIsLackingIsToldOnce(t *testing.T) {
 				t.Errorf("no %q with %q (-v: %t):\n%s", one, remedy, verbose, out.String())
 			}
 		}
+	}
+}
+
+// TestTheUserThatLacksARightIsTheWatchdogs: without a name it is Redis's own.
+func TestTheUserThatLacksARightIsTheWatchdogs(t *testing.T) {
+	for _, c := range []struct {
+		of   *preflight.Watchdog
+		want string
+	}{
+		{&preflight.Watchdog{}, "default"},
+		{&preflight.Watchdog{User: "ha"}, "ha"},
+		{&preflight.Watchdog{User: "it's"}, `'it'\''s'`},
+		{nil, "<user>"},
+	} {
+		f := fewFacts("1")
+		f.Nodes[1].Watchdog, f.Nodes[1].Redis.Config, f.Nodes[1].Gaps = c.of, nil, []preflight.Gap{{What: "config", Why: "NOPERM this user has no permissions"}}
+		var out strings.Builder
+		printReport(terminal.New(&out, ""), preflight.Judge(preflight.DefaultPolicy(), f, ""), false)
+		if want := "redis-cli -h 10.0.0.2 -p 6379 ACL SETUSER " + c.want + " '+config|get'"; !strings.Contains(out.String(), want) {
+			t.Errorf("no %q:\n%s", want, out.String())
+		}
+	}
+}
+
+// TestWhatBlocksStandsAboveWhatIsLacking, and that above the warnings.
+func TestWhatBlocksStandsAboveWhatIsLacking(t *testing.T) {
+	r := preflight.Report{Verdict: preflight.Blocked}
+	for range alike {
+		r.Findings = append(r.Findings, preflight.Finding{Check: "lacks", Severity: preflight.Blocks, Outcome: preflight.Unknown, Lacks: "CONFIG GET"})
+	}
+	r.Findings = append(r.Findings, preflight.Finding{Check: "warned_of", Severity: preflight.Warns, Outcome: preflight.Failed}, preflight.Finding{Check: "broken", Severity: preflight.Blocks, Outcome: preflight.Failed})
+	var out strings.Builder
+	printReport(terminal.New(&out, ""), r, false)
+	at := -1
+	for _, want := range []string{"BLOCKS   broken", "UNKNOWN  3 checks", "warns    warned_of"} {
+		now := strings.Index(out.String(), want)
+		if now <= at {
+			t.Errorf("%q stands at %d, behind %d:\n%s", want, now, at, out.String())
+		}
+		at = now
 	}
 }

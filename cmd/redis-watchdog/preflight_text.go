@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/redis-watchdog/redis-watchdog/cmd/redis-watchdog/internal/terminal"
@@ -12,12 +13,13 @@ import (
 const evidenceShown = 6
 
 // printReport writes the verdict first, then what blocks with its evidence and
-// remedy, then the warnings, the candidates, and a line an area of what passed.
+// remedy, what many checks want for, then the warnings, the candidates, and a line an area of what passed.
 func printReport(p *terminal.Printer, r preflight.Report, verbose bool) {
 	printPreflightVerdict(p, r)
+	var names []string
 	lacking := map[string][]preflight.Finding{}
 	if !verbose {
-		lacking = printLacking(p, r)
+		names, lacking = lackingAlike(r)
 	}
 	for _, f := range r.Findings {
 		if _, told := lacking[f.Lacks]; told {
@@ -27,6 +29,9 @@ func printReport(p *terminal.Printer, r preflight.Report, verbose bool) {
 			p.Line(terminal.Plain, "")
 			printFinding(p, f, verbose)
 		}
+	}
+	for _, name := range names {
+		printLacking(p, name, lacking[name])
 	}
 	first := true
 	for _, f := range r.Findings {
@@ -50,10 +55,10 @@ func printReport(p *terminal.Printer, r preflight.Report, verbose bool) {
 // alike is how many checks want for one answer before they are told in one.
 const alike = 3
 
-// printLacking tells the checks that want for one and the same answer together, with
-// the one remedy that helps them all, and returns them by what they lack.
-func printLacking(p *terminal.Printer, r preflight.Report) map[string][]preflight.Finding {
-	by, names := map[string][]preflight.Finding{}, []string(nil)
+// lackingAlike is the checks that want for one and the same answer, by that, where
+// they are so many that they are told in one; and the answers in their order.
+func lackingAlike(r preflight.Report) (names []string, by map[string][]preflight.Finding) {
+	by = map[string][]preflight.Finding{}
 	for _, f := range r.Findings {
 		if f.Lacks == "" {
 			continue
@@ -63,24 +68,28 @@ func printLacking(p *terminal.Printer, r preflight.Report) map[string][]prefligh
 		}
 		by[f.Lacks] = append(by[f.Lacks], f)
 	}
-	for _, name := range names {
-		all := by[name]
-		if len(all) < alike {
+	names = slices.DeleteFunc(names, func(name string) bool {
+		few := len(by[name]) < alike
+		if few {
 			delete(by, name)
-			continue
 		}
-		blocking := 0
-		for _, f := range all {
-			if f.Severity == preflight.Blocks {
-				blocking++
-			}
+		return few
+	})
+	return names, by
+}
+
+// printLacking tells them together, with the one remedy that helps them all.
+func printLacking(p *terminal.Printer, name string, all []preflight.Finding) {
+	blocking := 0
+	for _, f := range all {
+		if f.Severity == preflight.Blocks {
+			blocking++
 		}
-		p.Line(terminal.Plain, "")
-		p.Line(terminal.Yellow, "UNKNOWN  %d checks, %d of which block, want for %s; -v names them", len(all), blocking, name)
-		p.Line(terminal.Plain, "         %s", all[0].Reason)
-		printRemedy(p, all[0])
 	}
-	return by
+	p.Line(terminal.Plain, "")
+	p.Line(terminal.Yellow, "UNKNOWN  %d checks, %d of which block, want for %s; -v names them", len(all), blocking, name)
+	p.Line(terminal.Plain, "         %s", all[0].Reason)
+	printRemedy(p, all[0])
 }
 
 func printPreflightVerdict(p *terminal.Printer, r preflight.Report) {
