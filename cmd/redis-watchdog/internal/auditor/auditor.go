@@ -78,6 +78,7 @@ type Runner struct {
 	silent   bool            // etcd did not answer, and that was logged
 	busy     string          // why it waits, as it was logged
 	entry    grant.FleetEntry
+	anew     bool             // the entry is not that of now, and was not read since
 	lost     *grant.FleetHold // a claim whose answer did not come; nil: none
 
 	changed signal.Signal // there is another entry
@@ -143,24 +144,18 @@ func (r *Runner) Run(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-r.changed: // all of the fleet hear it at one time
 			pause.Stop()
-			least = 0
-			if wait = r.hear(); wait == 0 {
-				wait, least = r.cfg.Idle, r.cfg.Idle/2
+			wait, least = r.pace(r.hear()), 0
+			if wait == r.cfg.Idle {
+				least = wait / 2
 			}
 			continue
 		case <-pause.C:
 		}
 		did, open, err := r.step(ctx)
 		r.told(ctx, err)
-		switch {
-		case did: // another, if there is one, and not at once: the slot is for whoever waits
+		wait = r.pace(open)
+		if did { // another, if there is one, and not at once: the slot is for whoever waits
 			wait = r.cfg.Look / 4
-		case r.lost != nil: // before another takes the unit up as one that was tried
-			wait = r.cfg.Look
-		case open:
-			wait = r.apart()
-		default:
-			wait = r.cfg.Idle
 		}
 		least = wait / 2
 	}
@@ -192,27 +187,35 @@ func (r *Runner) watch(ctx context.Context) {
 	}
 }
 
-// hear takes over the run that was told of, and is how long at the most until it is
-// looked whether there is something to do; zero: there is not.
-func (r *Runner) hear() time.Duration {
+// hear takes over the run that was told of, and is whether there may be something to
+// do. What was told of may have been taken over by a call before.
+func (r *Runner) hear() (open bool) {
 	r.mu.Lock()
 	heard := r.heard
 	r.heard = nil
 	r.mu.Unlock()
-	if heard == nil {
-		return 0
+	if heard != nil {
+		r.entry, r.anew = *heard, false
 	}
-	r.entry = *heard
 	run, err := fleet.ReadRun(r.entry.Value)
 	if r.entry.Modified != 0 && (err != nil || run.State == fleet.Running) {
-		return r.apart()
+		return true
 	}
 	r.set(State{})
-	return 0
+	return false
 }
 
-// apart is how long to wait until the next look at the run that is known.
-func (r *Runner) apart() time.Duration {
+// pace is how long to wait until the next look, at the run that is known. It is
+// short, whatever was heard meanwhile, where a claim is to be taken back, before
+// another takes the unit up as one that was tried; and where the run is to be read
+// anew, for nobody may tell of it.
+func (r *Runner) pace(open bool) time.Duration {
+	switch {
+	case r.lost != nil, r.anew:
+		return r.cfg.Look
+	case !open:
+		return r.cfg.Idle
+	}
 	run, err := fleet.ReadRun(r.entry.Value)
 	if err != nil {
 		return r.cfg.Idle
@@ -254,7 +257,7 @@ func (r *Runner) step(ctx context.Context) (did, open bool, err error) {
 	}
 	found, taken, err := r.cfg.Store().FleetUnits(ctx, r.entry, r.cfg.Key, keys)
 	if errors.Is(err, grant.ErrChanged) {
-		r.entry = grant.FleetEntry{} // it is read anew
+		r.entry, r.anew = grant.FleetEntry{}, true
 		return false, true, nil
 	}
 	if err != nil {
@@ -296,8 +299,11 @@ func (r *Runner) step(ctx context.Context) (did, open bool, err error) {
 func (r *Runner) goes(ctx context.Context) (run fleet.Run, goes bool, err error) {
 	run, err = fleet.ReadRun(r.entry.Value)
 	if err != nil || run.State != fleet.Running {
-		if r.entry, err = r.cfg.Store().FleetRun(ctx); err != nil || r.entry.Modified == 0 {
+		if r.entry, err = r.cfg.Store().FleetRun(ctx); err != nil {
 			return run, false, err
+		}
+		if r.anew = false; r.entry.Modified == 0 {
+			return run, false, nil
 		}
 		if run, err = fleet.ReadRun(r.entry.Value); err != nil {
 			return run, false, err
