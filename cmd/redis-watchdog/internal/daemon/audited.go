@@ -24,6 +24,7 @@ const (
 type audited struct {
 	tried  watchdog.Instant // 0: never
 	kept   *keyspace.Kept   // nil: none is known
+	left   int              // entries of it that make no sense
 	stalls map[string]float64
 	keys   []time.Duration // of each of kept.Worst; nil: not known
 	silent bool            // the last try failed, and it was logged
@@ -38,12 +39,12 @@ func (s *reporter) readAudit(ctx context.Context, own preflight.Node, asked bool
 	s.mu.Unlock()
 	if now := agent.Boottime(); a.tried == 0 || asked || now.Sub(a.tried) >= auditEvery {
 		a.tried = now
-		kept, err := s.newestAudit(ctx)
+		kept, left, err := s.newestAudit(ctx)
 		switch {
 		case err != nil && !a.silent:
 			s.x.log.Warn("audit of the key space not read", "error", err)
 		case err == nil:
-			a.kept = kept
+			a.kept, a.left = kept, left
 		}
 		a.silent = err != nil
 	}
@@ -62,19 +63,20 @@ func (s *reporter) readAudit(ctx context.Context, own preflight.Node, asked bool
 	s.audit = a
 }
 
-// newestAudit is the one that is kept in etcd; nil: none is.
-func (s *reporter) newestAudit(ctx context.Context) (*keyspace.Kept, error) {
+// newestAudit is the one that is kept in etcd, and how many entries of it make no
+// sense; nil: none is.
+func (s *reporter) newestAudit(ctx context.Context) (kept *keyspace.Kept, left int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
 	defer cancel()
 	text, err := s.x.store.Audit(ctx, s.x.group)
 	if err != nil || text == nil {
-		return nil, err
+		return nil, 0, err
 	}
-	kept, _, err := keyspace.ReadKept(text)
+	k, left, err := keyspace.ReadKept(text)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return &kept, nil
+	return &k, left, nil
 }
 
 // page is it for the status page; nil: there is none.
@@ -84,7 +86,7 @@ func (s *reporter) page() *web.Audit {
 	if s.audit.kept == nil {
 		return nil
 	}
-	return &web.Audit{Kept: *s.audit.kept, Longest: s.audit.keys}
+	return &web.Audit{Kept: *s.audit.kept, Longest: s.audit.keys, Left: s.audit.left}
 }
 
 // metrics is it in figures; nil: there is none.

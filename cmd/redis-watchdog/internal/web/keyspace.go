@@ -22,6 +22,7 @@ import (
 type Audit struct {
 	Kept    keyspace.Kept
 	Longest []time.Duration // that each of Kept.Worst could hold the Redis here up; nil: its settings are not known
+	Left    int             // entries of it that make no sense: keys may be among them
 }
 
 // What a group's map and table have at the most: a page may have many groups.
@@ -65,8 +66,16 @@ func lookAudit(a *Audit, bears time.Duration, now time.Time) *auditView {
 		part = "only a part of it"
 	}
 	v := &auditView{Class: "cool", Summary: fmt.Sprintf("%s keys, %s; %s was read %s ago, at %s, out of the %s", grouped(k.Keys), size(k.Bytes), part, aged(now.Sub(k.At)), k.At.UTC().Format("2006-01-02 15:04 MST"), k.Source)}
+	if k.Beyond > 0 {
+		v.Summary += fmt.Sprintf("; %d keys that could stall found no room in it", k.Beyond)
+	}
+	if a.Left > 0 {
+		v.Summary += fmt.Sprintf("; %d entries of it make no sense", a.Left)
+	}
+	// Of what the audit does not name nothing stalls, if it names all that could.
+	whole, known := k.Complete && k.Beyond == 0 && a.Left == 0, len(a.Longest) == len(k.Worst)
 	switch {
-	case len(a.Longest) != len(k.Worst):
+	case !known:
 		v.Settings = "The settings of the Redis here are not known yet: what would stall is not either."
 	case bears > 0:
 		v.Settings = fmt.Sprintf("Red: removing it could take longer than the %.1f s for which this group bears a Redis that stands still. Yellow: longer than %.1f s.", bears.Seconds(), keyspace.ShortestKept.Seconds())
@@ -74,6 +83,7 @@ func lookAudit(a *Audit, bears time.Duration, now time.Time) *auditView {
 		v.Settings = fmt.Sprintf("Yellow: removing it could take longer than %.1f s. How long this group bears a Redis that stands still is not known.", keyspace.ShortestKept.Seconds())
 	}
 	rest := map[string]uint64{} // by encoding, of keys that have no box of their own
+	stalls := map[string]bool{} // whether one of these is not known to be cool
 	for _, s := range k.Shares {
 		rest[s.Type+"/"+s.Encoding] += s.Bytes
 	}
@@ -82,7 +92,7 @@ func lookAudit(a *Audit, bears time.Duration, now time.Time) *auditView {
 		if !key.Counted {
 			kv.Elements = "?"
 		}
-		if len(a.Longest) == len(k.Worst) {
+		if known {
 			kv.Class, kv.Stall = risk(a.Longest[i], bears), fmt.Sprintf("up to %.1f s", a.Longest[i].Seconds())
 		}
 		if rank(kv.Class) > rank(v.Class) {
@@ -93,20 +103,28 @@ func lookAudit(a *Audit, bears time.Duration, now time.Time) *auditView {
 		} else {
 			v.More++
 		}
-		if encoding := key.Type + "/" + key.Encoding; i < mostBoxes && key.Bytes <= rest[encoding] {
-			rest[encoding] -= key.Bytes
-			v.Boxes = append(v.Boxes, box{Class: kv.Class, Name: key.Name, Title: key.Name + ": " + kv.Where + ", " + kv.Elements + " elements, " + kv.Bytes + ", " + kv.Stall, Bytes: float64(key.Bytes)})
+		encoding := key.Type + "/" + key.Encoding
+		if i >= mostBoxes || key.Bytes > rest[encoding] {
+			stalls[encoding] = stalls[encoding] || kv.Class != "cool"
+			continue
 		}
+		rest[encoding] -= key.Bytes
+		v.Boxes = append(v.Boxes, box{Class: kv.Class, Name: key.Name, Title: key.Name + ": " + kv.Where + ", " + kv.Elements + " elements, " + kv.Bytes + ", " + kv.Stall, Bytes: float64(key.Bytes)})
 	}
 	v.More += k.Beyond
-	if v.Class == "cool" && !k.Complete {
+	if v.Class == "cool" && !whole {
 		v.Class = "unsure"
 	}
 	for encoding, bytes := range rest {
-		if bytes > 0 {
-			name := "other " + encoding
-			v.Boxes = append(v.Boxes, box{Class: "cool", Name: name, Title: name + ": " + size(bytes), Bytes: float64(bytes)})
+		if bytes == 0 {
+			continue
 		}
+		other := box{Class: "cool", Name: "other " + encoding, Bytes: float64(bytes)}
+		other.Title = other.Name + ": " + size(bytes)
+		if !whole || !known || stalls[encoding] {
+			other.Class, other.Title = "unsure", other.Title+", what of it would stall is not shown"
+		}
+		v.Boxes = append(v.Boxes, other)
 	}
 	squarify(v.Boxes, mapWide, mapHigh)
 	return v

@@ -65,6 +65,45 @@ func TestPageShowsTheKeySpace(t *testing.T) {
 	}
 }
 
+// TestWhatIsNotKnownOfKeysIsGrey: in the word above the map, and in the areas of what
+// has none of its own.
+func TestWhatIsNotKnownOfKeysIsGrey(t *testing.T) {
+	many := make([]string, mostBoxes+1)
+	for i := range many {
+		many[i] = fmt.Sprint("k", i)
+	}
+	for _, c := range []struct {
+		name        string
+		change      func(*Audit)
+		word, other string // other: class of hashes that have no area of their own
+		says        string
+	}{
+		{"all is known", func(*Audit) {}, "cool", "cool", "all of it"},
+		{"a part of it was read", func(a *Audit) { a.Kept.Complete = false }, "unsure", "unsure", "only a part"},
+		{"keys found no room", func(a *Audit) { a.Kept.Beyond = 7 }, "unsure", "unsure", "7 keys that could stall found no room"},
+		{"entries make no sense", func(a *Audit) { a.Left = 3 }, "unsure", "unsure", "3 entries of it make no sense"},
+		{"the settings are not known", func(a *Audit) { a.Longest = nil }, "unsure", "unsure", "all of it"},
+		{"a key without an area stalls", func(a *Audit) { a.Longest[mostBoxes] = time.Second }, "warm", "unsure", "all of it"},
+		{"a key with an area stalls", func(a *Audit) { a.Longest[0] = time.Second }, "warm", "cool", "all of it"},
+		{"one does that has more bytes than its kind", func(a *Audit) { a.Longest[1], a.Kept.Worst[1].Bytes = time.Second, 1<<40 }, "warm", "unsure", "all of it"},
+	} {
+		a := audited(many...)
+		for i := range a.Longest {
+			a.Longest[i], a.Kept.Worst[i].Bytes = 0, 1<<20
+		}
+		c.change(a)
+		v := lookAudit(a, 2*time.Second, time.Now())
+		if v.Class != c.word || !strings.Contains(v.Summary, c.says) {
+			t.Errorf("%s: the word is %s, want %s: %s", c.name, v.Class, c.word, v.Summary)
+		}
+		for _, b := range v.Boxes {
+			if b.Name == "other hash/hashtable" && b.Class != c.other {
+				t.Errorf("%s: the others are %s, want %s", c.name, b.Class, c.other)
+			}
+		}
+	}
+}
+
 // TestMapOfKeysIsWhole: every byte has its area, inside the map, and no two overlap.
 func TestMapOfKeysIsWhole(t *testing.T) {
 	for _, n := range []int{0, 1, 2, 3, 7, 24} {
