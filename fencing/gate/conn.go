@@ -37,10 +37,11 @@ const writeTimeout = 50 * time.Millisecond
 // goes over one of them (the primary connection), so that nothing that opens can
 // be executed after the fence that was sent behind it.
 type conn struct {
-	nc   net.Conn
-	sock syscall.RawConn // the socket below TLS
-	sent *atomic.Int64   // commands, for all connections
-	born watchdog.Instant
+	hello *call // its greeting; nil: not sent yet. Set before anybody else has it
+	nc    net.Conn
+	sock  syscall.RawConn // the socket below TLS
+	sent  *atomic.Int64   // commands, for all connections
+	born  watchdog.Instant
 
 	mu    sync.Mutex
 	queue []*call

@@ -203,15 +203,16 @@ func (g *Gate) observe(ctx context.Context, report func(watchdog.Redis)) {
 	}
 	seen.ArmedFor = g.armedFor()
 	w.seen = seen
-	if g.noteSeen(seen, h != nil, behind) {
+	if g.noteSeen(seen, h, behind) {
 		g.fenceWake.Raise()
 	}
 	report(seen)
 }
 
-// noteSeen passes an observation on to the fencer: behind is how many steps it came
-// after; zero: it was not answered. It says whether a fence is to be sent.
-func (g *Gate) noteSeen(seen watchdog.Redis, connected bool, behind uint64) bool {
+// noteSeen passes an observation by a connection (nil: there is none) on to the
+// fencer: behind is how many steps it came after; zero: it was not answered. It says
+// whether a fence is to be sent.
+func (g *Gate) noteSeen(seen watchdog.Redis, by *conn, behind uint64) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.seen = seen
@@ -219,7 +220,8 @@ func (g *Gate) noteSeen(seen watchdog.Redis, connected bool, behind uint64) bool
 		g.settled = max(g.settled, behind)
 	}
 	if seen.Answer != watchdog.Silent {
-		if seen.Answer != watchdog.Absent && (g.lastAnswer == watchdog.Silent || g.lastAnswer == watchdog.Absent) {
+		// One that refuses our login, and is asked again and again, is heard every time.
+		if seen.Answer != watchdog.Absent && (g.lastAnswer == watchdog.Silent || g.lastAnswer == watchdog.Absent) && !(by != nil && by.turnedAway()) {
 			g.heardAt = g.conf.Now()
 		}
 		g.lastAnswer = seen.Answer
@@ -227,7 +229,7 @@ func (g *Gate) noteSeen(seen watchdog.Redis, connected bool, behind uint64) bool
 			g.refused = seen.Refusing && seen.Answer != watchdog.Absent
 		}
 	}
-	if !connected || seen.SentAt > g.provedAt { // an older look does not undo what the fencer has seen
+	if by == nil || seen.SentAt > g.provedAt { // an older look does not undo what the fencer has seen
 		g.provedAt = 0
 	}
 	return g.wanted && g.want.Access == watchdog.Refuse &&

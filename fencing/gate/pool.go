@@ -132,6 +132,7 @@ func (g *Gate) open(ctx context.Context) error {
 // introduce greets Redis on c and makes it the primary connection or a spare.
 func (g *Gate) introduce(ctx context.Context, c *conn) error {
 	hello := g.greet(c)
+	c.hello = hello
 	g.adoptPrimary(c)
 	for !hello.finished() {
 		select {
@@ -222,7 +223,7 @@ func (g *Gate) greeted(c *conn, hello *call) error {
 		g.caps.NoHello = true
 		g.mu.Unlock()
 		return first.Err()
-	case first.ErrorIs("WRONGPASS", "NOAUTH", "NOPERM") || (first.IsError() && strings.Contains(first.Text, "AUTH")):
+	case refusesLogin(first):
 		g.setFault(Fault{
 			ID:       "redis_auth",
 			Severity: watchdog.SeverityError,
@@ -242,6 +243,18 @@ func (g *Gate) greeted(c *conn, hello *call) error {
 		}
 	}
 	return nil
+}
+
+// refusesLogin says that an answer to greet refuses our user or password.
+func refusesLogin(first resp.Reply) bool {
+	return first.ErrorIs("WRONGPASS", "NOAUTH", "NOPERM") || first.IsError() && strings.Contains(first.Text, "AUTH")
+}
+
+// turnedAway says that Redis has refused the login of a connection. What it answers
+// there after that is said to its user default.
+func (c *conn) turnedAway() bool {
+	h := c.hello
+	return h != nil && h.finished() && h.err == nil && refusesLogin(h.replies[0])
 }
 
 // remedyLogin is for whoever refuses our user or password.
