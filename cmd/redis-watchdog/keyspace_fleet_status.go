@@ -18,7 +18,8 @@ import (
 type fleetStatus struct {
 	Run      *fleet.Run     `json:"run"` // null: there is none
 	Progress fleet.Progress `json:"progress"`
-	Waits    map[string]int `json:"waits"` // how many wait, by why: fleet.WaitsOf
+	Waits    map[string]int `json:"waits"`                   // how many wait, by why: fleet.WaitsOf
+	Unknown  string         `json:"waits_unknown,omitempty"` // why it is not known why they wait; empty: it is
 	Units    []fleetUnit    `json:"units"`
 	Unread   []string       `json:"unread"` // records that make no sense
 }
@@ -31,7 +32,7 @@ type fleetUnit struct {
 }
 
 // fleetStatus prints how far the run is. Exit code 1: something of it failed, or
-// cannot be read.
+// cannot be read, as why audits wait.
 func (a *app) fleetStatus(ctx context.Context, l fleetList, now fleetNow) error {
 	if now.wrong != nil {
 		return unknown("%w", now.wrong)
@@ -47,12 +48,12 @@ func (a *app) fleetStatus(ctx context.Context, l fleetList, now fleetNow) error 
 	told := map[string][]fleet.Told{}
 	if s.Progress.Waiting > 0 {
 		if err := fleetTold(ctx, l, now.run, func(group string, t fleet.Told) { told[group] = append(told[group], t) }); err != nil {
-			return unknown("%w", err)
+			s.Unknown = err.Error() // how far it is was read all the same
 		}
 	}
 	for _, u := range now.units {
 		unit := fleetUnit{Unit: u.Unit, Running: u.Claimed && u.State == fleet.Begun}
-		if !unit.Running && !u.Final() {
+		if !unit.Running && !u.Final() && s.Unknown == "" {
 			unit.Waits, unit.By = fleet.WaitsOf(u, told[u.Group])
 			s.Waits[unit.Waits]++
 		}
@@ -63,7 +64,7 @@ func (a *app) fleetStatus(ctx context.Context, l fleetList, now fleetNow) error 
 	} else {
 		printFleet(a.printer(), s)
 	}
-	if err == nil && (s.Progress.Failed > 0 || s.Progress.Unread > 0) {
+	if err == nil && (s.Progress.Failed > 0 || s.Progress.Unread > 0 || s.Unknown != "") {
 		err = &exitError{code: exitBlocked}
 	}
 	return err
@@ -103,6 +104,9 @@ func printFleet(p *terminal.Printer, s fleetStatus) {
 	}
 	for _, text := range s.Unread {
 		p.Line(terminal.Red, "%s", text)
+	}
+	if s.Unknown != "" {
+		p.Line(terminal.Yellow, "why they wait is not known: %s", s.Unknown)
 	}
 	printWaits(p, s)
 	rows := [][]terminal.Cell{{{Text: "AUDIT"}, {Text: "STATE"}, {Text: "NODE"}, {Text: "TRIES"}, {Text: "SINCE"}, {Text: "WHY"}}}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,6 +24,7 @@ type fleetStage struct {
 	claimed  map[string]bool
 	reports  map[string]string // "group/address"
 	modified int64
+	unheard  error // of Reporting
 }
 
 func (s *fleetStage) ReadFleet(context.Context) (grant.FleetEntry, []grant.FleetUnit, error) {
@@ -50,7 +52,7 @@ func (s *fleetStage) Reporting(_ context.Context, each func(group string, addres
 		group, address, _ := strings.Cut(key, "/")
 		each(group, watchdog.Address(address), []byte(text))
 	}
-	return s.away
+	return cmp.Or(s.unheard, s.away)
 }
 
 func (s *fleetStage) play(t *testing.T, args ...string) (code int, out string) {
@@ -119,6 +121,10 @@ func TestFleetIsOrderedAndTold(t *testing.T) {
 	delete(s.reports, "pay-a/10.0.0.1:6379")
 	waits("status", `{"role":"replica","reason":"stopped"}`, "no watchdog of it reports (unwatched)")
 	s.reports["pay-a/10.0.0.1:6379"], s.reports["pay-a/10.0.0.3:6379"] = master, other
+	s.unheard = errors.New("no leader")
+	said(1, "status", "running: one replica of each group pay-*", "of 1 audits 0 are done, 0 failed, 0 left out, 0 running, 1 waiting", "why they wait is not known: no leader")
+	said(1, "status -o json", `"waiting": 1`, `"waits": {}`, `"waits_unknown": "no leader"`)
+	s.unheard = nil
 	s.claimed["pay-a"] = true
 	said(0, "status", "its last audit broke")
 	s.becomes(t, "pay-a", func(u *fleet.Unit) { *u = fleet.Begin(*u, "10.0.0.2:6379") })

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis-watchdog/redis-watchdog/fencing/grant"
@@ -14,11 +15,19 @@ const (
 	// fleetLineUnits is how long a list may be that is read for a page: all of it is,
 	// 300 bytes a unit. What a longer one is about the command line says.
 	fleetLineUnits = 2000
+	// notAnew is said of a line behind which nothing was read.
+	notAnew = " (as it was read before; it could not be read anew)"
 )
 
+// fleetList is a grant.Store.
+type fleetList interface {
+	FleetRun(ctx context.Context) (grant.FleetEntry, error)
+	ReadFleet(ctx context.Context) (grant.FleetEntry, []grant.FleetUnit, error)
+}
+
 // fleetLine is how far an audit of the fleet is, in a line; empty: there is none, or
-// it is over.
-func fleetLine(ctx context.Context, store *grant.Store) (string, error) {
+// it is over. With an error it has what is known all the same.
+func fleetLine(ctx context.Context, store fleetList) (string, error) {
 	entry, err := store.FleetRun(ctx)
 	if err != nil || entry.Modified == 0 {
 		return "", err
@@ -36,7 +45,7 @@ func fleetLine(ctx context.Context, store *grant.Store) (string, error) {
 	}
 	_, found, err := store.ReadFleet(ctx)
 	if err != nil {
-		return "", err
+		return fmt.Sprintf("%s, of %d nodes or groups; how far it is could not be read", line, run.Units), err
 	}
 	var units []fleet.Known
 	unread := 0
@@ -56,7 +65,7 @@ func fleetLine(ctx context.Context, store *grant.Store) (string, error) {
 }
 
 // readFleet reads that line, now and then.
-func (r *reader) readFleet(ctx context.Context, store *grant.Store) {
+func (r *reader) readFleet(ctx context.Context, store fleetList) {
 	if time.Since(r.fleetAt) < fleetLineEvery {
 		return
 	}
@@ -70,6 +79,9 @@ func (r *reader) readFleet(ctx context.Context, store *grant.Store) {
 	r.fleetAt = time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err != nil && line == "" && r.fleet != "" {
+		line = strings.TrimSuffix(r.fleet, notAnew) + notAnew
+	}
 	r.fleet = line
 }
 
