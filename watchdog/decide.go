@@ -1,5 +1,7 @@
 package watchdog
 
+import "time"
+
 // The decision. Read it top to bottom: the first row that matches wins, and
 // the rows are those of docs/decision.md. What it must never break:
 //
@@ -68,12 +70,15 @@ type view struct {
 	conflict bool
 	self     Address
 
-	e         Instant // E, or what an earlier life of this watchdog knew of it
-	alone     Instant // before it nobody else is promoted by the Sentinels, nor granted: E, and where it counts PINGs, what bounds a grant as well
-	act       Instant // E - A, or alone - A where that is earlier
-	heard     Instant // of the oldest answer that E rests on
-	doubt     Instant // from here on the Sentinels' word is running out: a healthy group has renewed it long ago
-	silent    Instant // the same, and it is their PINGs that are not answered: what they remember of our role is no such sign
+	e      Instant // E, or what an earlier life of this watchdog knew of it
+	alone  Instant // before it nobody else is promoted by the Sentinels, nor granted: E, and where it counts PINGs, what bounds a grant as well
+	act    Instant // E - A, or alone - A where that is earlier
+	heard  Instant // of the oldest answer that E rests on
+	doubt  Instant // from here on the Sentinels' word is running out: a healthy group has renewed it long ago
+	silent Instant // the same, and it is their PINGs that are not answered: what they remember of our role is no such sign
+	// waking is for how long, from when our Redis answers again, nobody waits because
+	// the Sentinels do not hear it.
+	waking    time.Duration
 	until     Instant // L
 	lapse     Instant // L - A
 	strict    bool    // coordinator_lost: refuse
@@ -108,6 +113,7 @@ func look(p Policy, s State, now Instant) view {
 	v.high = s.Sentinels.Quorum > s.Sentinels.Known/2+1
 	v.doubt = v.e.Add(-v.Act - v.doubtFor())
 	v.silent = v.doubt.Max(s.Sentinels.EByPings.Add(-v.Act - v.doubtFor()))
+	v.waking = s.waking(v)
 	v.inForce = s.granted(now)
 	v.fresh = g.Ours && g.RenewedAt != 0 && now.Sub(g.RenewedAt) <= v.SuspectAfter
 	v.absent = !g.Ours && s.Coordinator.RoundAt != 0 && now.Sub(s.Coordinator.RoundAt) <= v.SuspectAfter
@@ -144,10 +150,7 @@ func decide(p Policy, s State, now Instant) Verdict {
 	// refuse keeps the armed fence that stands: it is the same fence.
 	refuse := func(stopBy Instant) Gate { return Gate{Access: Refuse, StopBy: stopBy} }
 	since := s.RefuseSince.orNow(now)
-	// A Redis that stands still answers none of Sentinel's PINGs, and nobody else
-	// either: that is no sign of a cut. Their silence counts from when it woke, and is
-	// suspect when it has lasted as long as any other that is.
-	awake := r.Answer == Up && now.Sub(s.AnswersSince) >= v.suspicious()
+	awake := r.Answer == Up && now.Sub(s.AnswersSince) >= v.waking
 
 	switch {
 	case o.Released:
@@ -284,9 +287,27 @@ func (s State) awaits(v view, row Row, now Instant) bool {
 	case Nowhere:
 		return row == RowFenced && v.truthUs && v.inForce && now.Sub(s.Memory.FencedAt) < awaitTerm
 	case Master:
-		return v.lastOurs && s.AnswersSince != 0 && now.Sub(s.AnswersSince) < min(v.suspicious(), awaitTerm) && now >= v.doubt
+		return v.lastOurs && s.AnswersSince != 0 && now.Sub(s.AnswersSince) < min(v.waking, awaitTerm) && now >= v.doubt
 	}
 	return false
+}
+
+// waking is view.waking. A Redis that stands still answers none of Sentinel's PINGs,
+// and nobody else either: that is no sign of a cut. Their silence counts from when it
+// woke, and is suspect when it has lasted as long as any other that is. But only a
+// stall that explains their silence has that effect: one so long that they could come
+// to doubt for it, and that had begun, as far as their answers can tell, when they
+// sent the first PING that was not answered. Neither a short one after a cut nor the
+// watchdog's own start makes writers go on for D/2 more, who would lose all of it.
+func (s State) waking(v view) time.Duration {
+	if s.StoodFrom == 0 || s.AnswersSince.Sub(s.StoodFrom) < v.suspicious()-v.Uncertified {
+		return v.Uncertified
+	}
+	// What E counts from may be older by a poll, and by one period of their PINGs.
+	if silentFrom := v.e.Max(s.Sentinels.EByPings).Add(-v.DownAfter); silentFrom < s.StoodFrom.Add(-v.Poll-pingPeriod) {
+		return v.Uncertified
+	}
+	return v.suspicious()
 }
 
 // late says that the watchdog was not run in time a moment ago.

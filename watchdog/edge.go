@@ -11,7 +11,7 @@ func NextEdge(p Policy, s State, now Instant) Instant {
 	g, m := s.Coordinator.Grant, s.Memory
 	next := Never
 	for _, at := range [...]Instant{
-		v.act, v.doubt, v.lapse, g.Until, s.hintUntil, s.Coordinator.Orders.Maintenance,
+		v.act, v.act.Add(-heardAgain), v.doubt, v.lapse, g.Until, s.hintUntil, s.Coordinator.Orders.Maintenance,
 		after(g.RenewedAt, v.SuspectAfter),
 		after(s.Coordinator.RoundAt, v.SuspectAfter),
 		after(s.Sentinels.EFrom, v.Uncertified),
@@ -24,7 +24,8 @@ func NextEdge(p Policy, s State, now Instant) Instant {
 		v.certifiedUntil().Add(v.Armed - v.Act),
 		after(s.ClaimSince, v.HintHold),
 		after(s.HoldSince, v.HintHold),
-		after(s.AnswersSince, v.Uncertified),
+		v.silent,
+		after(s.AnswersSince, v.waking), after(s.AnswersSince, min(v.waking, awaitTerm)),
 		after(s.StopSince, v.DownAfter/2),
 		s.Coordinator.Orders.PlannedFailover.Until, s.Memory.StopUntil,
 		after(s.AgreedSince, unbrokenToBreak),

@@ -90,8 +90,8 @@ type Sentinels struct {
 	// there is none and E is Never; zero elsewhere. It counts no PINGs.
 	EOnce Instant
 	// EByPings is E without what the Sentinels remember of our role, which their next
-	// INFO may put right; zero where that is no later than E. It counts no PINGs of
-	// those that we cannot ask.
+	// INFO may put right. It counts no PINGs of those that we cannot ask, and so it may
+	// be earlier than E, equal to it, or zero: it says something only where it is later.
 	EByPings Instant
 	// Pinged: E and EFrom count Sentinels that we cannot ask by the PINGs that our
 	// Redis answers them. Those do not tell what role a Sentinel remembers of us;

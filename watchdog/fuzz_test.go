@@ -60,8 +60,10 @@ func (h *history) later(p Policy, s State) {
 		s.HoldSince.Add(t.DownAfter / 2), s.Memory.PromotedAt.Add(promotionTerm), s.hintUntil,
 		s.Sentinels.EFrom.Add(t.Uncertified), s.Sentinels.E.Add(-t.Act),
 		s.StopSince.Add(t.DownAfter / 2), s.Coordinator.Orders.PlannedFailover.Until,
+		s.AnswersSince.Add(t.Uncertified), s.AnswersSince.Add(t.suspicious()), s.Sentinels.E.Add(-t.Act - t.doubtFor()),
+		s.Sentinels.EByPings.Add(-t.Act - t.doubtFor()), s.Sentinels.E.Add(-t.Act - heardAgain),
 	}
-	switch k := h.n(26); {
+	switch k := h.n(16 + len(edges)); {
 	case k < 8: // no time passes
 	case k < 16:
 		steps := [...]time.Duration{1, 50 * time.Millisecond, 99 * time.Millisecond, 400 * time.Millisecond, 625 * time.Millisecond, time.Second, 2500 * time.Millisecond, 41 * time.Second}
@@ -159,6 +161,7 @@ func (h *history) editSentinels() {
 		f.Listed = 2 - f.Listed
 	case 10:
 		f.E = [...]Instant{0, h.now, Never, h.now.Add(f.DownAfter)}[h.n(4)]
+		f.EByPings = [...]Instant{0, f.E, h.now.Add(f.DownAfter)}[h.n(3)]
 	}
 	if f.Master != "" && f.Epoch == 0 {
 		f.Epoch = 4

@@ -63,7 +63,7 @@ func (l *law) hold(t *testing.T, p Policy, was State, now Instant, e Event, s St
 	for _, broken := range []string{
 		l.promoted(s, now), l.stretch(p, s, f, now), outlived(p, was.Memory.Granted, s, f, now),
 		access(p, s), arm(p, s, f, now), refusal(s, f, now), quiet(s, now),
-		opened(p, s, f, now), followed(s), grant(s, f, now), proposal(s), planned(p, was, now, e, s), reasoned(s),
+		opened(p, s, f, now), followed(s), grant(s, f, now), proposal(s), planned(p, was, now, e, s), reasoned(s), untilTheEdge(p, s, now),
 	} {
 		if broken != "" {
 			t.Fatalf("after %T: %s\nverdict %s\nstate %+v", e, broken, show(s.Verdict, now), s)
@@ -391,6 +391,32 @@ func reasoned(s State) string {
 	v := s.Verdict
 	if (v.Want.Gate.Access == Refuse || v.Row == RowFenced) && !slices.Contains(FenceReasons(), v.Reason) {
 		return fmt.Sprintf("row %d refuses for %q, which is not among FenceReasons", v.Row, v.Reason)
+	}
+	return ""
+}
+
+// untilTheEdge is NextEdge's contract: before the instant that it names the passing
+// of time alone changes no verdict. It names one nanosecond past the edge, for what
+// holds until it has ended there.
+func untilTheEdge(p Policy, s State, now Instant) string {
+	for range 4 { // what this decision made of the state is no passing of time
+		s = Next(p, s, now, Tick{})
+	}
+	if again := Next(p, s, now, Tick{}); shapeOf(again.Verdict) != shapeOf(s.Verdict) {
+		return "" // it has not come to rest: the next turn decides otherwise at whatever time
+	}
+	edge := NextEdge(p, s, now)
+	last := edge.Add(-2)
+	if edge == Never {
+		last = now.Add(time.Hour)
+	}
+	for _, at := range []Instant{now.Add(last.Sub(now) / 2), last} {
+		if at <= now {
+			continue
+		}
+		if got := Next(p, s, at, Tick{}).Verdict; shapeOf(got) != shapeOf(s.Verdict) {
+			return fmt.Sprintf("nothing was to change before %v, and after %v the verdict is %s", edge.Sub(now), at.Sub(now), show(got, at))
+		}
 	}
 	return ""
 }

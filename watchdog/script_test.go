@@ -232,7 +232,7 @@ func (s *script) saySentinels() {
 			f.E = s.now.Add(s.eIn)
 		}
 	}
-	told.E, told.EFrom, told.RoleTerm = f.E, f.EFrom, Never
+	told.E, told.EFrom, told.EByPings, told.RoleTerm = f.E, f.EFrom, f.EByPings, Never
 	if !s.roleOff {
 		told.RoleTerm = s.now.Add(s.roleIn)
 	}

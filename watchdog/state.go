@@ -73,10 +73,17 @@ type State struct {
 	RefuseSince  Instant // since when, in one stretch, the verdict is to refuse; zero: it is not
 	ClaimSince   Instant // since when, in one stretch, row 13 holds; zero: it does not
 	AnswersSince Instant // since when, in one stretch, our Redis answers (Up); zero: it does not
+	// StoodFrom is when our Redis last answered before it stood still, for the last
+	// time: until AnswersSince, if it answers again. What follows within
+	// Timing.Uncertified of that is the same stall, for the fence that fires on the
+	// wake cuts our connections, too. Zero: it never stood still in this life of the
+	// watchdog; what came before the first answer is not known to be a stall.
+	StoodFrom Instant
 	// FiredAt is when the armed fence was seen to have fired although the verdict
 	// was to serve or to hold: Redis stood still until its time was past. It is
 	// zero where that is not so, or where E - A has passed since: until then what
-	// would have served is not in doubt, and the fence is undone at once.
+	// would have served is not in doubt, and the fence is undone at once, except in
+	// the last moment (heardAgain) of that time.
 	FiredAt     Instant
 	StopSince   Instant // since when, in one stretch, a planned failover stops the writers; zero: it does not
 	AgreedSince Instant // since when the record and the majority name the same; zero: they do not
@@ -85,6 +92,7 @@ type State struct {
 	UnfitSince  Instant // since when, in one stretch, its data may not be given to clients; zero: it may
 	OddSince    Instant // since when, unchanged, the majority says otherwise than the newest agreement at no higher epoch; zero: it does not
 	odd         [2]Agreement
+	answeredAt  Instant // when our Redis was last seen to answer (Up); zero: never
 	grantKept   bool    // the grant never left us since this Redis last served
 	inherited   Instant // the deadline that an earlier life of this watchdog armed; zero: none
 	Verdict     Verdict
@@ -122,7 +130,7 @@ func (s State) fold(p Policy, now Instant, e Event) State {
 	case Late:
 		s.LateAt = now
 	case Redis:
-		s = s.sawRedis(now, e)
+		s = s.sawRedis(now, e).stood(p, now)
 	case Sentinels:
 		s = s.sawSentinels(now, e)
 	case Coordinator:
@@ -188,16 +196,27 @@ func (s State) sawRedis(now Instant, r Redis) State {
 	if r.Role != RoleUnknown {
 		m.Role, m.RunID = r.Role, r.RunID
 	}
-	if r.Answer != Up {
-		s.AnswersSince = 0
-	} else if s.AnswersSince == 0 {
-		s.AnswersSince = now
-	}
 	if r.Following != s.Redis.Following || r.Role != s.Redis.Role || r.Following == "" && r.LinkUp != s.Redis.LinkUp {
 		s.StrayedAt = now
 	}
 	s.Redis = r
 	return s.inStep().shownPromoted(now)
+}
+
+// stood keeps since when our Redis answers, and since when it did not before.
+func (s State) stood(p Policy, now Instant) State {
+	switch up := s.Redis.Answer == Up; {
+	case up && s.AnswersSince == 0:
+		s.AnswersSince = now
+	case up:
+		s.answeredAt = now
+	case s.AnswersSince != 0:
+		if t := p.Timing(s.Sentinels.DownAfter); s.StoodFrom == 0 || now.Sub(s.AnswersSince) >= t.Uncertified {
+			s.StoodFrom = s.answeredAt.Max(s.AnswersSince)
+		}
+		s.AnswersSince = 0
+	}
+	return s
 }
 
 // shownPromoted marks a master that a Sentinel shows as promoted, whichever of

@@ -13,6 +13,7 @@ const (
 	unbrokenToBreak = 10 * time.Second       // a majority names another so long before it breaks a conflict or re-points a replica
 	backToOpen      = 5 * time.Second        // Sentinel remembers for so long that another told it the master is down (SENTINEL_ASK_PERIOD * 5)
 	heardAgain      = 200 * time.Millisecond // a Sentinel whose connection a fence has cut begins another with one of its next ticks (0.1 s), and pings on it
+	pingPeriod      = time.Second            // between two PINGs of a Sentinel (SENTINEL_PING_PERIOD)
 	awaitTerm       = 5 * time.Second        // a fence is opened as soon as the Sentinels certify again, or not for such a while
 	peersForgotten  = 60 * time.Second       // a Sentinel that was RESET finds the replicas again with its next INFO to a master, within 10 s
 	roleTermToOpen  = 11 * time.Second       // Sentinel asks INFO every 10 s: nearer than that it would fail over the master just opened

@@ -16,7 +16,7 @@ func TestSimNoticesWhatIsLeftOut(t *testing.T) {
 	}{
 		{"no lock", breakage{noLock: true}, "overlap", ""},
 		{"no armed fence", breakage{noArm: true}, "", ""},
-		{"no row 6", breakage{noRow6: true}, "stuck", ""},
+		{"no row 6", breakage{noRow6: true}, "stuck", "redis killed"},
 		{"the Sentinels' clock is not counted", breakage{noE: true}, "late_read", ""},
 		{"no start gate", breakage{noGate: true}, "", ""},
 		{"a fence keeps its priority", breakage{noPriority: true}, "stale", "stale candidate"},
