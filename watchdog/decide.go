@@ -473,7 +473,7 @@ func (s State) unmetClause(p Policy, v view, now Instant) string {
 		return "higher_epoch_seen"
 	case f.OtherMaster != "":
 		return "other_master_seen"
-	case f.Accused:
+	case f.Accused && !v.fired: // row 9 serves with fewer of them than it takes to promote another
 		return "held_down"
 	case f.BackAt != 0 && now.Sub(f.BackAt) < backToOpen:
 		return "sentinel_just_back" // what it told the others while we did not hear it still counts there

@@ -267,7 +267,7 @@ func opened(p Policy, s State, f facts, now Instant) string {
 		return "I5: opens what is not fenced, or not locked"
 	case !f.inForce && !fired:
 		return "I5: opens without the grant"
-	case s.Memory.Self == "" || n.Master != s.Memory.Self || n.Failover || n.Accused || n.OtherMaster != "" || n.MaxEpoch > n.Epoch:
+	case s.Memory.Self == "" || n.Master != s.Memory.Self || n.Failover || n.Accused && !(s.FiredAt != 0 && now < f.act) || n.OtherMaster != "" || n.MaxEpoch > n.Epoch:
 		return "I5: opens although the Sentinels do not stand behind it"
 	}
 	return ""
