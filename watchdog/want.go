@@ -55,6 +55,8 @@ type Gate struct {
 
 	// PutOut: with Refuse, whoever is still connected to a Redis that refuses is put
 	// out every few seconds, so that a Sentinel whose login was refused logs in anew.
+	// It is wanted whatever error Sentinel's PINGs are answered with, for that is not
+	// told apart; where it is another (MISCONF of one that cannot save) it does nothing.
 	PutOut bool
 
 	// Beneath: with Hold, the lock is set too, beneath the pause: no writer gets

@@ -391,3 +391,25 @@ func TestFenceByHandFollowsOneNobodyAndThenAnother(t *testing.T) {
 	l.Want(watchdog.Gate{Access: watchdog.Lock, Open: true})
 	l.sees("a locked master", func(r watchdog.Redis) bool { return r.Role == watchdog.Master && r.Locked })
 }
+
+// The fence itself cuts everybody, and those who begin another connection at once
+// are not cut again before they can have been heard on it: see putOut.
+func TestClientsAreNotPutOutRightBehindTheFence(t *testing.T) {
+	s := startRedis(t)
+	l := startGate(t, s)
+	want := refuse()
+	want.PutOut = true
+	ended := func(c *client) {
+		eventually(t, "the connection is ended", func() bool {
+			_, err := c.try("PING")
+			return err != nil
+		})
+	}
+	first, begun := s.client(), bootTime()
+	l.Want(want)
+	ended(first) // by the fence
+	ended(s.client())
+	if after := bootTime().Sub(begun); after < putOutEvery {
+		t.Errorf("cut again %v after the fence", after)
+	}
+}

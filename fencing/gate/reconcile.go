@@ -42,7 +42,7 @@ type worker struct {
 	followedAt    watchdog.Instant // the last REPLICAOF of ours
 	nowhere       string           // with the role nowhere: the host that it follows
 	turnedAt      watchdog.Instant // since when
-	putOutAt      watchdog.Instant // when clients were last put out of a Redis that refuses (Gate.PutOut)
+	putOutAt      watchdog.Instant // when clients were last put out of a Redis that refuses (Gate.PutOut), or it was first to be done; zero: it is not
 	followed      watchdog.Address
 	following     watchdog.Address // whom Redis follows, as it spells it
 
@@ -186,6 +186,7 @@ func (g *Gate) act(ctx context.Context, want watchdog.Gate) (acted bool, err err
 		}
 		return g.turnAway(ctx, want) // all else is the fencer's; what stands armed stands
 	}
+	w.putOutAt = 0
 	if !g.lockFirst(want) {
 		if acted, err := g.unhold(ctx, want); acted || err != nil {
 			return acted, err
@@ -242,10 +243,21 @@ const putOutEvery = 5 * time.Second
 
 // putOut ends the connections of a Redis that refuses, one more time: those of
 // Sentinels whose login was refused. Sentinel begins no other while one is answered,
-// whatever it is answered with. Nobody loses by it, for nobody is answered.
+// whatever it is answered with. Nobody loses by it, for nobody is answered. It cures
+// no other error that a PING is answered with (MISCONF of one that cannot save: that
+// ends when it can), and does no harm there.
 func (g *Gate) putOut(ctx context.Context, want watchdog.Gate) (bool, error) {
 	w, now := &g.worker, g.conf.Now()
-	if !want.PutOut || w.seen.Role != watchdog.Nowhere || !w.seen.Refusing || !g.capabilities().Kill || now.Sub(w.putOutAt) < putOutEvery {
+	if !want.PutOut || w.seen.Role != watchdog.Nowhere || !w.seen.Refusing || !g.capabilities().Kill {
+		w.putOutAt = 0
+		return false, nil
+	}
+	// The fence has cut everybody just now. Cut once more, a Sentinel that is let in
+	// would begin its next connection only a second later.
+	if w.putOutAt == 0 {
+		w.putOutAt = now
+	}
+	if now.Sub(w.putOutAt) < putOutEvery {
 		return false, nil
 	}
 	w.putOutAt = now

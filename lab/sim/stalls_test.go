@@ -9,6 +9,13 @@ import (
 // down-after-milliseconds, up to four times in a run: Sentinel alone promotes nobody
 // then. It may, once in many runs, for the role that a majority of the Sentinels were
 // told in two fences, one soon after the other (docs/guarantees.md, "Time").
+//
+// It is red without one of the three rules that came with it: that a role remembered
+// by the Sentinels alone holds no writers (view.silent). The other two, that the hold
+// waits for a master that has just woken (view.waking) and that none is opened in the
+// last moment (heardAgain), the scripts guard: row-10-stall-then-silent-d30s,
+// row-05-woke-too-late-to-be-heard. For how long a woken master stays shut it does not
+// ask: the check "needless" is off with this fault.
 func TestMasterThatWakesInTimeIsNotReplaced(t *testing.T) {
 	t.Parallel()
 	stalls, replaced := 0, []uint64{}

@@ -100,7 +100,7 @@ func (r *reader) run(ctx context.Context) error {
 		close(r.done)
 		r.done = make(chan struct{})
 		r.mu.Unlock()
-		r.readFleet(ctx, store) // nobody waits for it
+		r.readFleet(ctx, store) // those who wait have what they wait for; the next round waits for this
 	}
 }
 
