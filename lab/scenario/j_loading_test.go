@@ -5,6 +5,7 @@ package scenario
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"testing"
@@ -116,8 +117,8 @@ func TestMasterLoadsWhileCutOff(t *testing.T) {
 	c.WaitWritten()
 	w.Eventually("it says that it loads", time.Minute, func() error {
 		_, err := old.Redis.Try("GET", "k")
-		var ended *net.OpError // the fence ends clients' connections, this one too
-		if err != nil && !isLoading(err) && !errors.As(err, &ended) {
+		var reset *net.OpError // the fence ends clients' connections, this one too
+		if err != nil && !isLoading(err) && !errors.As(err, &reset) && !errors.Is(err, io.EOF) {
 			t.Fatalf("GET: %v: it has loaded before another was promoted", err)
 		}
 		if err == nil {
