@@ -32,7 +32,7 @@ RARE  = $(OURS)/cmd/... $(OURS)/preflight/... $(OURS)/systemd/... \
         github.com/redis/... github.com/prometheus/... github.com/spf13/... github.com/godbus/... maragu.dev/... \
         github.com/beorn7/... github.com/coreos/... github.com/hashicorp/... \
         go.etcd.io/... google.golang.org/... golang.org/... go.yaml.in/... go.uber.org/...
-SMALL = -trimpath -tags=grpcnotrace $(RARE:%=-gcflags=%=-l) -gcflags=$(OURS)/preflight/keyspace/...= \
+SMALL = -trimpath -tags=grpcnotrace $(RARE:%=-gcflags=%=-l) -gcflags=$(OURS)/preflight/keyspace/...= -gcflags=crypto/internal/fips140/...= \
         -ldflags='-s -w -funcalign=16 -X main.version=$(1)'
 
 build: # one static binary, and the small one that is root
