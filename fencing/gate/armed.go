@@ -26,7 +26,7 @@ type armed struct {
 	id       int64            // of the client that carries it; zero: not known
 	deadline watchdog.Instant // when it fires at the latest; zero: not known
 	had      time.Duration    // how long it had when armed
-	guard    time.Duration    // by how much less that was than it might have had; see armOnce
+	guard    time.Duration    // by how much less that was than it might have had, where we are run late; see armOnce
 	name     string           // in the store
 	checked  bool             // seen to block
 	opens    int              // how many answers to an opening come before that of XREAD; zero: it goes with none
@@ -257,7 +257,8 @@ func (g *Gate) armOnce(ctx context.Context, want watchdog.Gate) error {
 	begun := g.conf.Now()
 	// On a host short of processor Redis is asked in one of our turns, and its answer
 	// is read in another.
-	guard := max(w.armGuard, armGuard, min(lateShare*g.conf.Late(), want.Arm.Sub(begun)/4))
+	late := g.conf.Late()
+	guard := max(w.armGuard, armGuard, min(lateShare*late, want.Arm.Sub(begun)/4))
 	ms := (want.Arm.Sub(begun).Milliseconds() - guard.Milliseconds())
 	ms = min(ms, armMost.Milliseconds())
 	if ms < 1 {
@@ -265,7 +266,10 @@ func (g *Gate) armOnce(ctx context.Context, want watchdog.Gate) error {
 		return errors.New("too late to arm")
 	}
 	g.fail("gate.arm.begun")
-	a := &armed{c: c, id: c.id.Load(), had: time.Duration(ms) * time.Millisecond, guard: guard, checked: true}
+	a := &armed{c: c, id: c.id.Load(), had: time.Duration(ms) * time.Millisecond, checked: true}
+	if late > 0 { // else it is put off as far as it can be, with the next want
+		a.guard = guard
+	}
 	a.xread = c.send(g.commands.one("XREAD", "BLOCK", strconv.FormatInt(ms, 10), "STREAMS", g.key, "$"), 1, begun, g.ends(a))
 	if err := g.awaitBlocked(ctx, a); err != nil {
 		c.close() // nothing but XREAD is on it: closing is harmless
@@ -274,9 +278,14 @@ func (g *Gate) armOnce(ctx context.Context, want watchdog.Gate) error {
 	// Redis began to count at the latest when it was seen to block.
 	took := g.conf.Now().Sub(begun)
 	a.deadline = begun.Add(took + a.had + armSlack)
-	// As long as it took now it may take again, on a host short of processor: each
-	// attempt that comes to nothing is a connection more to be made.
-	w.armGuard = min(max(took+2*armSlack, w.armGuard-w.armGuard/8), want.Arm.Sub(begun)/4)
+	// As long as it took now it may take again, on a host short of processor. Where we
+	// are run late that is forgotten slower: each attempt that comes to nothing is a
+	// connection more to be made.
+	less := w.armGuard / 2
+	if late > 0 {
+		less = w.armGuard / 8
+	}
+	w.armGuard = min(max(took+2*armSlack, w.armGuard-less), want.Arm.Sub(begun)/4)
 	g.fail("gate.arm.blocked")
 	switch n, _ := g.wish(); {
 	case n.Access == watchdog.Refuse || !armWanted(n) || n.Arm < min(a.deadline, want.Arm):

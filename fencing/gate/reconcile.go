@@ -42,7 +42,7 @@ type worker struct {
 	followedAt    watchdog.Instant // the last REPLICAOF of ours
 	nowhere       string           // with the role nowhere: the host that it follows
 	turnedAt      watchdog.Instant // since when
-	putOutAt      watchdog.Instant // when clients were last put out of a Redis that refuses (Gate.PutOut), or it was first to be done; zero: it is not
+	putOutAt      watchdog.Instant // when clients were last put out of a Redis that refuses (Gate.PutOut), or it was first seen to be fenced; zero: it is not
 	followed      watchdog.Address
 	following     watchdog.Address // whom Redis follows, as it spells it
 
@@ -248,16 +248,17 @@ const putOutEvery = 5 * time.Second
 // ends when it can), and does no harm there.
 func (g *Gate) putOut(ctx context.Context, want watchdog.Gate) (bool, error) {
 	w, now := &g.worker, g.conf.Now()
-	if !want.PutOut || w.seen.Role != watchdog.Nowhere || !w.seen.Refusing || !g.capabilities().Kill {
+	if w.seen.Role != watchdog.Nowhere {
 		w.putOutAt = 0
 		return false, nil
 	}
 	// The fence has cut everybody just now. Cut once more, a Sentinel that is let in
-	// would begin its next connection only a second later.
+	// would begin its next connection only a second later. It counts from the fence: a
+	// Sentinel that is heard now and then would have the time begin anew for ever.
 	if w.putOutAt == 0 {
 		w.putOutAt = now
 	}
-	if now.Sub(w.putOutAt) < putOutEvery {
+	if !want.PutOut || !w.seen.Refusing || !g.capabilities().Kill || now.Sub(w.putOutAt) < putOutEvery {
 		return false, nil
 	}
 	w.putOutAt = now

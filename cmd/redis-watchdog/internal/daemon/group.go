@@ -84,7 +84,7 @@ func (d *Daemon) start(ctx context.Context, c *group) {
 			}
 		})
 		addPart(&parts, ctx, "sentinels", c.watcher.Run)
-		addPart(&parts, ctx, "record of the sentinels", func(ctx context.Context) error { return c.heard.run(ctx, c.watcher, &d.late) })
+		addPart(&parts, ctx, "record of the sentinels", func(ctx context.Context) error { return c.heard.run(ctx, c.watcher) })
 		for _, n := range c.nodes {
 			n.parts(func(name string, f func(context.Context) error) { addPart(&parts, ctx, name, f) })
 		}

@@ -16,7 +16,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/redis-watchdog/redis-watchdog/sentinel"
-	"github.com/redis-watchdog/redis-watchdog/watchdog/agent"
 	"github.com/redis-watchdog/redis-watchdog/watchdog/statedir"
 )
 
@@ -76,16 +75,12 @@ func (h *heard) loadNames() map[string]string {
 }
 
 // run keeps both until ctx ends.
-func (h *heard) run(ctx context.Context, w *sentinel.Watcher, late *lateness) error {
-	later := patience{late: late}
+func (h *heard) run(ctx context.Context, w *sentinel.Watcher) error {
 	var kept sentinel.Memory
 	failing, failingNames := false, false
 	keptNames := uint64(0) // a Watcher that found none has no news
 	for {
 		err := untilBeat(ctx, heardEvery)
-		if err == nil && later.waits(agent.Boottime()) {
-			continue
-		}
 		if w.NamesNews() != keptNames {
 			names, news := w.Names()
 			if e := statedir.WriteJSON(h.names, namesRecord{names}, statedir.How{Sync: true}); e == nil {
