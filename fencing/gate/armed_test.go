@@ -380,6 +380,29 @@ func TestRedisThatComesBackLateIsFencedNotKilled(t *testing.T) {
 	}
 }
 
+// Who refuses our login and answers the user default is asked anew every ten
+// milliseconds, and not heard anew each time: its kill would be put off for ever.
+func TestWhoRefusesOurLoginIsNotHeardAnew(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		answer resp.Reply
+		heard  bool
+	}{
+		{"let in", resp.Reply{Kind: '*'}, true},
+		{"refused", resp.Reply{Kind: '-', Text: "WRONGPASS invalid username-password pair or user is disabled."}, false},
+		{"loading", resp.Reply{Kind: '-', Text: "LOADING Redis is loading the dataset in memory"}, true},
+	} {
+		hello := newCall(1, 1, nil)
+		hello.replies = []resp.Reply{tt.answer}
+		close(hello.done)
+		g := &Gate{conf: Config{Now: bootTime}, lastAnswer: watchdog.Silent}
+		g.noteSeen(watchdog.Redis{Answer: watchdog.Up, Role: watchdog.Master, SentAt: 2}, &conn{hello: hello}, 1)
+		if heard := g.heardAt != 0; heard != tt.heard {
+			t.Errorf("%s: heard anew is %v, want %v", tt.name, heard, tt.heard)
+		}
+	}
+}
+
 // The same at the edge, which a run hits by chance: what a Redis said first
 // came before its fence was sent.
 func TestStopWaitsForTheFenceOfARedisJustHeard(t *testing.T) {

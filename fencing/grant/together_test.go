@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"regexp"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -61,39 +58,10 @@ var (
 )
 
 // transactions is how many a member has answered, and keepAlives how many it was sent.
-func transactions(t testing.TB, m *lab.Member) float64 { t.Helper(); return counted(t, m, handledTxn) }
+func transactions(t testing.TB, m *lab.Member) float64 { t.Helper(); return m.Counted(handledTxn) }
 func keepAlives(t testing.TB, m *lab.Member) float64 {
 	t.Helper()
-	return counted(t, m, receivedKeepAlives)
-}
-
-// counted is the sum of the lines of a member's metrics.
-func counted(t testing.TB, m *lab.Member, lines *regexp.Regexp) float64 {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.Endpoint+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := 0.0
-	for _, m := range lines.FindAllStringSubmatch(string(text), -1) {
-		value, err := strconv.ParseFloat(m[1], 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sum += value
-	}
-	return sum
+	return m.Counted(receivedKeepAlives)
 }
 
 func reported(nodes []*node) (sum int) {

@@ -1,10 +1,7 @@
 package scenario
 
 import (
-	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -131,7 +128,7 @@ func fleetUse(b *testing.B, f *watched.Fleet) fleetUsage {
 // each, and one for every renewal on a stream.
 func etcdRequests(b *testing.B, m *lab.Member) float64 {
 	b.Helper()
-	text := etcdMetrics(b, m)
+	text := m.Metrics()
 	if os.Getenv("KINDS") != "" {
 		for line := range strings.Lines(text) {
 			if strings.HasPrefix(line, "grpc_server_msg_received_total") && !strings.HasSuffix(line, " 0\n") {
@@ -140,25 +137,4 @@ func etcdRequests(b *testing.B, m *lab.Member) float64 {
 		}
 	}
 	return watched.Sum(text, "grpc_server_msg_received_total")
-}
-
-func etcdMetrics(b *testing.B, m *lab.Member) string {
-	b.Helper()
-	ctx, cancel := context.WithTimeout(b.Context(), 5*time.Second)
-	defer cancel()
-	client := http.Client{Transport: &http.Transport{DialContext: m.Host.Dial, DisableKeepAlives: true}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.Endpoint+"/metrics", nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return string(text)
 }

@@ -1,12 +1,8 @@
 package auditor
 
 import (
-	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"regexp"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,34 +17,6 @@ var (
 	requests = regexp.MustCompile(`(?m)^grpc_server_started_total\{[^}]*grpc_method="(?:Txn|Range|Put|DeleteRange|LeaseGrant|LeaseRevoke)"[^}]*\} ([0-9.e+]+)$`)
 	watchers = regexp.MustCompile(`(?m)^etcd_debugging_mvcc_watcher_total ([0-9.e+]+)$`)
 )
-
-// counted is the sum of those lines of a member's metrics.
-func counted(t *testing.T, e *lab.Etcd, lines *regexp.Regexp) (sum float64) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.Members[0].Endpoint+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range lines.FindAllStringSubmatch(string(text), -1) {
-		value, err := strconv.ParseFloat(m[1], 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sum += value
-	}
-	return sum
-}
 
 // of is a fleet of so many hosts with a replica each, that is watched for orders.
 func of(t *testing.T, etcd *lab.Etcd, n int, config func(*Config)) (w *world, stores []*grant.Store, units []fleet.Unit) {
@@ -92,14 +60,14 @@ func TestHostsThatWaitHardlyAskEtcd(t *testing.T) {
 	look := open(t, etcd)
 	w.start(stores)
 	until(t, "all watch", func() (bool, string) {
-		n := counted(t, etcd, watchers)
+		n := etcd.Members[0].Counted(watchers)
 		return n >= hosts, fmt.Sprint(n)
 	})
 	quiet := func(what string, most float64, during time.Duration) {
 		t.Helper()
-		before := counted(t, etcd, requests)
+		before := etcd.Members[0].Counted(requests)
 		time.Sleep(during)
-		if asked := counted(t, etcd, requests) - before; asked > most {
+		if asked := etcd.Members[0].Counted(requests) - before; asked > most {
 			t.Errorf("%s: %d hosts asked etcd %v times in %v, want %v at the most", what, hosts, asked, during, most)
 		} else {
 			t.Logf("%s: asked %v times in %v", what, asked, during)
@@ -111,7 +79,7 @@ func TestHostsThatWaitHardlyAskEtcd(t *testing.T) {
 		was := -1.0
 		until(t, "nothing is asked for a second", func() (bool, string) {
 			before := was
-			was = counted(t, etcd, requests)
+			was = etcd.Members[0].Counted(requests)
 			time.Sleep(time.Second)
 			return was == before, fmt.Sprint(was)
 		})
